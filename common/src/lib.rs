@@ -1,1 +1,14 @@
-//! (skeleton)
+//! What both sides of Evenkeel share and what may do I/O: identity and TLS, configuration, durable files,
+//! logs, the table of error codes. The pure words are in `evenkeel-words` and come along from here.
+
+pub mod clock;
+pub mod config;
+pub mod digest;
+pub mod failpoint;
+pub mod files;
+pub mod identity;
+pub mod platform;
+pub mod problem;
+pub mod telemetry;
+
+pub use evenkeel_words::{limits, names};

@@ -1,0 +1,218 @@
+//! Release manifests: the signed statement that these bytes are this version of this component.
+//!
+//! A manifest has one encoding, five lines of text under a heading, so that what was signed is what is read and a
+//! person can check both. The signature covers a prefix of its own, so that it can never be taken for one over
+//! something else made with the same key.
+
+mod keys;
+mod platform;
+
+use std::fmt::Write as _;
+
+use semver::Version;
+
+use crate::digest::{Digest, InvalidDigest};
+use crate::identity::{InvalidName, Name};
+
+pub use keys::{
+    InvalidPublicKey, KeyId, KeyIdError, PublicKey, SIGNATURE_BYTES, SigningKey, SigningKeyError,
+    TrustedKeys,
+};
+pub use platform::{InvalidPlatform, Platform};
+
+/// Longest manifest in bytes; the longest real one is under 600.
+pub const MANIFEST_BYTES_MAX: usize = 1024;
+
+/// Longest version in a manifest.
+pub const VERSION_CHARS_MAX: usize = 128;
+
+const HEADING: &str = "evenkeel release manifest v1";
+
+/// What a signature over a manifest begins with.
+const SIGNATURE_PREFIX: &[u8] = b"evenkeel release manifest signature v1\0";
+
+/// What is released: these bytes are this version of this component, for this platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseManifest {
+    /// The component.
+    pub component: Name,
+    /// Its version, at most [`VERSION_CHARS_MAX`] long.
+    pub version: Version,
+    /// What the bytes run on.
+    pub platform: Platform,
+    /// The digest of the bytes.
+    pub sha256: Digest,
+    /// How many they are.
+    pub size_bytes: u64,
+}
+
+/// A manifest as it travels and is kept: its bytes, and who vouches for them. Trusted by nobody until verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedManifest {
+    /// The manifest's one encoding.
+    pub manifest: Vec<u8>,
+    /// Which key signed it.
+    pub key_id: KeyId,
+    /// The Ed25519 signature, of [`SIGNATURE_BYTES`].
+    pub signature: Vec<u8>,
+}
+
+/// Why bytes are no manifest, or no trusted one.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// More bytes than any manifest has.
+    #[error("a release manifest is at most {MANIFEST_BYTES_MAX} bytes long, this one has {length}")]
+    TooLong {
+        /// How many it has.
+        length: usize,
+    },
+    /// Not the lines a manifest consists of.
+    #[error("this is no release manifest: line {line} should read {expected:?}")]
+    Line {
+        /// Which line, from 1.
+        line: usize,
+        /// What it begins with or is.
+        expected: &'static str,
+    },
+    /// A component that cannot exist.
+    #[error("the component in the release manifest is not allowed")]
+    Component(#[source] InvalidName),
+    /// A version that is none.
+    #[error("the version in the release manifest is no semantic version")]
+    Version(#[source] semver::Error),
+    /// A version that is too long.
+    #[error("the version in a release manifest is at most {VERSION_CHARS_MAX} characters long")]
+    VersionTooLong,
+    /// A platform that cannot exist.
+    #[error("the platform in the release manifest is not allowed")]
+    Platform(#[source] InvalidPlatform),
+    /// A digest that is none.
+    #[error("the digest in the release manifest is not allowed")]
+    Digest(#[source] InvalidDigest),
+    /// A size that is none.
+    #[error("the size in the release manifest is no number of bytes")]
+    Size(#[source] std::num::ParseIntError),
+    /// It says the same as a manifest would, but is written in another way.
+    #[error("the release manifest is not written in its one canonical way")]
+    NotCanonical,
+    /// Signed by a key that is not trusted here.
+    #[error("the release manifest is signed by key {key_id}, which is not among the trusted keys")]
+    UntrustedKey {
+        /// The key it names.
+        key_id: KeyId,
+    },
+    /// The signature does not fit the bytes.
+    #[error("the signature of the release manifest does not fit: it was changed, or key {key_id} did not sign it")]
+    Signature {
+        /// The key it names.
+        key_id: KeyId,
+    },
+}
+
+impl ReleaseManifest {
+    /// The manifest's one encoding.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut text = String::with_capacity(256);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "{HEADING}\ncomponent: {}\nversion: {}\nplatform: {}\nsha256: {}\nsize_bytes: {}\n",
+            self.component, self.version, self.platform, self.sha256, self.size_bytes
+        );
+        text.into_bytes()
+    }
+
+    /// Reads a manifest's encoding; nothing but the very bytes that [`ReleaseManifest::encode`] gives is accepted.
+    ///
+    /// # Errors
+    /// When the bytes are anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            return Err(ManifestError::TooLong {
+                length: bytes.len(),
+            });
+        }
+        let text = str::from_utf8(bytes).map_err(|_| ManifestError::NotCanonical)?;
+        let mut lines = text.split('\n').zip(1..);
+        let mut next = |expected: &'static str| {
+            lines
+                .next()
+                .and_then(|(line, _)| line.strip_prefix(expected))
+        };
+        let field = |value: Option<&str>, line, expected| {
+            value
+                .map(str::to_owned)
+                .ok_or(ManifestError::Line { line, expected })
+        };
+        if next(HEADING) != Some("") {
+            return Err(ManifestError::Line {
+                line: 1,
+                expected: HEADING,
+            });
+        }
+        let component = field(next("component: "), 2, "component: ")?;
+        let version = field(next("version: "), 3, "version: ")?;
+        let platform = field(next("platform: "), 4, "platform: ")?;
+        let sha256 = field(next("sha256: "), 5, "sha256: ")?;
+        let size_bytes = field(next("size_bytes: "), 6, "size_bytes: ")?;
+        if version.len() > VERSION_CHARS_MAX {
+            return Err(ManifestError::VersionTooLong);
+        }
+        let manifest = Self {
+            component: component.parse().map_err(ManifestError::Component)?,
+            version: version.parse().map_err(ManifestError::Version)?,
+            platform: platform.parse().map_err(ManifestError::Platform)?,
+            sha256: sha256.parse().map_err(ManifestError::Digest)?,
+            size_bytes: size_bytes.parse().map_err(ManifestError::Size)?,
+        };
+        if manifest.encode() == bytes {
+            Ok(manifest)
+        } else {
+            Err(ManifestError::NotCanonical)
+        }
+    }
+
+    /// Signs the manifest.
+    ///
+    /// # Errors
+    /// When the manifest could not be read back: its version is too long.
+    pub fn sign(&self, key: &SigningKey) -> Result<SignedManifest, ManifestError> {
+        let manifest = self.encode();
+        Self::decode(&manifest)?;
+        Ok(SignedManifest {
+            signature: key.sign(&signed_bytes(&manifest)),
+            key_id: key.public_key().id(),
+            manifest,
+        })
+    }
+}
+
+impl SignedManifest {
+    /// The manifest, once it is sure that a trusted key signed exactly these bytes.
+    ///
+    /// # Errors
+    /// When no trusted key did, or what was signed is no manifest. With no trusted keys nothing is trusted.
+    pub fn verify(&self, trusted: &TrustedKeys) -> Result<ReleaseManifest, ManifestError> {
+        if self.manifest.len() > MANIFEST_BYTES_MAX {
+            return Err(ManifestError::TooLong {
+                length: self.manifest.len(),
+            });
+        }
+        let key_id = self.key_id;
+        let key = trusted
+            .get(key_id)
+            .ok_or(ManifestError::UntrustedKey { key_id })?;
+        if !key.verifies(&signed_bytes(&self.manifest), &self.signature) {
+            return Err(ManifestError::Signature { key_id });
+        }
+        ReleaseManifest::decode(&self.manifest)
+    }
+}
+
+fn signed_bytes(manifest: &[u8]) -> Vec<u8> {
+    [SIGNATURE_PREFIX, manifest].concat()
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! twice on the way in: the archive's before anything opens it, the program's before it is put in place.
 
 use std::fs;
+use std::io;
 use std::thread;
 use std::time::Duration;
 
@@ -66,10 +67,9 @@ fn ensure<'a>(cache: &Cache, pins: impl Iterator<Item = &'a Pin>) -> Result<()> 
             if !can_do_without(pin, environment::in_ci()) {
                 return Err(error);
             }
-            eprintln!("\nNOTICE: {error:#}");
             eprintln!(
-                "NOTICE: going on without {} {}; tests use what else there is of {0}\n",
-                pin.name, pin.version
+                "\nNOTICE: {error:#}\nNOTICE: going on without it; tests use the other versions of {} there are\n",
+                pin.name
             );
         }
     }
@@ -103,17 +103,25 @@ fn fetch(pin: &Pin, home: &Utf8Path, locked: &LockedCache) -> Result<()> {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        let Some(pause) = pauses.next() else {
+        let pause = pauses.next().filter(|_| may_pass(&error));
+        let Some(pause) = pause else {
             return Err(error.context(format!(
-                "cannot fetch {} {}: {}",
-                pin.name,
-                pin.version,
+                "cannot fetch the {}: {}",
+                pin.source,
                 pin.source.remedy()
             )));
         };
         eprintln!("trying again in {} s: {error:#}", pause.as_secs());
         thread::sleep(*pause);
     }
+}
+
+/// Whether trying again may help. It does not when a client is not installed.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    !causes.any(|cause| cause.kind() == io::ErrorKind::NotFound)
 }
 
 fn fetch_once(pin: &Pin, home: &Utf8Path, locked: &LockedCache) -> Result<()> {
@@ -144,8 +152,11 @@ fn take_out(pin: &Pin, unpacked: &Utf8Path, home: &Utf8Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::pins::Program;
+    use crate::process;
 
     const PYPI: Source = Source::Pypi {
         project: "sample",
@@ -212,6 +223,14 @@ mod tests {
         take_out(&pin(PYPI), &unpacked, &home).unwrap();
         fs::write(home.join("two"), "abd").unwrap();
         assert!(!is_in_place(&pin(PYPI), &home));
+    }
+
+    #[test]
+    fn a_client_that_is_not_installed_is_not_tried_again() {
+        let missing = process::capture(&mut Command::new("evenkeel-no-such-program")).unwrap_err();
+        assert!(!may_pass(&missing));
+        let failing = process::capture(&mut Command::new("false")).unwrap_err();
+        assert!(may_pass(&failing));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::cache::Cache;
 use crate::workspace::{self, Workspace};
 use crate::{fetch, process, programs, tools};
 
-/// Formatting, clippy without a warning, and the proto files against `proto/buf.yaml`.
+/// Formatting, clippy without a warning, and the proto files' form and rules (`proto/buf.yaml`).
 pub(crate) fn run(workspace: &Workspace, cache: &Cache) -> Result<()> {
     process::run(workspace.cargo("fmt").args(["--all", "--check"]))?;
     let mut clippy = workspace.cargo("clippy");
@@ -18,11 +18,13 @@ pub(crate) fn run(workspace: &Workspace, cache: &Cache) -> Result<()> {
         .args(programs::test_features(workspace));
     process::run(clippy.args(["--", "-D", "warnings"]))?;
     let buf = fetch::tool(cache, "buf")?;
-    process::run(
-        Command::new(&buf)
-            .current_dir(workspace.root.join("proto"))
-            .arg("lint"),
-    )?;
+    for check in [&["lint"][..], &["format", "--diff", "--exit-code"]] {
+        process::run(
+            Command::new(&buf)
+                .current_dir(workspace.root.join("proto"))
+                .args(check),
+        )?;
+    }
     eprintln!("formatting, clippy and proto files are clean");
     Ok(())
 }

@@ -10,7 +10,7 @@
 //! was asked for, and the releases of the sample store differ in that one crate.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -43,6 +43,9 @@ const SAMPLESTORE_RELEASES: &[(&str, Option<&str>)] = &[
 
 /// The feature that lets tests stop a program at a named point.
 const FAILPOINTS: &str = "failpoints";
+
+/// Tells a terminal to empty the line from here on.
+const CLEAR_TO_END: &str = "\x1b[K";
 
 /// What the programs are built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,9 +161,16 @@ fn executables(command: &mut Command) -> Result<BTreeMap<String, Utf8PathBuf>> {
         .with_context(|| process::not_started(command))?;
     let stdout = cargo.stdout.take().context("no pipe from Cargo")?;
     let mut built = BTreeMap::new();
-    for line in BufReader::new(stdout).lines() {
+    let is_watched = io::stderr().is_terminal();
+    for (count, line) in BufReader::new(stdout).lines().enumerate() {
         let line = line.context("cannot read what Cargo says")?;
         built.extend(executable(&line));
+        if is_watched {
+            eprint!("\r{count} parts built{CLEAR_TO_END}");
+        }
+    }
+    if is_watched {
+        eprint!("\r{CLEAR_TO_END}");
     }
     let status = cargo.wait().context("cannot wait for Cargo")?;
     anyhow::ensure!(

@@ -1,0 +1,140 @@
+//! What happens to an instance, and what is done about it.
+
+use thiserror::Error;
+
+use crate::{BootId, Incoming, Record, Release, State};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The agent has started and looked at what is there. Always the first event.
+    Recovered {
+        /// The boot that the clock counts from.
+        boot: BootId,
+        /// The release that the instance's living process runs, if there is one. A process of a
+        /// release that could not be told is not a reason to guess: the shell does not get this far.
+        process: Option<Release>,
+        /// The release that `current` names.
+        current: Option<Release>,
+    },
+    /// A coordinator said what ought to be.
+    Desired {
+        /// Its epoch.
+        epoch: u64,
+        /// Its order, if it ever gave one.
+        incoming: Option<Incoming>,
+    },
+    /// There is no process, as [`Action::EnsureStopped`] asked for.
+    Stopped,
+    /// The process could not be stopped.
+    StopFailed {
+        /// Why.
+        reason: String,
+    },
+    /// `current` names the release that [`Action::SwapCurrent`] asked for, durably.
+    Swapped,
+    /// `current` could not be changed and names what it did before.
+    SwapFailed {
+        /// Why.
+        reason: String,
+    },
+    /// A process runs.
+    Started {
+        /// The release whose executable it runs, read from the process.
+        running: Release,
+    },
+    /// No process runs.
+    StartFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Every probe is good as often as it has to be.
+    Ready {
+        /// The release whose executable the process runs, read from the process.
+        running: Release,
+        /// From the stop signal to this answer, in microseconds; 0 if there was no stop.
+        stop_to_ready_us: u64,
+    },
+    /// The process ended.
+    Exited {
+        /// How, in a few words.
+        reason: String,
+    },
+    /// Time has passed; [`State::wake_at_ms`] says when this is worth telling.
+    Tick {
+        /// What is in the way of being ready, in a few words. May be empty.
+        trouble: String,
+    },
+}
+
+impl Event {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Recovered { .. } => "recovered",
+            Self::Desired { .. } => "desired",
+            Self::Stopped => "stopped",
+            Self::StopFailed { .. } => "stop failed",
+            Self::Swapped => "swapped",
+            Self::SwapFailed { .. } => "swap failed",
+            Self::Started { .. } => "started",
+            Self::StartFailed { .. } => "start failed",
+            Self::Ready { .. } => "ready",
+            Self::Exited { .. } => "exited",
+            Self::Tick { .. } => "tick",
+        }
+    }
+}
+
+/// On whose word an effect happens: compared with the durable record at the moment of the effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The accepted epoch.
+    pub epoch: u64,
+    /// The accepted generation; 0 before the first order.
+    pub generation: u64,
+}
+
+impl Ticket {
+    /// Whether the durable record still stands for what it stood for when the action was decided: the
+    /// same order, which a later coordinator may have repeated.
+    #[must_use]
+    pub fn is_backed_by(&self, durable: &Record) -> bool {
+        self.epoch <= durable.fence.epoch && self.generation == durable.fence.generation()
+    }
+}
+
+/// Something to do. Each is idempotent: doing it twice is doing it once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Stop the process if there is one; answered by [`Event::Stopped`], [`Event::Exited`] or [`Event::StopFailed`].
+    EnsureStopped(Ticket),
+    /// Make `current` name the release; answered by [`Event::Swapped`] or [`Event::SwapFailed`].
+    SwapCurrent(Ticket, Release),
+    /// Start the release unless a process runs; answered by [`Event::Started`] or [`Event::StartFailed`].
+    Start(Ticket, Release),
+    /// Probe fast until every probe is good; answered by [`Event::Ready`].
+    Verify,
+}
+
+/// What follows from an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The state after it.
+    pub state: State,
+    /// What has to be durable before any of the actions.
+    pub record: Option<Record>,
+    /// What to do then, in this order.
+    pub actions: Vec<Action>,
+}
+
+/// An event that cannot happen in a state.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("an instance that is {phase} cannot see: {event}")]
+pub struct IllegalMove {
+    /// The state's name.
+    pub phase: &'static str,
+    /// The event's name.
+    pub event: &'static str,
+}

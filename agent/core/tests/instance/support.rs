@@ -1,0 +1,62 @@
+//! What the tests of the core share: short ways to say releases, orders and events.
+
+use evenkeel_agent_core::{
+    Action, BootId, Event, Incoming, Order, Release, RestartPolicy, State, step,
+};
+
+pub(crate) const BOOT: BootId = BootId([1; 16]);
+
+/// Release `major`.0.0, with a digest of its own.
+pub(crate) fn release(major: u8) -> Release {
+    Release {
+        version: semver::Version::new(u64::from(major), 0, 0),
+        digest: evenkeel_words::digest::Digest::from_bytes([major; 32]),
+    }
+}
+
+/// From release 1 to release 2, with 10 s to be ready.
+pub(crate) fn order(generation: u64) -> Order {
+    Order {
+        generation,
+        release: release(2),
+        fallback: Some(release(1)),
+        ready_within_ms: 10_000,
+    }
+}
+
+pub(crate) fn desired(epoch: u64, order: Order, answers_clock_ms: u64) -> Event {
+    let incoming = Incoming {
+        order,
+        answers_clock_ms,
+        begin_within_ms: 30_000,
+        missing: None,
+    };
+    Event::Desired {
+        epoch,
+        incoming: Some(incoming),
+    }
+}
+
+pub(crate) fn recovered(process: Option<u8>, current: Option<u8>) -> Event {
+    Event::Recovered {
+        boot: BOOT,
+        process: process.map(release),
+        current: current.map(release),
+    }
+}
+
+/// An instance that runs release 1, at the time 0.
+pub(crate) fn serving() -> State {
+    let state = State::new(RestartPolicy::default());
+    step(&state, recovered(Some(1), Some(1)), 0).unwrap().state
+}
+
+/// An action without its ticket, to compare and to print.
+pub(crate) fn name(action: &Action) -> String {
+    match action {
+        Action::EnsureStopped(_) => "stop".to_owned(),
+        Action::SwapCurrent(_, release) => format!("swap to {}", release.version.major),
+        Action::Start(_, release) => format!("start {}", release.version.major),
+        Action::Verify => "verify".to_owned(),
+    }
+}

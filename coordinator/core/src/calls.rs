@@ -1,0 +1,324 @@
+//! What people and automation ask for, taken in: every call is checked against the state as it is, and
+//! changes nothing when it is refused.
+
+use evenkeel_words::{
+    digest::Digest,
+    limits::{REASON_BYTES_MAX, cut},
+    names::ComponentName,
+    timestamp::Timestamp,
+};
+use semver::Version;
+
+use crate::{
+    change::{Change, Request, RequestKey, Resource},
+    plan::{Plan, PlanId, PlanState, Policy, Task, TaskState},
+    planner::{self, Hop},
+    refusal::{Refusal, RefusalKind},
+    release::{Artifact, Release},
+    state::State,
+};
+
+/// Something asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// Make an artifact known, whose bytes are there and verified.
+    PublishRelease {
+        /// The component.
+        component: ComponentName,
+        /// The version.
+        version: Version,
+        /// What it runs on.
+        platform: String,
+        /// The artifact.
+        artifact: Artifact,
+    },
+    /// Lay out a plan.
+    CreatePlan {
+        /// What for.
+        hop: Hop,
+        /// How carefully.
+        policy: Policy,
+    },
+    /// Start a draft.
+    StartPlan(PlanId),
+    /// Start no more tasks for now.
+    PausePlan(PlanId, String),
+    /// Go on.
+    ResumePlan(PlanId),
+    /// Start no more tasks ever.
+    AbortPlan(PlanId, String),
+}
+
+/// What came of a call: what is different, if anything, and the name of the thing that the answer shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What is different; nothing where the call had been answered before.
+    pub change: Option<Change>,
+    /// What the answer shows: a plan's name, or `<component>/<version>`.
+    pub resource: String,
+}
+
+/// Takes in a call. The same call again, by its request key, changes nothing and gets the same answer.
+///
+/// # Errors
+/// Whatever keeps it from being done; `RequestIdReused` where the key was used for another call.
+pub fn handle(
+    state: &State,
+    key: &RequestKey,
+    call: &Call,
+    now: Timestamp,
+) -> Result<Outcome, Refusal> {
+    let fingerprint = fingerprint(call);
+    if let Some(answered) = state.request(key) {
+        if answered.fingerprint != fingerprint {
+            return Err(Refusal::new(
+                RefusalKind::RequestIdReused,
+                format!(
+                    "the request id {} was used before for another call ({})",
+                    key.request_id, answered.resource
+                ),
+            ));
+        }
+        return Ok(Outcome {
+            change: None,
+            resource: answered.resource.clone(),
+        });
+    }
+    let (cause, resource, mut resources) = decide(state, key, call, now)?;
+    resources.push(Resource::Request(Request {
+        key: key.clone(),
+        fingerprint,
+        resource: resource.clone(),
+        at: now,
+    }));
+    Ok(Outcome {
+        change: Some(Change {
+            actor: key.subject.clone(),
+            cause,
+            resources,
+        }),
+        resource,
+    })
+}
+
+fn decide(
+    state: &State,
+    key: &RequestKey,
+    call: &Call,
+    now: Timestamp,
+) -> Result<(String, String, Vec<Resource>), Refusal> {
+    match call {
+        Call::PublishRelease {
+            component,
+            version,
+            platform,
+            artifact,
+        } => {
+            let release = publish(state, component, version, platform, artifact)?;
+            let cause = format!("{component} {version} published for {platform}");
+            let resources = release.into_iter().map(Resource::Release).collect();
+            Ok((cause, format!("{component}/{version}"), resources))
+        }
+        Call::CreatePlan { hop, policy } => {
+            let (plan, tasks) = planner::draft(state, hop, policy, &key.subject, now)?;
+            let name = plan.id.to_string();
+            let mut resources = vec![Resource::Plan(plan)];
+            resources.extend(tasks.into_iter().map(Resource::Task));
+            Ok((format!("{name} created"), name, resources))
+        }
+        Call::StartPlan(id) => {
+            let plan = start(state, *id, now)?;
+            Ok((
+                format!("{id} started"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
+        Call::PausePlan(id, reason) => {
+            let plan = pause(state, *id, reason, &key.subject)?;
+            Ok((
+                format!("{id} paused"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
+        Call::ResumePlan(id) => {
+            let resources = resume(state, *id, now)?;
+            Ok((format!("{id} resumed"), id.to_string(), resources))
+        }
+        Call::AbortPlan(id, reason) => {
+            let plan = abort(state, *id, reason, &key.subject, now)?;
+            Ok((
+                format!("{id} aborted"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
+    }
+}
+
+/// The call in short: two calls that differ have different ones.
+fn fingerprint(call: &Call) -> String {
+    match call {
+        Call::PublishRelease {
+            component,
+            version,
+            platform,
+            artifact,
+        } => format!(
+            "publish {component} {version} {platform} {}",
+            artifact.digest
+        ),
+        Call::CreatePlan { hop, policy } => format!(
+            "create {} {} {} {policy:?}",
+            hop.component, hop.from, hop.to
+        ),
+        Call::StartPlan(id) => format!("start {id}"),
+        Call::PausePlan(id, reason) => format!("pause {id} {reason}"),
+        Call::ResumePlan(id) => format!("resume {id}"),
+        Call::AbortPlan(id, reason) => format!("abort {id} {reason}"),
+    }
+}
+
+fn publish(
+    state: &State,
+    component: &ComponentName,
+    version: &Version,
+    platform: &str,
+    artifact: &Artifact,
+) -> Result<Option<Release>, Refusal> {
+    let mut release = match state.release(component, version) {
+        Some(release) => Release::clone(release),
+        None => Release {
+            component: component.clone(),
+            version: version.clone(),
+            artifacts: Default::default(),
+            changed_at: Timestamp::default(),
+            revision: 0,
+        },
+    };
+    match release.artifacts.get(platform) {
+        Some(there) if there.digest == artifact.digest => Ok(None),
+        Some(there) => Err(other_bytes(component, version, platform, &there.digest)),
+        None => {
+            release
+                .artifacts
+                .insert(platform.to_owned(), artifact.clone());
+            Ok(Some(release))
+        }
+    }
+}
+
+fn other_bytes(
+    component: &ComponentName,
+    version: &Version,
+    platform: &str,
+    there: &Digest,
+) -> Refusal {
+    Refusal::new(
+        RefusalKind::AlreadyExists,
+        format!(
+            "{component} {version} for {platform} is published with other bytes ({there}); a published version never changes"
+        ),
+    )
+}
+
+fn start(state: &State, id: PlanId, now: Timestamp) -> Result<Plan, Refusal> {
+    let plan = state.known_plan(id)?;
+    if plan.state != PlanState::Draft {
+        return Err(wrong_state(plan, "only a draft can be started"));
+    }
+    planner::check_unchanged(state, plan)?;
+    let conflict = state
+        .tasks_of(id)
+        .find_map(|task| Some((&task.instance, state.claimed_by(&task.instance)?)));
+    if let Some((instance, other)) = conflict {
+        return Err(Refusal::new(
+            RefusalKind::PlanConflict,
+            format!(
+                "{other} is under way and has a task for {instance}, as has {id}; one plan at a time may touch an instance"
+            ),
+        ));
+    }
+    Ok(Plan {
+        state: PlanState::Running,
+        started_at: Some(now),
+        progressed_at: now,
+        ..Plan::clone(plan)
+    })
+}
+
+fn pause(state: &State, id: PlanId, reason: &str, subject: &str) -> Result<Plan, Refusal> {
+    let plan = state.known_plan(id)?;
+    if plan.state != PlanState::Running {
+        return Err(wrong_state(plan, "only a running plan can be paused"));
+    }
+    Ok(Plan {
+        state: PlanState::Paused(by(subject, reason)),
+        ..Plan::clone(plan)
+    })
+}
+
+fn resume(state: &State, id: PlanId, now: Timestamp) -> Result<Vec<Resource>, Refusal> {
+    let plan = state.known_plan(id)?;
+    if !matches!(plan.state, PlanState::Paused(_)) {
+        return Err(wrong_state(plan, "only a paused plan can be resumed"));
+    }
+    let mut resources = vec![Resource::Plan(Plan {
+        state: PlanState::Running,
+        progressed_at: now,
+        ..Plan::clone(plan)
+    })];
+    resources.extend(state.tasks_of(id).filter_map(|task| {
+        let again = matches!(task.state, TaskState::Reverted(_) | TaskState::Parked(_));
+        again.then(|| {
+            Resource::Task(Task {
+                state: TaskState::Pending,
+                generation: 0,
+                admitted_at: None,
+                stop_to_ready_us: 0,
+                ..Task::clone(task)
+            })
+        })
+    }));
+    Ok(resources)
+}
+
+fn abort(
+    state: &State,
+    id: PlanId,
+    reason: &str,
+    subject: &str,
+    now: Timestamp,
+) -> Result<Plan, Refusal> {
+    let plan = state.known_plan(id)?;
+    let reason = by(subject, reason);
+    let next = match plan.state {
+        PlanState::Draft => PlanState::Aborted(reason),
+        PlanState::Running | PlanState::Paused(_) => PlanState::Aborting(reason),
+        PlanState::Aborting(_) | PlanState::Aborted(_) | PlanState::Finalized => {
+            return Err(wrong_state(plan, "it has ended or is about to"));
+        }
+    };
+    let ended = matches!(next, PlanState::Aborted(_));
+    Ok(Plan {
+        state: next,
+        ended_at: ended.then_some(now),
+        ..Plan::clone(plan)
+    })
+}
+
+fn by(subject: &str, reason: &str) -> String {
+    let text = match reason.trim() {
+        "" => format!("by {subject}"),
+        reason => format!("by {subject}: {reason}"),
+    };
+    cut(text, REASON_BYTES_MAX)
+}
+
+fn wrong_state(plan: &Plan, rule: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::NotAllowedNow,
+        format!("{} is {}; {rule}", plan.id, plan.state.name()),
+    )
+}

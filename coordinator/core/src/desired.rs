@@ -1,0 +1,48 @@
+//! What every agent ought to hear: a function of the state alone, so that a message lost, late or doubled
+//! is mended by saying it again.
+
+use evenkeel_words::names::{InstanceName, NodeName};
+
+use crate::{
+    instance::{Instance, Order},
+    plan::PlanState,
+    release::SignedManifest,
+    state::State,
+};
+
+/// What ought to be, for one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredInstance {
+    /// Its name on its node.
+    pub name: InstanceName,
+    /// Releases to have at hand.
+    pub prefetch: Vec<SignedManifest>,
+    /// What to run, if anything was ever ordered.
+    pub order: Option<Order>,
+}
+
+/// What ought to be on a node, for every instance of it.
+pub fn desired<'a>(
+    state: &'a State,
+    node: &'a NodeName,
+) -> impl Iterator<Item = DesiredInstance> + 'a {
+    state.instances_on(node).map(|instance| DesiredInstance {
+        name: instance.id.name.clone(),
+        prefetch: prefetch(state, instance),
+        order: instance.order.clone(),
+    })
+}
+
+fn prefetch(state: &State, instance: &Instance) -> Vec<SignedManifest> {
+    let wanted = || {
+        let plan = state.plan(state.claimed_by(&instance.id)?)?;
+        if matches!(plan.state, PlanState::Aborting(_)) {
+            return None;
+        }
+        let task = state.task(plan.id, &instance.id)?;
+        let platform = &state.node(&instance.id.node)?.platform;
+        let release = state.release(&instance.report.component, &task.to.version)?;
+        Some(release.artifacts.get(platform)?.manifest.clone())
+    };
+    wanted().into_iter().collect()
+}

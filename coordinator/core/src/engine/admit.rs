@@ -1,0 +1,102 @@
+//! The next task gets its slot and its order.
+
+use evenkeel_words::timestamp::Timestamp;
+
+use super::{Decision, waits};
+use crate::{
+    change::Resource,
+    instance::{Instance, Order, Slot},
+    plan::{Plan, PlanId, Task, TaskState},
+    release::ReleaseRef,
+    state::State,
+};
+
+/// Tasks whose host has come to hold the verified artifact.
+pub(super) fn prefetched(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
+    let resources: Vec<_> = state
+        .tasks_of(plan.id)
+        .filter(|task| task.state == TaskState::Pending)
+        .filter(|task| {
+            let instance = state.instance(&task.instance);
+            instance.is_some_and(|instance| instance.holds(&task.to.digest))
+        })
+        .map(|task| {
+            Resource::Task(Task {
+                state: TaskState::Prefetched,
+                ..Task::clone(task)
+            })
+        })
+        .collect();
+    if resources.is_empty() {
+        return None;
+    }
+    let cause = format!("{} prefetched on {} more", plan.id, resources.len());
+    let plan = Resource::Plan(Plan {
+        progressed_at: now,
+        ..plan.clone()
+    });
+    Some((cause, [vec![plan], resources].concat()))
+}
+
+/// The first task that nothing holds back.
+pub(super) fn admit(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
+    let task =
+        candidates(state, plan.id).find(|task| waits::admission(state, plan, task).is_none())?;
+    let instance = state.instance(&task.instance)?;
+    let fallback = Some(task.from.clone());
+    let instance = order(plan, instance, task.to.clone(), fallback, now);
+    let cause = format!("{} admitted", task.instance);
+    let task = Task {
+        state: TaskState::Admitted,
+        generation: instance.generation(),
+        admitted_at: Some(now),
+        ..Task::clone(task)
+    };
+    let plan = Plan {
+        progressed_at: now,
+        ..plan.clone()
+    };
+    let resources = vec![
+        Resource::Plan(plan),
+        Resource::Task(task),
+        Resource::Instance(instance),
+    ];
+    Some((cause, resources))
+}
+
+/// The tasks that may be next, in the order they are to go: that in which they were laid out.
+fn candidates(state: &State, plan: PlanId) -> impl Iterator<Item = &Task> {
+    let mut tasks: Vec<&Task> = state
+        .tasks_of(plan)
+        .map(AsRef::as_ref)
+        .filter(|task| task.state == TaskState::Prefetched)
+        .collect();
+    tasks.sort_by_key(|task| (task.stage, task.wave));
+    tasks.into_iter()
+}
+
+/// The instance with a new order, and the slot that is taken for it: both in one change, before either
+/// is sent.
+pub(super) fn order(
+    plan: &Plan,
+    instance: &Instance,
+    release: ReleaseRef,
+    fallback: Option<ReleaseRef>,
+    now: Timestamp,
+) -> Instance {
+    let generation = instance.generation().saturating_add(1);
+    Instance {
+        order: Some(Order {
+            generation,
+            release,
+            fallback,
+            ready_within: plan.policy.instance_deadline,
+        }),
+        slot: Some(Slot {
+            plan: plan.id,
+            generation,
+            taken_at: now,
+        }),
+        ..instance.clone()
+    }
+}

@@ -1,0 +1,220 @@
+//! Why a task does not move: the rule, gate, budget or person it waits for, from the same functions that
+//! hold it, so that the answer is always the true one.
+
+use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
+
+use super::{budget, timers};
+use crate::{
+    instance::{Instance, StageState},
+    node::Liveness,
+    plan::{Plan, PlanState, Task, TaskState},
+    state::State,
+};
+
+/// What kind of thing a task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitKind {
+    /// A person: to start, resume or decide.
+    Person,
+    /// The artifact to be on every host of the stage.
+    Prefetch,
+    /// The disruption budget or the failure domains.
+    Budget,
+    /// The wave before to be done.
+    Wave,
+    /// The agent to do what it was told.
+    Agent,
+    /// The soak to pass.
+    Soak,
+}
+
+/// Why a task does not move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The task's instance.
+    pub instance: InstanceId,
+    /// What kind of thing it waits for.
+    pub kind: WaitKind,
+    /// The same in one sentence.
+    pub sentence: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when at the latest, where there is a deadline.
+    pub until: Option<Timestamp>,
+}
+
+/// Why the task does not move; nothing if it has come to its end, or is about to move.
+#[must_use]
+pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
+    let (kind, sentence, until) = match &task.state {
+        TaskState::Done => return None,
+        TaskState::Admitted
+        | TaskState::Stopped
+        | TaskState::Swapped
+        | TaskState::Started
+        | TaskState::Reverting(_) => (
+            WaitKind::Agent,
+            agent(state, task),
+            timers::order_overdue_at(plan, task),
+        ),
+        TaskState::Verified => (
+            WaitKind::Soak,
+            soak(state, plan, task),
+            timers::soaked_at(plan, task),
+        ),
+        TaskState::Pending
+        | TaskState::Prefetched
+        | TaskState::Reverted(_)
+        | TaskState::Parked(_) => match &plan.state {
+            PlanState::Running => match &task.state {
+                TaskState::Reverted(_) | TaskState::Parked(_) => person(plan, task),
+                _ => {
+                    let (kind, sentence) = admission(state, plan, task)?;
+                    (kind, sentence, Some(timers::progress_overdue_at(plan)))
+                }
+            },
+            PlanState::Draft | PlanState::Paused(_) => person(plan, task),
+            PlanState::Finalized | PlanState::Aborting(_) | PlanState::Aborted(_) => return None,
+        },
+    };
+    Some(Wait {
+        instance: task.instance.clone(),
+        kind,
+        sentence,
+        since: task.changed_at.max(plan.started_at.unwrap_or_default()),
+        until,
+    })
+}
+
+fn person(plan: &Plan, task: &Task) -> (WaitKind, String, Option<Timestamp>) {
+    let sentence = match (&plan.state, &task.state) {
+        (PlanState::Draft, _) => {
+            format!("{} is a draft: it waits for a person to start it", plan.id)
+        }
+        (PlanState::Paused(reason), _) => format!("{} is paused {reason}", plan.id),
+        (_, state) => format!("the task is {}: {}", state.name(), state.reason()),
+    };
+    (WaitKind::Person, sentence, None)
+}
+
+/// What keeps a task of a running plan from getting its order; nothing if it may.
+#[must_use]
+pub fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
+    if let Some(sentence) = prefetch(state, plan, task) {
+        return Some((WaitKind::Prefetch, sentence));
+    }
+    if let Some(sentence) = wave(state, plan, task) {
+        return Some((WaitKind::Wave, sentence));
+    }
+    let instance = state.instance(&task.instance)?;
+    if let Some(sentence) = node(state, instance) {
+        return Some((WaitKind::Agent, sentence));
+    }
+    budget::holds_back(state, plan, task).map(|sentence| (WaitKind::Budget, sentence))
+}
+
+/// The barrier: nothing stops before every host of the stage holds the verified artifact.
+fn prefetch(state: &State, plan: &Plan, task: &Task) -> Option<String> {
+    let mut missing = state
+        .tasks_of(plan.id)
+        .filter(|other| other.stage == task.stage)
+        .filter(|other| match other.state {
+            TaskState::Pending => true,
+            TaskState::Prefetched => !holds(state, other),
+            _ => false,
+        });
+    let first = missing.next()?;
+    let more = match missing.count() {
+        0 => String::new(),
+        more => format!(", and {more} more do not"),
+    };
+    let instance = state.instance(&first.instance);
+    let staged = instance.and_then(|instance| {
+        let mut staged = instance.report.staged.iter();
+        staged.find(|staged| staged.release.digest == first.to.digest)
+    });
+    let why = match staged.map(|staged| &staged.state) {
+        Some(StageState::Failed(reason)) => format!("its last try failed: {reason}"),
+        Some(StageState::Fetching) => "it is fetching it".to_owned(),
+        Some(StageState::Ready) | None => "it has not begun to fetch it".to_owned(),
+    };
+    Some(format!(
+        "nothing is stopped before every host holds {}; that of {} does not: {why}{more}",
+        first.to.version, first.instance
+    ))
+}
+
+fn holds(state: &State, task: &Task) -> bool {
+    let instance = state.instance(&task.instance);
+    instance.is_some_and(|instance| instance.holds(&task.to.digest))
+}
+
+fn wave(state: &State, plan: &Plan, task: &Task) -> Option<String> {
+    let place = (task.stage, task.wave);
+    let mut before = state
+        .tasks_of(plan.id)
+        .filter(|other| (other.stage, other.wave) < place && other.state != TaskState::Done);
+    let first = before.next()?;
+    let more = match before.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "wave {} has to be done before wave {} begins; {} is {}{more}",
+        first.wave,
+        task.wave,
+        first.instance,
+        first.state.name()
+    ))
+}
+
+fn node(state: &State, instance: &Instance) -> Option<String> {
+    let node = state.node(&instance.id.node)?;
+    if let Some(fenced) = &node.fenced {
+        return Some(format!(
+            "the agent of {} takes no orders: {fenced}",
+            node.name
+        ));
+    }
+    match node.liveness {
+        Liveness::Up => None,
+        Liveness::Unknown => Some(format!(
+            "the agent of {} has not been heard of since the coordinator started",
+            node.name
+        )),
+        Liveness::Suspect | Liveness::AgentLost => {
+            Some(format!("the agent of {} is silent", node.name))
+        }
+    }
+}
+
+fn agent(state: &State, task: &Task) -> String {
+    let order = format!(
+        "order {} to the agent of {}",
+        task.generation, task.instance
+    );
+    let instance = state.instance(&task.instance);
+    let silent = instance.and_then(|instance| node(state, instance));
+    let begun = instance.is_some_and(|instance| instance.progress_of(task.generation).is_some());
+    let doing = match (&task.state, begun) {
+        (_, false) => "has not begun",
+        (TaskState::Admitted, true) => "is stopping the process",
+        (TaskState::Stopped, true) => "is swapping the release",
+        (TaskState::Swapped, true) => "is starting the process",
+        (TaskState::Started, true) => "waits for the probes",
+        (_, true) => "is putting the release before back",
+    };
+    match silent {
+        Some(silent) => format!("{order} {doing}; {silent}"),
+        None => format!("{order} {doing}"),
+    }
+}
+
+fn soak(state: &State, plan: &Plan, task: &Task) -> String {
+    let soak = format!("it has to stay good for {:?}", plan.policy.soak);
+    let instance = state.instance(&task.instance);
+    match instance.and_then(|instance| node(state, instance)) {
+        Some(silent) => format!("{soak}, which cannot be seen: {silent}"),
+        None => soak,
+    }
+}

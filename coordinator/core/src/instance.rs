@@ -1,0 +1,223 @@
+//! Instances: the storage processes, what their agents report of them, and what they were ordered to be.
+
+use std::time::Duration;
+
+use evenkeel_words::{
+    digest::Digest,
+    names::{ComponentName, InstanceId},
+    timestamp::Timestamp,
+};
+
+use crate::{node::Labels, plan::PlanId, release::ReleaseRef};
+
+/// Where a storage process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// The process runs.
+    Running,
+    /// The agent is carrying out an order on it.
+    Upgrading,
+    /// The process is not there and nobody wants it to be.
+    Stopped,
+    /// The process is not as it should be, and the agent's own means are used up.
+    Error,
+}
+
+/// What an instance's probes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Every probe is good.
+    Healthy,
+    /// A probe failed lately, fewer times than its threshold.
+    Warning,
+    /// A probe failed as often as its threshold, or there is no process.
+    Error,
+}
+
+/// A running process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id on its host.
+    pub pid: u32,
+    /// When it was started, by the host's clock.
+    pub started_at: Timestamp,
+    /// The release whose executable it runs.
+    pub release: ReleaseRef,
+}
+
+/// Whether an artifact that was asked for ahead of time is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageState {
+    /// Being downloaded.
+    Fetching,
+    /// Verified and durable.
+    Ready,
+    /// Could not be had, for this reason; is being tried again.
+    Failed(String),
+}
+
+/// A release beside the current one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedRelease {
+    /// Which one.
+    pub release: ReleaseRef,
+    /// Whether it is there.
+    pub state: StageState,
+}
+
+/// How far an agent is with an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The process is being stopped.
+    Stopping,
+    /// The current release is being swapped.
+    Swapping,
+    /// The process is being started.
+    Starting,
+    /// The probes are being waited for.
+    Verifying,
+    /// The ordered release runs and answers its probes.
+    Done,
+    /// The ordered release would not do, for this reason; the one before runs again and answers.
+    Reverted(String),
+    /// Neither would do, for this reason.
+    Failed(String),
+}
+
+impl Step {
+    /// Whether nothing more will come of the order.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        match self {
+            Self::Done | Self::Reverted(_) | Self::Failed(_) => true,
+            Self::Stopping | Self::Swapping | Self::Starting | Self::Verifying => false,
+        }
+    }
+}
+
+/// What an agent did about an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The order's generation.
+    pub generation: u64,
+    /// How far it is.
+    pub step: Step,
+    /// From the stop signal to the first good answer of every probe, in microseconds; 0 until known.
+    pub stop_to_ready_us: u64,
+}
+
+/// The highest (epoch, generation) that an agent has accepted for an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fence {
+    /// The coordinator's epoch.
+    pub epoch: u64,
+    /// The order's generation.
+    pub generation: u64,
+}
+
+/// What an agent reports of an instance; what *is*.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The component it is an instance of.
+    pub component: ComponentName,
+    /// The instance's own labels.
+    pub labels: Labels,
+    /// Where it is in its life.
+    pub status: Status,
+    /// What its probes say.
+    pub health: Health,
+    /// Why status or health is not good.
+    pub reason: String,
+    /// The release that its `current` link names.
+    pub current: Option<ReleaseRef>,
+    /// The process, if there is one.
+    pub process: Option<Process>,
+    /// Releases asked for ahead of time.
+    pub staged: Vec<StagedRelease>,
+    /// What its agent has accepted.
+    pub accepted: Fence,
+    /// What was done about the newest order accepted.
+    pub progress: Option<Progress>,
+}
+
+/// What an instance was ordered to run; what *ought* to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Rises with each order for the instance.
+    pub generation: u64,
+    /// What to run.
+    pub release: ReleaseRef,
+    /// What to go back to when that will not do.
+    pub fallback: Option<ReleaseRef>,
+    /// How long it may take until the probes answer.
+    pub ready_within: Duration,
+}
+
+/// A place in the disruption budget: taken before the order is sent, given back on newer evidence of health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// The plan it was taken for.
+    pub plan: PlanId,
+    /// The order it was taken for.
+    pub generation: u64,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+}
+
+/// One storage process on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its node and its name there.
+    pub id: InstanceId,
+    /// The node's labels, overlaid with the instance's own.
+    pub labels: Labels,
+    /// What its agent reported last.
+    pub report: Report,
+    /// The newest order.
+    pub order: Option<Order>,
+    /// Its place in the budget, if it holds one.
+    pub slot: Option<Slot>,
+    /// When something of this changed last.
+    pub changed_at: Timestamp,
+    /// The revision at which something of this changed last.
+    pub revision: u64,
+}
+
+impl Instance {
+    /// The generation of the newest order; 0 before there is one.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.order.as_ref().map_or(0, |order| order.generation)
+    }
+
+    /// What its agent did about the order of this generation, if it has begun.
+    #[must_use]
+    pub fn progress_of(&self, generation: u64) -> Option<&Progress> {
+        self.report
+            .progress
+            .as_ref()
+            .filter(|progress| progress.generation == generation)
+    }
+
+    /// Whether its agent holds the verified artifact.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        let current = self.report.current.iter().any(|c| c.digest == *digest);
+        let staged =
+            |s: &StagedRelease| s.release.digest == *digest && s.state == StageState::Ready;
+        current || self.report.staged.iter().any(staged)
+    }
+
+    /// Whether the process runs the artifact and answers its probes.
+    #[must_use]
+    pub fn serves(&self, digest: &Digest) -> bool {
+        let runs = |p: &Process| p.release.digest == *digest;
+        self.report.health != Health::Error && self.report.process.iter().any(runs)
+    }
+
+    /// The instances that hold copies of the same data: those of the component with the same `group` label.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.labels.get("group").map_or("", String::as_str)
+    }
+}

@@ -7,8 +7,13 @@ pub mod digest;
 pub mod failpoint;
 pub mod files;
 pub mod identity;
+pub mod manifest;
+#[cfg(feature = "pki")]
+pub mod pki;
 pub mod platform;
 pub mod problem;
+pub mod secrets;
 pub mod telemetry;
+pub mod tls;
 
 pub use evenkeel_words::{limits, names};

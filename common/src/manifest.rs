@@ -5,20 +5,19 @@
 //! something else made with the same key.
 
 mod keys;
-mod platform;
 
 use std::fmt::Write as _;
 
 use semver::Version;
 
 use crate::digest::{Digest, InvalidDigest};
-use crate::identity::{InvalidName, Name};
+use crate::names::{ComponentName, NameError};
+use crate::platform::{PLATFORMS, PlatformError};
 
 pub use keys::{
     InvalidPublicKey, KeyId, KeyIdError, PublicKey, SIGNATURE_BYTES, SigningKey, SigningKeyError,
     TrustedKeys,
 };
-pub use platform::{InvalidPlatform, Platform};
 
 /// Longest manifest in bytes; the longest real one is under 600.
 pub const MANIFEST_BYTES_MAX: usize = 1024;
@@ -35,11 +34,11 @@ const SIGNATURE_PREFIX: &[u8] = b"evenkeel release manifest signature v1\0";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseManifest {
     /// The component.
-    pub component: Name,
+    pub component: ComponentName,
     /// Its version, at most [`VERSION_CHARS_MAX`] long.
     pub version: Version,
-    /// What the bytes run on.
-    pub platform: Platform,
+    /// What the bytes run on: one of [`PLATFORMS`].
+    pub platform: String,
     /// The digest of the bytes.
     pub sha256: Digest,
     /// How many they are.
@@ -76,16 +75,16 @@ pub enum ManifestError {
     },
     /// A component that cannot exist.
     #[error("the component in the release manifest is not allowed")]
-    Component(#[source] InvalidName),
+    Component(#[source] NameError),
     /// A version that is none.
     #[error("the version in the release manifest is no semantic version")]
     Version(#[source] semver::Error),
     /// A version that is too long.
     #[error("the version in a release manifest is at most {VERSION_CHARS_MAX} characters long")]
     VersionTooLong,
-    /// A platform that cannot exist.
+    /// A platform that is not known.
     #[error("the platform in the release manifest is not allowed")]
-    Platform(#[source] InvalidPlatform),
+    Platform(#[source] PlatformError),
     /// A digest that is none.
     #[error("the digest in the release manifest is not allowed")]
     Digest(#[source] InvalidDigest),
@@ -102,7 +101,9 @@ pub enum ManifestError {
         key_id: KeyId,
     },
     /// The signature does not fit the bytes.
-    #[error("the signature of the release manifest does not fit: it was changed, or key {key_id} did not sign it")]
+    #[error(
+        "the signature of the release manifest does not fit: it was changed, or key {key_id} did not sign it"
+    )]
     Signature {
         /// The key it names.
         key_id: KeyId,
@@ -134,35 +135,30 @@ impl ReleaseManifest {
             });
         }
         let text = str::from_utf8(bytes).map_err(|_| ManifestError::NotCanonical)?;
-        let mut lines = text.split('\n').zip(1..);
-        let mut next = |expected: &'static str| {
+        let mut lines = text.split('\n');
+        let mut line_after = |expected: &'static str, line| {
             lines
                 .next()
-                .and_then(|(line, _)| line.strip_prefix(expected))
-        };
-        let field = |value: Option<&str>, line, expected| {
-            value
+                .and_then(|text| text.strip_prefix(expected))
                 .map(str::to_owned)
                 .ok_or(ManifestError::Line { line, expected })
         };
-        if next(HEADING) != Some("") {
-            return Err(ManifestError::Line {
-                line: 1,
-                expected: HEADING,
-            });
-        }
-        let component = field(next("component: "), 2, "component: ")?;
-        let version = field(next("version: "), 3, "version: ")?;
-        let platform = field(next("platform: "), 4, "platform: ")?;
-        let sha256 = field(next("sha256: "), 5, "sha256: ")?;
-        let size_bytes = field(next("size_bytes: "), 6, "size_bytes: ")?;
+        line_after(HEADING, 1)?;
+        let component = line_after("component: ", 2)?;
+        let version = line_after("version: ", 3)?;
+        let platform = line_after("platform: ", 4)?;
+        let sha256 = line_after("sha256: ", 5)?;
+        let size_bytes = line_after("size_bytes: ", 6)?;
         if version.len() > VERSION_CHARS_MAX {
             return Err(ManifestError::VersionTooLong);
+        }
+        if !PLATFORMS.contains(&platform.as_str()) {
+            return Err(ManifestError::Platform(PlatformError::Unknown(platform)));
         }
         let manifest = Self {
             component: component.parse().map_err(ManifestError::Component)?,
             version: version.parse().map_err(ManifestError::Version)?,
-            platform: platform.parse().map_err(ManifestError::Platform)?,
+            platform,
             sha256: sha256.parse().map_err(ManifestError::Digest)?,
             size_bytes: size_bytes.parse().map_err(ManifestError::Size)?,
         };
@@ -176,7 +172,7 @@ impl ReleaseManifest {
     /// Signs the manifest.
     ///
     /// # Errors
-    /// When the manifest could not be read back: its version is too long.
+    /// When the manifest could not be read back: its version is too long or its platform unknown.
     pub fn sign(&self, key: &SigningKey) -> Result<SignedManifest, ManifestError> {
         let manifest = self.encode();
         Self::decode(&manifest)?;

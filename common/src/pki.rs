@@ -13,7 +13,8 @@ use rcgen::{
 };
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::identity::{Identity, InvalidName, Name, Usage};
+use crate::identity::{Identity, Usage};
+use crate::names::{ClusterName, NameError};
 
 /// Length of a serial number; RFC 5280 allows 20 bytes and asks for at least 64 random bits.
 const SERIAL_BYTES: usize = 16;
@@ -66,7 +67,7 @@ pub enum PkiError {
     #[error("the authority of {authority} does not vouch for {identity}")]
     OtherCluster {
         /// Whose authority it is.
-        authority: Name,
+        authority: ClusterName,
         /// Whose certificate was asked for.
         identity: Box<Identity>,
     },
@@ -75,7 +76,7 @@ pub enum PkiError {
     NotAnAuthority,
     /// The CA's URI names no cluster.
     #[error("the certificate authority's cluster name is not allowed")]
-    Cluster(#[source] InvalidName),
+    Cluster(#[source] NameError),
     /// The CA certificate and the key do not belong together.
     #[error("the certificate authority's certificate belongs to another key")]
     OtherKey,
@@ -89,7 +90,7 @@ pub enum PkiError {
 
 /// A cluster's certificate authority: its certificate and its private key.
 pub struct Authority {
-    cluster: Name,
+    cluster: ClusterName,
     certificate_pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -99,14 +100,14 @@ impl Authority {
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn create(cluster: Name, validity: Validity) -> Result<(Self, Issued), PkiError> {
+    pub fn create(cluster: ClusterName, validity: Validity) -> Result<(Self, Issued), PkiError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = params(&format!("{cluster} certificate authority"), validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .subject_alt_names
-            .push(SanType::URI(ia5(&format!("{CLUSTER_URI_PREFIX}{cluster}"))?));
+        params.subject_alt_names.push(SanType::URI(ia5(&format!(
+            "{CLUSTER_URI_PREFIX}{cluster}"
+        ))?));
         let certificate_pem = params.self_signed(&key)?.pem();
         let issued = Issued {
             certificate_pem: certificate_pem.clone(),
@@ -136,7 +137,7 @@ impl Authority {
 
     /// The cluster that it vouches for.
     #[must_use]
-    pub const fn cluster(&self) -> &Name {
+    pub const fn cluster(&self) -> &ClusterName {
         &self.cluster
     }
 
@@ -204,7 +205,7 @@ const CLUSTER_URI_PREFIX: &str = "spiffe://";
 const COMMON_NAME_CHARS_MAX: usize = 64;
 
 /// The cluster that a CA certificate names, once it is sure that `key` is its key.
-fn cluster_of(certificate_pem: &str, key: &KeyPair) -> Result<Name, PkiError> {
+fn cluster_of(certificate_pem: &str, key: &KeyPair) -> Result<ClusterName, PkiError> {
     use rustls_pki_types::CertificateDer;
     use rustls_pki_types::pem::PemObject;
     use x509_parser::certificate::X509Certificate;
@@ -213,8 +214,7 @@ fn cluster_of(certificate_pem: &str, key: &KeyPair) -> Result<Name, PkiError> {
 
     let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
         .map_err(|_| PkiError::NotAnAuthority)?;
-    let (_, certificate) =
-        X509Certificate::from_der(&der).map_err(|_| PkiError::NotAnAuthority)?;
+    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| PkiError::NotAnAuthority)?;
     if !certificate.is_ca() {
         return Err(PkiError::NotAnAuthority);
     }

@@ -45,7 +45,7 @@ pub struct CertificateFacts {
 }
 
 /// Why a certificate names nobody, or may not be used as it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CertificateFactsError {
     /// The bytes are no certificate.
     #[error("the certificate cannot be read")]

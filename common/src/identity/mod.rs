@@ -5,17 +5,17 @@
 //! signed by the cluster's CA is checked in [`crate::tls`].
 
 mod certificate;
-mod name;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use certificate::{CertificateFacts, CertificateFactsError, Usage};
-pub use name::{InvalidName, NAME_CHARS_MAX, Name};
+use crate::names::{ClusterName, CoordinatorName, NameError, NodeName, OperatorName};
 
-/// Longest identity URI: the scheme, three names of [`NAME_CHARS_MAX`] and the words between them.
+pub use certificate::{CertificateFacts, CertificateFactsError, Usage};
+
+/// Longest identity URI: the scheme, three names and the words between them.
 const URI_CHARS_MAX: usize = 256;
 
 /// What an operator may do; each role includes those before it.
@@ -68,32 +68,32 @@ pub enum Identity {
     /// The agent of one node.
     Agent {
         /// The cluster whose CA vouches for it.
-        cluster: Name,
+        cluster: ClusterName,
         /// The node it runs on.
-        node: Name,
+        node: NodeName,
     },
     /// A person or their automation.
     Operator {
         /// The cluster whose CA vouches for it.
-        cluster: Name,
+        cluster: ClusterName,
         /// Who it is.
-        name: Name,
+        name: OperatorName,
         /// What they may do.
         role: Role,
     },
     /// A coordinator.
     Coordinator {
         /// The cluster whose CA vouches for it.
-        cluster: Name,
+        cluster: ClusterName,
         /// Which of the cluster's coordinators.
-        name: Name,
+        name: CoordinatorName,
     },
 }
 
 impl Identity {
     /// The cluster that the identity belongs to.
     #[must_use]
-    pub const fn cluster(&self) -> &Name {
+    pub const fn cluster(&self) -> &ClusterName {
         match self {
             Self::Agent { cluster, .. }
             | Self::Operator { cluster, .. }
@@ -129,7 +129,7 @@ impl fmt::Display for Identity {
 }
 
 /// Why a URI is no identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidIdentity {
     /// Longer than any identity can be.
     #[error("an identity is at most {URI_CHARS_MAX} characters long")]
@@ -141,14 +141,8 @@ pub enum InvalidIdentity {
     #[error("an identity ends in /agent/NODE, /operator/NAME/ROLE or /coordinator/NAME")]
     Path,
     /// A cluster, node or person whose name is not allowed.
-    #[error("the {part} in the identity is not allowed")]
-    Name {
-        /// Which part of the URI.
-        part: &'static str,
-        /// What is wrong with it.
-        #[source]
-        source: InvalidName,
-    },
+    #[error("a name in the identity is not allowed")]
+    Name(#[from] NameError),
     /// A role that does not exist.
     #[error("a role is viewer, operator or admin")]
     Role,
@@ -165,7 +159,7 @@ impl FromStr for Identity {
             .strip_prefix("spiffe://")
             .ok_or(InvalidIdentity::Scheme)?;
         let mut segments = rest.split('/');
-        let cluster = name("cluster", segments.next().unwrap_or_default())?;
+        let cluster = segments.next().unwrap_or_default().parse()?;
         match (
             segments.next(),
             segments.next(),
@@ -174,25 +168,20 @@ impl FromStr for Identity {
         ) {
             (Some("agent"), Some(node), None, None) => Ok(Self::Agent {
                 cluster,
-                node: name("node", node)?,
+                node: node.parse()?,
             }),
             (Some("operator"), Some(operator), Some(role), None) => Ok(Self::Operator {
                 cluster,
-                name: name("operator's name", operator)?,
+                name: operator.parse()?,
                 role: role.parse()?,
             }),
             (Some("coordinator"), Some(coordinator), None, None) => Ok(Self::Coordinator {
                 cluster,
-                name: name("coordinator's name", coordinator)?,
+                name: coordinator.parse()?,
             }),
             _ => Err(InvalidIdentity::Path),
         }
     }
-}
-
-fn name(part: &'static str, text: &str) -> Result<Name, InvalidIdentity> {
-    text.parse()
-        .map_err(|source| InvalidIdentity::Name { part, source })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::names::NAME_CHARS_MAX;
 
 fn parse(uri: &str) -> Result<Identity, InvalidIdentity> {
     uri.parse()
@@ -60,7 +61,7 @@ fn a_uri_that_is_almost_an_identity_is_refused() {
         format!("spiffe://prod/agent/{long_name}"),
     ] {
         assert!(
-            matches!(parse(&uri), Err(InvalidIdentity::Name { .. })),
+            matches!(parse(&uri), Err(InvalidIdentity::Name(_))),
             "{uri}"
         );
     }

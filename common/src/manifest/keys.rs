@@ -5,13 +5,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use camino::Utf8Path;
-use ring::signature::{ED25519, ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{
+    ED25519, ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair, UnparsedPublicKey,
+};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::{self, PemObject};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Digest, from_hex, to_hex};
-use crate::files::{ReadError, read_private};
+use crate::digest::{digest_of, from_hex, to_hex};
+use crate::secrets::{ReadError, read_private};
 
 /// Length of an Ed25519 signature.
 pub const SIGNATURE_BYTES: usize = 64;
@@ -63,7 +65,7 @@ impl PublicKey {
     #[must_use]
     pub fn id(&self) -> KeyId {
         let mut id = [0; KEY_ID_BYTES];
-        id.copy_from_slice(&Digest::of(&self.0).as_bytes()[..KEY_ID_BYTES]);
+        id.copy_from_slice(&digest_of(&self.0).as_bytes()[..KEY_ID_BYTES]);
         KeyId(id)
     }
 
@@ -159,7 +161,7 @@ pub enum SigningKeyError {
     Pem(#[source] pem::Error),
     /// A private key of another kind.
     #[error("the release signing key is no Ed25519 key in PKCS #8 form")]
-    Key(#[source] ring::error::KeyRejected),
+    NotEd25519,
 }
 
 impl SigningKey {
@@ -180,7 +182,7 @@ impl SigningKey {
         // Also takes a key without its public half (RFC 5208), which other tools write.
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der())
             .map(Self)
-            .map_err(SigningKeyError::Key)
+            .map_err(|_| SigningKeyError::NotEd25519)
     }
 
     /// The public half.

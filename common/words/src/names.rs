@@ -137,6 +137,22 @@ name!(
     "plan"
 );
 
+name!(
+    /// A cluster: the fleet that one certificate authority vouches for.
+    ClusterName,
+    "cluster"
+);
+name!(
+    /// A person, or their automation.
+    OperatorName,
+    "operator"
+);
+name!(
+    /// A coordinator, among those of its cluster.
+    CoordinatorName,
+    "coordinator"
+);
+
 /// A storage process, among those of the fleet: `<node>/<instance>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

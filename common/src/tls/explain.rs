@@ -13,7 +13,11 @@ use super::files::date;
 /// it. Takes what [`super::connect`] or a call over its channel returned; of any other error it gives the words.
 #[must_use]
 pub fn explain(error: &(dyn Error + 'static)) -> String {
-    if let Some(connect_error) = causes(error).find_map(|cause| cause.downcast_ref()) {
+    // The last one: the first may be the channel's, which says nothing yet.
+    let connect_error = causes(error)
+        .filter_map(|cause| cause.downcast_ref())
+        .last();
+    if let Some(connect_error) = connect_error {
         return explain_connect(connect_error);
     }
     match error.downcast_ref::<Status>() {

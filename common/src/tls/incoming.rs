@@ -68,6 +68,7 @@ pub struct ConnectionCounts {
     refused: AtomicU64,
     timed_out: AtomicU64,
     over_limit: AtomicU64,
+    accept_failures: AtomicU64,
 }
 
 impl ConnectionCounts {
@@ -89,6 +90,11 @@ impl ConnectionCounts {
     /// Connections closed because there were too many.
     pub fn over_limit(&self) -> u64 {
         self.over_limit.load(Ordering::Relaxed)
+    }
+
+    /// Times that the system could not accept, for want of file descriptors or memory.
+    pub fn accept_failures(&self) -> u64 {
+        self.accept_failures.load(Ordering::Relaxed)
     }
 }
 
@@ -199,6 +205,7 @@ impl Acceptor {
                 Ok(accepted) => accepted,
                 Err(error) if concerns_one_connection(&error) => continue,
                 Err(error) => {
+                    self.counts.accept_failures.fetch_add(1, Ordering::Relaxed);
                     warn!(%error, pause_ms = pause.as_millis(), "cannot accept connections");
                     sleep(pause).await;
                     pause = (pause * 2).min(ACCEPT_PAUSE_MAX);

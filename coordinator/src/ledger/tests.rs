@@ -154,7 +154,13 @@ fn payloads_and_batches_over_the_limit_are_refused_and_change_nothing() {
         "{error}"
     );
     assert_eq!(ledger.position().revision, 0);
-    assert_eq!(ledger.append(&[largest.clone()]).unwrap().revision, 1);
+    assert_eq!(
+        ledger
+            .append(std::slice::from_ref(&largest))
+            .unwrap()
+            .revision,
+        1
+    );
     drop(ledger);
     assert_eq!(replayed(&open(folder.path()).0, 1), [(1, largest)]);
 }

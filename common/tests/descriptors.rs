@@ -1,5 +1,11 @@
 //! Running out of file descriptors: in a process of its own, since the limit is one.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "where tests help each other, a panic is a failed test too"
+)]
+
 #[path = "tls/cluster.rs"]
 mod cluster;
 

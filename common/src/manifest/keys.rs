@@ -154,7 +154,7 @@ pub struct SigningKey(Ed25519KeyPair);
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
     /// The file cannot be read, or others may read it too.
-    #[error("cannot use the release signing key")]
+    #[error(transparent)]
     Read(#[from] ReadError),
     /// No PEM block with a PKCS #8 private key in it.
     #[error("the release signing key is no PEM file with a `PRIVATE KEY` in it")]

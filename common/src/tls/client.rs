@@ -7,11 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use camino::Utf8PathBuf;
 use http::Uri;
-use http::uri::{Authority, PathAndQuery, Scheme};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls_pki_types::{InvalidDnsNameError, ServerName};
 use tokio::io::AsyncBufReadExt;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::spawn_blocking;
@@ -22,6 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
 use super::ALPN_H2;
+use super::address::{Address, InvalidAddress};
 use super::files::{Credentials, TlsError, TlsFiles, date, provider};
 use super::verify::CoordinatorVerifier;
 use crate::identity::Usage;
@@ -53,21 +52,9 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Why there is no connection to a coordinator.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Not `host:port`.
-    #[error("{address:?} is not an address of the form host:port")]
-    Address {
-        /// What was given.
-        address: String,
-    },
-    /// The host can be neither a DNS name nor an IP address.
-    #[error("{host:?} is not a host name or an IP address")]
-    Host {
-        /// What was given.
-        host: String,
-        /// What is wrong with it.
-        #[source]
-        source: InvalidDnsNameError,
-    },
+    /// The address is none.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     /// The TLS files cannot be used.
     #[error("cannot set up TLS towards the coordinator")]
     Tls(#[from] TlsError),
@@ -152,48 +139,20 @@ pub fn connect_lazy(address: &str, files: &TlsFiles) -> Result<Channel, ConnectE
 /// Makes connections to one address.
 #[derive(Debug, Clone)]
 struct Connector {
-    uri: Uri,
-    host: String,
-    port: u16,
-    server_name: ServerName<'static>,
+    address: Address,
     files: TlsFiles,
 }
 
 impl Connector {
     fn new(address: &str, files: &TlsFiles) -> Result<Self, ConnectError> {
-        let not_an_address = || ConnectError::Address {
-            address: address.to_owned(),
-        };
-        let authority: Authority = address.parse().map_err(|_| not_an_address())?;
-        let port = authority.port_u16().ok_or_else(not_an_address)?;
-        // An IPv6 address stands in brackets in a URI, and nowhere else.
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
-        if host.is_empty() || port == 0 || address.contains('@') {
-            return Err(not_an_address());
-        }
-        let server_name =
-            ServerName::try_from(host.clone()).map_err(|source| ConnectError::Host {
-                host: host.clone(),
-                source,
-            })?;
-        // Not `https`: tonic would want to do TLS itself.
-        let uri = Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(authority)
-            .path_and_query(PathAndQuery::from_static("/"))
-            .build()
-            .map_err(|_| not_an_address())?;
         Ok(Self {
-            uri,
-            host,
-            port,
-            server_name,
+            address: address.parse()?,
             files: files.clone(),
         })
     }
 
     fn endpoint(&self) -> Endpoint {
-        Endpoint::from(self.uri.clone())
+        Endpoint::from(self.address.uri())
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
@@ -214,7 +173,7 @@ impl Connector {
             source,
         };
         let handshake =
-            TlsConnector::from(Arc::new(config)).connect(self.server_name.clone(), stream);
+            TlsConnector::from(Arc::new(config)).connect(self.address.server_name(), stream);
         let mut stream = timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
             .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
@@ -232,12 +191,12 @@ impl Connector {
     /// The first of the host's addresses that takes the connection.
     async fn connect_tcp(&self) -> Result<(TcpStream, SocketAddr), ConnectError> {
         let unresolved = |source| ConnectError::Resolve {
-            host: self.host.clone(),
+            host: self.address.host().to_owned(),
             source,
         };
         let addresses = timeout(
             RESOLVE_TIMEOUT,
-            lookup_host((self.host.as_str(), self.port)),
+            lookup_host((self.address.host(), self.address.port())),
         )
         .await
         .map_err(|_| unresolved(io::ErrorKind::TimedOut.into()))?

@@ -75,9 +75,8 @@ fn explain_connect(error: &ConnectError) -> String {
                 "{address} closed the connection during the handshake: the coordinator has too many connections, or it is something else"
             ),
         },
-        ConnectError::Address { .. }
-        | ConnectError::Host { .. }
-        | ConnectError::Tls(_)
+        ConnectError::Tls(files) => chain(files),
+        ConnectError::Address(_)
         | ConnectError::Resolve { .. }
         | ConnectError::Interrupted
         | ConnectError::Channel(_) => chain(error),

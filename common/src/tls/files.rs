@@ -50,7 +50,7 @@ impl TlsFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read, or a private key is not private.
-    #[error("cannot use a TLS file")]
+    #[error(transparent)]
     Read(#[from] ReadError),
     /// A file is not what it should be.
     #[error("{path} does not hold {expected}")]

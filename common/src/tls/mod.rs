@@ -5,6 +5,7 @@
 //! coordinator may move or be reached under several addresses. What a peer may do is decided elsewhere.
 //! No session is resumed: that would skip the look at the client's certificate.
 
+mod address;
 mod client;
 mod explain;
 mod files;
@@ -12,6 +13,7 @@ mod incoming;
 mod server;
 mod verify;
 
+pub use address::{Address, InvalidAddress};
 pub use client::{ConnectError, connect, connect_lazy};
 pub use explain::explain;
 pub use files::{TlsError, TlsFiles};

@@ -1,5 +1,11 @@
 //! Handshakes over loopback between the coordinator's end and the client's, with good certificates and every bad kind.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "where tests help each other, a panic is a failed test too"
+)]
+
 mod cluster;
 mod coordinator;
 mod limits;

@@ -8,6 +8,8 @@ mod log;
 mod marker;
 mod open;
 mod record;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::File;

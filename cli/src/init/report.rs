@@ -1,0 +1,62 @@
+//! What `evenkeel init` says at the end.
+
+use std::fmt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// What became of one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Created,
+    Kept,
+}
+
+/// What was made and what was there already.
+#[derive(Debug)]
+pub(crate) struct InitReport {
+    dir: Utf8PathBuf,
+    lines: Vec<(Utf8PathBuf, Outcome, String)>,
+}
+
+impl InitReport {
+    pub(super) fn new(dir: &Utf8Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            lines: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, path: &Utf8Path, outcome: Outcome, what: impl Into<String>) {
+        self.lines.push((path.to_owned(), outcome, what.into()));
+    }
+
+    /// What was made, or what was kept.
+    #[cfg(test)]
+    pub(super) fn paths(&self, wanted: Outcome) -> Vec<&Utf8Path> {
+        self.lines
+            .iter()
+            .filter(|(_, outcome, _)| *outcome == wanted)
+            .map(|(path, _, _)| path.strip_prefix(&self.dir).unwrap_or(path))
+            .collect()
+    }
+}
+
+impl fmt::Display for InitReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.lines.iter().map(|(path, _, _)| path.as_str().len());
+        let width = width.max().unwrap_or(0);
+        for (path, outcome, what) in &self.lines {
+            let outcome = match outcome {
+                Outcome::Created => "created",
+                Outcome::Kept => "kept",
+            };
+            writeln!(formatter, "{outcome:7}  {:width$}  {what}", path.as_str())?;
+        }
+        writeln!(
+            formatter,
+            "\nNext: start the coordinator with {dir}/coordinator/coordinator.toml, copy each folder of {dir}/agents to its node\n\
+             and start the agent there with its agent.toml. Keep {dir}/ca/key.pem and {dir}/releases.key where few can reach them.",
+            dir = self.dir
+        )
+    }
+}

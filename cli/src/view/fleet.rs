@@ -1,0 +1,164 @@
+//! Nodes and instances.
+
+use std::collections::BTreeMap;
+
+use evenkeel_proto::v1;
+use serde::Serialize;
+
+use super::word;
+use crate::time::rfc3339;
+
+/// A storage host.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) platform: String,
+    pub(crate) agent_version: String,
+    pub(crate) liveness: String,
+    pub(crate) fenced: String,
+    pub(crate) changed_at: Option<String>,
+    pub(crate) revision: u64,
+}
+
+impl From<v1::Node> for Node {
+    fn from(node: v1::Node) -> Self {
+        Self {
+            liveness: word!(v1::Liveness, "LIVENESS_", node.liveness),
+            name: node.name,
+            labels: node.labels.into_iter().collect(),
+            platform: node.platform,
+            agent_version: node.agent_version,
+            fenced: node.fenced,
+            changed_at: rfc3339(node.changed_at),
+            revision: node.revision,
+        }
+    }
+}
+
+/// A version and its bytes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ReleaseRef {
+    pub(crate) version: String,
+    pub(crate) digest: String,
+}
+
+impl From<v1::ReleaseRef> for ReleaseRef {
+    fn from(release: v1::ReleaseRef) -> Self {
+        Self {
+            version: release.version,
+            digest: release.digest,
+        }
+    }
+}
+
+/// A running process.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) started_at: Option<String>,
+    pub(crate) release: Option<ReleaseRef>,
+}
+
+impl From<v1::Process> for Process {
+    fn from(process: v1::Process) -> Self {
+        Self {
+            pid: process.pid,
+            started_at: rfc3339(process.started_at),
+            release: process.release.map(Into::into),
+        }
+    }
+}
+
+/// A release beside the current one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct StagedRelease {
+    pub(crate) release: Option<ReleaseRef>,
+    pub(crate) state: String,
+    pub(crate) reason: String,
+}
+
+impl From<v1::StagedRelease> for StagedRelease {
+    fn from(staged: v1::StagedRelease) -> Self {
+        Self {
+            state: word!(v1::StageState, "STAGE_STATE_", staged.state),
+            release: staged.release.map(Into::into),
+            reason: staged.reason,
+        }
+    }
+}
+
+/// How far an agent is with an order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct OrderProgress {
+    pub(crate) generation: u64,
+    pub(crate) step: String,
+    pub(crate) result: String,
+    pub(crate) reason: String,
+    pub(crate) stop_to_ready_us: u64,
+}
+
+impl From<v1::OrderProgress> for OrderProgress {
+    fn from(progress: v1::OrderProgress) -> Self {
+        Self {
+            step: word!(v1::OrderStep, "ORDER_STEP_", progress.step),
+            result: word!(v1::OrderResult, "ORDER_RESULT_", progress.result),
+            generation: progress.generation,
+            reason: progress.reason,
+            stop_to_ready_us: progress.stop_to_ready_us,
+        }
+    }
+}
+
+/// A storage process on a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Instance {
+    pub(crate) name: String,
+    pub(crate) component: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) status: String,
+    pub(crate) health: String,
+    pub(crate) reason: String,
+    pub(crate) current: Option<ReleaseRef>,
+    pub(crate) process: Option<Process>,
+    pub(crate) staged: Vec<StagedRelease>,
+    pub(crate) accepted_epoch: u64,
+    pub(crate) accepted_generation: u64,
+    pub(crate) progress: Option<OrderProgress>,
+    pub(crate) generation: u64,
+    pub(crate) held_by_plan: String,
+    pub(crate) changed_at: Option<String>,
+    pub(crate) revision: u64,
+}
+
+impl From<v1::Instance> for Instance {
+    fn from(instance: v1::Instance) -> Self {
+        Self {
+            status: word!(v1::InstanceStatus, "INSTANCE_STATUS_", instance.status),
+            health: word!(v1::InstanceHealth, "INSTANCE_HEALTH_", instance.health),
+            name: instance.name,
+            component: instance.component,
+            labels: instance.labels.into_iter().collect(),
+            reason: instance.reason,
+            current: instance.current.map(Into::into),
+            process: instance.process.map(Into::into),
+            staged: instance.staged.into_iter().map(Into::into).collect(),
+            accepted_epoch: instance.accepted_epoch,
+            accepted_generation: instance.accepted_generation,
+            progress: instance.progress.map(Into::into),
+            generation: instance.generation,
+            held_by_plan: instance.held_by_plan,
+            changed_at: rfc3339(instance.changed_at),
+            revision: instance.revision,
+        }
+    }
+}
+
+impl Instance {
+    /// The version of its current release; empty where there is none.
+    pub(crate) fn version(&self) -> &str {
+        self.current
+            .as_ref()
+            .map_or("", |release| release.version.as_str())
+    }
+}

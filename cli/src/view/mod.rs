@@ -1,0 +1,40 @@
+//! What the coordinator says, in the shape that `--output json` promises: the API's field names, enumerations as
+//! words, times as RFC 3339, and every field always there. The only place that knows the API's generated types
+//! field by field.
+
+mod fleet;
+mod plan;
+mod release;
+
+pub(crate) use fleet::{Instance, Node, ReleaseRef};
+pub(crate) use plan::{Plan, Stage, Task, Wait};
+pub(crate) use release::{Artifact, Release};
+
+/// The word for a value of an enumeration: `LIVENESS_AGENT_LOST` is `agent-lost`. A value that this program does not
+/// know yet keeps its number.
+macro_rules! word {
+    ($enumeration:ty, $prefix:literal, $value:expr) => {
+        match <$enumeration>::try_from($value) {
+            Ok(known) => $crate::view::word(known.as_str_name(), $prefix),
+            Err(unknown) => format!("unknown-{}", unknown.0),
+        }
+    };
+}
+use word;
+
+fn word(name: &str, prefix: &str) -> String {
+    let name = name.strip_prefix(prefix).unwrap_or(name);
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_proto::v1;
+
+    #[test]
+    fn an_enumeration_is_a_word_and_an_unknown_value_its_number() {
+        assert_eq!(word!(v1::Liveness, "LIVENESS_", 4), "agent-lost");
+        assert_eq!(word!(v1::TaskState, "TASK_STATE_", 2), "prefetched");
+        assert_eq!(word!(v1::Liveness, "LIVENESS_", 77), "unknown-77");
+    }
+}

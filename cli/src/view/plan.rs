@@ -1,0 +1,149 @@
+//! Plans, their tasks, and what those wait for.
+
+use evenkeel_proto::v1;
+use serde::Serialize;
+
+use super::{ReleaseRef, word};
+use crate::time::{rfc3339, seconds};
+
+/// One component from one version to the next.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Stage {
+    pub(crate) component: String,
+    pub(crate) from_version: String,
+    pub(crate) to_version: String,
+}
+
+impl From<v1::Stage> for Stage {
+    fn from(stage: v1::Stage) -> Self {
+        Self {
+            component: stage.component,
+            from_version: stage.from_version,
+            to_version: stage.to_version,
+        }
+    }
+}
+
+/// How carefully a plan goes about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PlanPolicy {
+    pub(crate) max_unavailable: Option<u32>,
+    pub(crate) failure_domain: Option<String>,
+    pub(crate) canary: Option<u32>,
+    pub(crate) soak: Option<String>,
+    pub(crate) instance_deadline: Option<String>,
+    pub(crate) progress_deadline: Option<String>,
+}
+
+impl From<v1::PlanPolicy> for PlanPolicy {
+    fn from(policy: v1::PlanPolicy) -> Self {
+        Self {
+            max_unavailable: policy.max_unavailable,
+            failure_domain: policy.failure_domain,
+            canary: policy.canary,
+            soak: seconds(policy.soak),
+            instance_deadline: seconds(policy.instance_deadline),
+            progress_deadline: seconds(policy.progress_deadline),
+        }
+    }
+}
+
+/// What will be done, or was.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) reason: String,
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) policy: Option<PlanPolicy>,
+    pub(crate) tasks_total: u32,
+    pub(crate) tasks_done: u32,
+    pub(crate) created_by: String,
+    pub(crate) created_at: Option<String>,
+    pub(crate) started_at: Option<String>,
+    pub(crate) ended_at: Option<String>,
+    pub(crate) changed_at: Option<String>,
+    pub(crate) progressed_at: Option<String>,
+    pub(crate) revision: u64,
+}
+
+impl From<v1::Plan> for Plan {
+    fn from(plan: v1::Plan) -> Self {
+        Self {
+            state: word!(v1::PlanState, "PLAN_STATE_", plan.state),
+            name: plan.name,
+            reason: plan.reason,
+            stages: plan.stages.into_iter().map(Into::into).collect(),
+            policy: plan.policy.map(Into::into),
+            tasks_total: plan.tasks_total,
+            tasks_done: plan.tasks_done,
+            created_by: plan.created_by,
+            created_at: rfc3339(plan.created_at),
+            started_at: rfc3339(plan.started_at),
+            ended_at: rfc3339(plan.ended_at),
+            changed_at: rfc3339(plan.changed_at),
+            progressed_at: rfc3339(plan.progressed_at),
+            revision: plan.revision,
+        }
+    }
+}
+
+/// One instance's journey within a plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Task {
+    pub(crate) plan: String,
+    pub(crate) instance: String,
+    pub(crate) stage: u32,
+    pub(crate) wave: u32,
+    pub(crate) state: String,
+    pub(crate) reason: String,
+    pub(crate) from: Option<ReleaseRef>,
+    pub(crate) to: Option<ReleaseRef>,
+    pub(crate) generation: u64,
+    pub(crate) admitted_at: Option<String>,
+    pub(crate) changed_at: Option<String>,
+    pub(crate) stop_to_ready_us: u64,
+    pub(crate) revision: u64,
+}
+
+impl From<v1::Task> for Task {
+    fn from(task: v1::Task) -> Self {
+        Self {
+            state: word!(v1::TaskState, "TASK_STATE_", task.state),
+            plan: task.plan,
+            instance: task.instance,
+            stage: task.stage,
+            wave: task.wave,
+            reason: task.reason,
+            from: task.from.map(Into::into),
+            to: task.to.map(Into::into),
+            generation: task.generation,
+            admitted_at: rfc3339(task.admitted_at),
+            changed_at: rfc3339(task.changed_at),
+            stop_to_ready_us: task.stop_to_ready_us,
+            revision: task.revision,
+        }
+    }
+}
+
+/// Why a task does not move.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Wait {
+    pub(crate) instance: String,
+    pub(crate) kind: String,
+    pub(crate) sentence: String,
+    pub(crate) since: Option<String>,
+    pub(crate) until: Option<String>,
+}
+
+impl From<v1::Wait> for Wait {
+    fn from(wait: v1::Wait) -> Self {
+        Self {
+            kind: word!(v1::WaitKind, "WAIT_KIND_", wait.kind),
+            instance: wait.instance,
+            sentence: wait.sentence,
+            since: rfc3339(wait.since),
+            until: rfc3339(wait.until),
+        }
+    }
+}

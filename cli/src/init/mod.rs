@@ -13,7 +13,7 @@ mod tests;
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use evenkeel_common::files::{FolderLock, create_private_folder, write_atomically};
@@ -34,6 +34,9 @@ const COORDINATOR_DEFAULT: &str = "127.0.0.1:7400";
 
 /// Name of the CLI's own configuration.
 const CLI_CONFIGURATION: &str = "evenkeel.toml";
+
+/// Name of the CA's folder.
+const CA_FOLDER: &str = "ca";
 
 /// The longest that an agent's certificate may hold: as long as the CA's.
 const AGENT_DAYS_MAX: i64 = 3650;
@@ -92,6 +95,9 @@ pub(crate) fn run(args: &InitArgs) -> anyhow::Result<InitReport> {
         "{} nodes are too many for one run: {NODES_MAX} are allowed",
         args.nodes.len()
     );
+    if !args.dir.join(CA_FOLDER).exists() {
+        cluster_name(args)?;
+    }
     create_private_folder(&args.dir)
         .with_context(|| format!("cannot make the folder {}", args.dir))?;
     let _lock = FolderLock::take(&args.dir)
@@ -124,7 +130,7 @@ fn authority(
     now: SystemTime,
     report: &mut InitReport,
 ) -> anyhow::Result<Authority> {
-    let folder = Folder::new(args.dir.join("ca"));
+    let folder = Folder::new(args.dir.join(CA_FOLDER));
     if folder.exists(&[CA, KEY])? {
         let authority = Authority::load(
             &text(read_small(&folder.file(CA))?)?,
@@ -146,12 +152,7 @@ fn authority(
         );
         return Ok(authority);
     }
-    let Some(cluster) = &args.cluster else {
-        bail!(
-            "{} holds no cluster yet: give the new one a name with --cluster NAME",
-            args.dir
-        );
-    };
+    let cluster = cluster_name(args)?;
     let (authority, issued) = Authority::create(cluster.clone(), authority_validity(now))?;
     folder.create(&[
         (CA, PUBLIC_FILE_MODE, &issued.certificate_pem),
@@ -161,8 +162,18 @@ fn authority(
     Ok(authority)
 }
 
+/// The name of a cluster that is to be made.
+fn cluster_name(args: &InitArgs) -> anyhow::Result<&ClusterName> {
+    args.cluster.as_ref().with_context(|| {
+        format!(
+            "{} holds no cluster yet: give the new one a name with --cluster NAME",
+            args.dir
+        )
+    })
+}
+
 fn what_authority(cluster: &ClusterName) -> String {
-    format!("certificate authority of the cluster {cluster}; who has its key is everybody in it")
+    format!("certificate authority of the cluster {cluster}; its key can speak for everybody in it")
 }
 
 /// The coordinator's address as it was decided the first time, kept in the CLI's configuration.

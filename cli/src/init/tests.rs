@@ -268,6 +268,7 @@ fn a_run_that_was_interrupted_anywhere_is_finished_by_the_next() {
 fn what_contradicts_the_cluster_is_refused_and_changes_nothing() {
     let place = Place::new();
     assert!(place.refusal("--node n1").contains("--cluster NAME"));
+    assert!(!place.dir().exists());
     place
         .init("--cluster prod --node n1 --operator ada:viewer")
         .unwrap();

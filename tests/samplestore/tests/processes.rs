@@ -1,9 +1,14 @@
 //! Real processes under a client that writes and reads all the while.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may be blunt, and so may what they share"
+)]
+
 mod support {
     mod basics;
-    pub mod processes;
-    pub use basics::*;
+    pub(crate) mod processes;
+    pub(crate) use basics::*;
 }
 
 use std::process::Stdio;

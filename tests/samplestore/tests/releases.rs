@@ -1,8 +1,13 @@
 //! Nodes of different releases in one cluster, inside one process.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may be blunt, and so may what they share"
+)]
+
 mod support {
     mod basics;
-    pub use basics::*;
+    pub(crate) use basics::*;
 }
 
 use std::net::SocketAddr;
@@ -21,10 +26,13 @@ use tokio::task::JoinHandle;
 
 use support::{PATIENCE, free_addresses, until_health, until_healthy};
 
+/// How to stop a node, and how it ended.
+type Running = (oneshot::Sender<()>, JoinHandle<Result<(), ServeError>>);
+
 struct Nodes {
     addresses: Vec<SocketAddr>,
     directory: TempDir,
-    running: Vec<Option<(oneshot::Sender<()>, JoinHandle<Result<(), ServeError>>)>>,
+    running: Vec<Option<Running>>,
 }
 
 impl Nodes {

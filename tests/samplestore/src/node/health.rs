@@ -1,8 +1,8 @@
 //! Whether the node may be counted on.
 
 use super::Node;
+use super::ask::{TooFew, ask_first};
 use super::catch_up::Progress;
-use super::member::{Member, ask};
 use crate::release::Fault;
 
 /// Why the node is not healthy.
@@ -13,7 +13,7 @@ pub(crate) enum Unhealthy {
     #[error("catching up: {0}")]
     CatchingUp(String),
     #[error("no majority of the cluster can be reached: {0}")]
-    Alone(super::member::TooFew),
+    Alone(TooFew),
     #[error("this release never becomes healthy, on purpose")]
     Fault,
 }
@@ -27,10 +27,11 @@ impl Node {
         if let Some(reason) = self.store.failure() {
             return Err(Unhealthy::StoreFailed(reason.to_owned()));
         }
-        let peers = self.peers.iter().cloned().map(Member::Peer).collect();
-        let reached = ask(peers, self.majority() - 1, |member| async move {
-            member.ping().await
-        });
+        let reached = ask_first(
+            self.peers_in_turn(),
+            self.majority() - 1,
+            |member| async move { member.ping().await },
+        );
         reached.await.map_err(Unhealthy::Alone)?;
         match self.progress() {
             Progress::CatchingUp(reason) => Err(Unhealthy::CatchingUp(reason)),

@@ -1,14 +1,11 @@
-//! One holder of a copy, and asking many of them.
+//! One holder of a copy: this node or another.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::task::JoinSet;
-
 use super::peer::Peer;
-use crate::errors::chain;
 use crate::http_client::CallError;
 use crate::store::{Blob, StoreError};
 use crate::{Key, Stamp, Store};
@@ -41,26 +38,6 @@ pub(super) enum MemberError {
     NotEstablished,
     #[error("its own copy failed")]
     Store(#[from] StoreError),
-}
-
-/// Fewer members than needed did what they were asked.
-#[derive(Debug, thiserror::Error)]
-#[error("{done} of {needed} nodes needed can serve ({refusals})")]
-pub(crate) struct TooFew {
-    done: usize,
-    needed: usize,
-    refusals: String,
-}
-
-impl TooFew {
-    /// Nobody was left to ask.
-    pub(super) fn none() -> Self {
-        Self {
-            done: 0,
-            needed: 1,
-            refusals: "the node that had the value no longer has it".to_owned(),
-        }
-    }
 }
 
 impl Member {
@@ -144,40 +121,4 @@ impl fmt::Display for Member {
             Self::Peer(peer) => write!(f, "{}", peer.address()),
         }
     }
-}
-
-/// Asks all members at once and returns as soon as `needed` have answered. The other calls go on by themselves, so
-/// that a write reaches everyone and connections stay usable; each has its own timeout.
-pub(super) async fn ask<T, F>(
-    members: Vec<Member>,
-    needed: usize,
-    call: impl Fn(Member) -> F,
-) -> Result<Vec<(Member, T)>, TooFew>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, MemberError>> + Send + 'static,
-{
-    let mut calls = JoinSet::new();
-    for member in members {
-        let answer = call(member.clone());
-        calls.spawn(async move { (member, answer.await) });
-    }
-    let mut answers = Vec::with_capacity(needed);
-    let mut refusals = Vec::new();
-    while answers.len() < needed {
-        match calls.join_next().await {
-            Some(Ok((member, Ok(answer)))) => answers.push((member, answer)),
-            Some(Ok((member, Err(error)))) => refusals.push(format!("{member}: {}", chain(&error))),
-            Some(Err(error)) => refusals.push(chain(&error)),
-            None => {
-                return Err(TooFew {
-                    done: answers.len(),
-                    needed,
-                    refusals: refusals.join("; "),
-                });
-            }
-        }
-    }
-    calls.detach_all();
-    Ok(answers)
 }

@@ -1,6 +1,8 @@
 //! What nodes do together: `quorum` serves requests through a majority, `catch_up` fetches what was missed, `health`
-//! says whether the node may be counted on. `member` is one holder of a copy, this node's own `Store` or a `peer`.
+//! says whether the node may be counted on. `member` is one holder of a copy, this node's own `Store` or a `peer`, and
+//! `ask` calls several of them.
 
+mod ask;
 mod catch_up;
 mod health;
 mod member;
@@ -58,12 +60,20 @@ impl Node {
         self.peers.len().div_ceil(2) + 1
     }
 
-    /// All holders of copies, this node first.
+    /// All holders of copies, those first that are best asked first: this node, then its peers.
     fn members(&self) -> Vec<Member> {
-        let peers = self.peers.iter().cloned().map(Member::Peer);
-        std::iter::once(Member::Own(Arc::clone(&self.store)))
-            .chain(peers)
-            .collect()
+        let mut members = vec![Member::Own(Arc::clone(&self.store))];
+        members.extend(self.peers_in_turn());
+        members
+    }
+
+    /// The peers, in a random order to share the work, those that failed last at the end.
+    fn peers_in_turn(&self) -> Vec<Member> {
+        let mut peers = self.peers.clone();
+        let first = rand::random_range(0..peers.len().max(1));
+        peers.rotate_left(first);
+        peers.sort_by_key(|peer| peer.is_failing());
+        peers.into_iter().map(Member::Peer).collect()
     }
 
     fn progress(&self) -> Progress {

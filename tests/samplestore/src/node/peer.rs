@@ -70,6 +70,11 @@ impl Peer {
         self.address
     }
 
+    /// Whether the last call failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.seen().failing
+    }
+
     /// Whether the peer is there and can be talked to. An answer from just now is as good as a new one.
     pub(super) async fn ping(&self) -> Result<(), MemberError> {
         if self

@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Addresses that were free a moment ago, all different.
-pub fn free_addresses(count: usize) -> Vec<SocketAddr> {
+pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
     let held: Vec<_> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
         .collect();
@@ -20,7 +20,7 @@ pub fn free_addresses(count: usize) -> Vec<SocketAddr> {
 }
 
 /// Status and body of an answer; none if there was no answer.
-pub async fn request(
+pub(crate) async fn request(
     node: SocketAddr,
     method: &str,
     path: &str,
@@ -41,14 +41,14 @@ pub async fn request(
     Some((status, text.split_once("\r\n\r\n")?.1.to_owned()))
 }
 
-pub async fn get(node: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub(crate) async fn get(node: SocketAddr, path: &str) -> Option<(u16, String)> {
     tokio::time::timeout(PATIENCE, request(node, "GET", path, b""))
         .await
         .unwrap()
 }
 
 /// Asks for the node's health until it is as wanted, and says how long that took.
-pub async fn until_health(node: SocketAddr, wanted: impl Fn(u16, &str) -> bool) -> Duration {
+pub(crate) async fn until_health(node: SocketAddr, wanted: impl Fn(u16, &str) -> bool) -> Duration {
     let begun = Instant::now();
     loop {
         let health = get(node, "/health").await;
@@ -63,6 +63,6 @@ pub async fn until_health(node: SocketAddr, wanted: impl Fn(u16, &str) -> bool) 
     }
 }
 
-pub async fn until_healthy(node: SocketAddr) -> Duration {
+pub(crate) async fn until_healthy(node: SocketAddr) -> Duration {
     until_health(node, |status, _| status == 200).await
 }

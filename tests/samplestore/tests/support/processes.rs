@@ -12,15 +12,15 @@ use tempfile::TempDir;
 use crate::support::{PATIENCE, free_addresses, until_healthy};
 
 /// Nodes of the built program. What still runs is killed in the end.
-pub struct Processes {
-    pub nodes: Vec<SocketAddr>,
+pub(crate) struct Processes {
+    pub(crate) nodes: Vec<SocketAddr>,
     running: Vec<Option<Child>>,
     directory: TempDir,
 }
 
 impl Processes {
     /// A cluster in which nothing runs yet.
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let running = (0..count).map(|_| None).collect();
         Self {
             nodes: free_addresses(count),
@@ -30,7 +30,7 @@ impl Processes {
     }
 
     /// A cluster in which everything is healthy.
-    pub async fn started(count: usize) -> Self {
+    pub(crate) async fn started(count: usize) -> Self {
         let mut cluster = Self::new(count);
         for node in 0..count {
             cluster.start(node);
@@ -39,15 +39,15 @@ impl Processes {
         cluster
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.nodes.clone(), ClientOptions::default())
     }
 
-    pub fn data(&self, node: usize) -> PathBuf {
+    pub(crate) fn data(&self, node: usize) -> PathBuf {
         self.directory.path().join(node.to_string())
     }
 
-    pub fn command(&self, node: usize) -> Command {
+    pub(crate) fn command(&self, node: usize) -> Command {
         let peers: Vec<_> = self.nodes.iter().map(SocketAddr::to_string).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_samplestore"));
         command.args([
@@ -64,28 +64,28 @@ impl Processes {
         command
     }
 
-    pub fn start(&mut self, node: usize) {
+    pub(crate) fn start(&mut self, node: usize) {
         assert!(self.running[node].is_none());
         self.running[node] = Some(self.command(node).spawn().unwrap());
     }
 
-    pub async fn until_all_healthy(&self) {
+    pub(crate) async fn until_all_healthy(&self) {
         for &node in &self.nodes {
             until_healthy(node).await;
         }
     }
 
-    pub async fn terminate(&mut self, node: usize) -> ExitStatus {
+    pub(crate) async fn terminate(&mut self, node: usize) -> ExitStatus {
         self.signal(node, Signal::TERM);
         self.ended(node).await
     }
 
-    pub async fn kill(&mut self, node: usize) {
+    pub(crate) async fn kill(&mut self, node: usize) {
         self.signal(node, Signal::KILL);
         self.ended(node).await;
     }
 
-    pub fn signal(&self, node: usize, signal: Signal) {
+    pub(crate) fn signal(&self, node: usize, signal: Signal) {
         let child = self.running[node].as_ref().unwrap();
         kill_process(Pid::from_child(child), signal).unwrap();
     }

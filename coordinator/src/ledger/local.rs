@@ -3,12 +3,11 @@
 //! A folder of segments, each named for its first revision; [`LocalLedger::open`] reads and checks all of them. Only
 //! the newest is written, at its end, and only by the process that holds the folder's lock.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::fs::{FlockOperation, flock};
 
 use super::error::LedgerError;
 use super::frame::{Cursor, encode_batch, encode_seal, frame_bytes};
@@ -19,6 +18,7 @@ use super::segment::{
     CLUSTER_BYTES_MAX, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SpareSegment, sync_folder,
 };
 use super::{BATCH_BYTES_MAX, ChainHash, Ledger, PAYLOAD_BYTES_MAX, Position, Replay};
+use crate::exclusive::lock_file;
 
 pub use super::recovery::TornTail;
 
@@ -322,20 +322,11 @@ fn lock_folder(folder: &Path) -> Result<File, LedgerError> {
         sync_folder(parent).map_err(|source| io_error("sync folder", parent, source))?;
     }
     let path = folder.join(LOCK_NAME);
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|source| io_error("open", &path, source))?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(LedgerError::InUse {
+    lock_file(&path)
+        .map_err(|source| io_error("lock", &path, source))?
+        .ok_or_else(|| LedgerError::InUse {
             folder: folder.to_owned(),
-        }),
-        Err(errno) => Err(io_error("lock", &path, errno.into())),
-    }
+        })
 }
 
 /// Removes segments that were never finished: they bear temporary names and hold no record.

@@ -26,7 +26,7 @@ pub use chain::ChainHash;
 pub use error::{Damage, Fault, LedgerError};
 
 /// Largest payload of one record, in bytes. Larger content belongs in an artifact, not in a record.
-pub const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Largest sum of a batch's frames, in bytes: what one append may hold in memory and write in one call.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;

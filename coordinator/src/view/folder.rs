@@ -1,14 +1,13 @@
 //! The view's folder and what stands beside it: the lock, markers of what was under way, views set aside.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::error::{RebuildReason, ViewError};
+use crate::exclusive::lock_file;
 
 /// How many views that were set aside are kept for whoever wants to know.
 const DAMAGED_KEPT: usize = 2;
@@ -31,23 +30,15 @@ impl ViewFolder {
                 .map_err(|source| io_error("make folder", parent, source))?;
         }
         let lock_path = beside(path, ".lock");
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(|source| io_error("open", &lock_path, source))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(ViewError::InUse {
+        let lock = lock_file(&lock_path)
+            .map_err(|source| io_error("lock", &lock_path, source))?
+            .ok_or_else(|| ViewError::InUse {
                 folder: path.to_owned(),
-            }),
-            Err(errno) => Err(io_error("lock", &lock_path, errno.into())),
-        }
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {

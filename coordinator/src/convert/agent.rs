@@ -1,0 +1,84 @@
+//! What agents say and hear.
+
+use std::collections::BTreeMap;
+
+use evenkeel_common::{clock::millis, limits::INSTANCES_PER_NODE_MAX, names::InstanceName};
+use evenkeel_coordinator_core::{
+    desired::DesiredInstance, engine::timers::BEGIN_WITHIN, instance::Report, reports::Hello,
+};
+use evenkeel_proto::v1;
+
+use super::{
+    Invalid,
+    fleet::report_from,
+    labels_from, parse,
+    release::{reference_to, signed_manifest_to},
+    version,
+};
+
+/// The longest name of a platform, in bytes.
+const PLATFORM_BYTES_MAX: usize = 64;
+
+/// The first word of a session.
+///
+/// # Errors
+/// Names the field at fault.
+pub fn hello_from_proto(hello: v1::Hello) -> Result<Hello, Invalid> {
+    if hello.platform.is_empty() || hello.platform.len() > PLATFORM_BYTES_MAX {
+        return Err(Invalid::new("hello.platform", "is missing or too long"));
+    }
+    Ok(Hello {
+        agent_version: version("hello.agent_version", &hello.agent_version)?,
+        platform: hello.platform,
+        labels: labels_from("hello.labels", hello.labels)?,
+        instances: reports_from_proto(hello.instances)?,
+    })
+}
+
+/// What is true of some instances of a node.
+///
+/// # Errors
+/// Names the field at fault.
+pub fn reports_from_proto(
+    reports: Vec<v1::InstanceReport>,
+) -> Result<BTreeMap<InstanceName, Report>, Invalid> {
+    if reports.len() > INSTANCES_PER_NODE_MAX {
+        return Err(Invalid::new(
+            "instances",
+            format!(
+                "has {} entries, a node may have {INSTANCES_PER_NODE_MAX}",
+                reports.len()
+            ),
+        ));
+    }
+    let mut read = BTreeMap::new();
+    for report in reports {
+        let name: InstanceName = parse("instances.name", &report.name)?;
+        let report =
+            report_from(report).map_err(|error| error.within(&format!("instances[{name}]")))?;
+        if read.insert(name.clone(), report).is_some() {
+            return Err(Invalid::new(
+                "instances.name",
+                format!("{name} is there twice"),
+            ));
+        }
+    }
+    Ok(read)
+}
+
+/// What ought to be, for one instance.
+#[must_use]
+pub fn desired_to_proto(desired: &DesiredInstance) -> v1::DesiredInstance {
+    let milliseconds = |duration| u32::try_from(millis(duration)).unwrap_or(u32::MAX);
+    v1::DesiredInstance {
+        name: desired.name.to_string(),
+        prefetch: desired.prefetch.iter().map(signed_manifest_to).collect(),
+        order: desired.order.as_ref().map(|order| v1::Order {
+            generation: order.generation,
+            release: Some(reference_to(&order.release)),
+            fallback: order.fallback.as_ref().map(reference_to),
+            begin_within_ms: milliseconds(BEGIN_WITHIN),
+            ready_within_ms: milliseconds(order.ready_within),
+        }),
+    }
+}

@@ -1,0 +1,308 @@
+//! Nodes and instances.
+
+use evenkeel_common::{
+    clock::{Timestamp, millis},
+    limits::{REASON_BYTES_MAX, cut},
+};
+use evenkeel_coordinator_core::{
+    instance::{
+        Fence, Health, Instance, Order, Process, Progress, Report, Slot, StageState, StagedRelease,
+        Status, Step,
+    },
+    node::{Labels, Liveness, Node},
+    plan::PlanId,
+};
+use evenkeel_proto::{store::v1 as store, v1};
+use std::time::Duration;
+
+use super::{
+    Invalid, enumerated, labels_from, labels_to, parse,
+    release::{reference_from, reference_to},
+    required, time_from, time_to, version,
+};
+
+/// The most releases that an agent may say it has staged for one instance.
+const STAGED_MAX: usize = 16;
+
+/// A node, for the API and the store.
+#[must_use]
+pub fn node_to_proto(node: &Node) -> v1::Node {
+    v1::Node {
+        name: node.name.to_string(),
+        labels: labels_to(&node.labels),
+        platform: node.platform.clone(),
+        agent_version: node.agent_version.to_string(),
+        liveness: match node.liveness {
+            Liveness::Unknown => v1::Liveness::Unknown,
+            Liveness::Up => v1::Liveness::Up,
+            Liveness::Suspect => v1::Liveness::Suspect,
+            Liveness::AgentLost => v1::Liveness::AgentLost,
+        }
+        .into(),
+        fenced: node.fenced.clone().unwrap_or_default(),
+        changed_at: Some(time_to(node.changed_at)),
+        revision: node.revision,
+    }
+}
+
+pub(super) fn node_from(node: v1::Node) -> Result<Node, Invalid> {
+    Ok(Node {
+        name: parse("name", &node.name)?,
+        labels: labels_from("labels", node.labels)?,
+        platform: node.platform,
+        agent_version: version("agent_version", &node.agent_version)?,
+        liveness: match enumerated("liveness", node.liveness)? {
+            v1::Liveness::Unspecified | v1::Liveness::Unknown => Liveness::Unknown,
+            v1::Liveness::Up => Liveness::Up,
+            v1::Liveness::Suspect => Liveness::Suspect,
+            v1::Liveness::AgentLost => Liveness::AgentLost,
+        },
+        fenced: Some(node.fenced).filter(|reason| !reason.is_empty()),
+        changed_at: time_from("changed_at", &node.changed_at.unwrap_or_default())?,
+        revision: node.revision,
+    })
+}
+
+/// An instance as everyone may see it.
+#[must_use]
+pub fn instance_to_proto(instance: &Instance) -> v1::Instance {
+    let report = &instance.report;
+    v1::Instance {
+        name: instance.id.to_string(),
+        component: report.component.to_string(),
+        labels: labels_to(&instance.labels),
+        status: status_to(report.status).into(),
+        health: health_to(report.health).into(),
+        reason: report.reason.clone(),
+        current: report.current.as_ref().map(reference_to),
+        process: report.process.as_ref().map(process_to),
+        staged: report.staged.iter().map(staged_to).collect(),
+        accepted_epoch: report.accepted.epoch,
+        accepted_generation: report.accepted.generation,
+        progress: report.progress.as_ref().map(progress_to),
+        generation: instance.generation(),
+        held_by_plan: instance
+            .slot
+            .as_ref()
+            .map(|slot| slot.plan.to_string())
+            .unwrap_or_default(),
+        changed_at: Some(time_to(instance.changed_at)),
+        revision: instance.revision,
+    }
+}
+
+pub(super) fn instance_to_store(instance: &Instance) -> store::StoredInstance {
+    store::StoredInstance {
+        instance: Some(instance_to_proto(instance)),
+        order: instance.order.as_ref().map(|order| store::StoredOrder {
+            generation: order.generation,
+            release: Some(reference_to(&order.release)),
+            fallback: order.fallback.as_ref().map(reference_to),
+            ready_within_ms: millis(order.ready_within),
+        }),
+        slot: instance.slot.as_ref().map(|slot| store::Slot {
+            plan: slot.plan.to_string(),
+            generation: slot.generation,
+            taken_at_ms: slot.taken_at.0,
+        }),
+        own_labels: labels_to(&instance.report.labels),
+    }
+}
+
+pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Instance, Invalid> {
+    let instance = required("instance", stored.instance)?;
+    let order = stored.order.map(order_from).transpose()?;
+    let slot = stored.slot.map(slot_from).transpose()?;
+    Ok(Instance {
+        id: parse("name", &instance.name)?,
+        labels: labels_from("labels", instance.labels)?,
+        order,
+        slot,
+        changed_at: time_from("changed_at", &instance.changed_at.unwrap_or_default())?,
+        revision: instance.revision,
+        report: report_from(v1::InstanceReport {
+            name: String::new(),
+            component: instance.component,
+            labels: stored.own_labels,
+            status: instance.status,
+            health: instance.health,
+            reason: instance.reason,
+            current: instance.current,
+            process: instance.process,
+            staged: instance.staged,
+            accepted_epoch: instance.accepted_epoch,
+            accepted_generation: instance.accepted_generation,
+            progress: instance.progress,
+        })?,
+    })
+}
+
+fn order_from(order: store::StoredOrder) -> Result<Order, Invalid> {
+    Ok(Order {
+        generation: order.generation,
+        release: reference_from(&required("order.release", order.release)?)?,
+        fallback: order.fallback.as_ref().map(reference_from).transpose()?,
+        ready_within: Duration::from_millis(order.ready_within_ms),
+    })
+}
+
+fn slot_from(slot: store::Slot) -> Result<Slot, Invalid> {
+    Ok(Slot {
+        plan: parse::<PlanId>("slot.plan", &slot.plan)?,
+        generation: slot.generation,
+        taken_at: Timestamp(slot.taken_at_ms),
+    })
+}
+
+/// What an agent reports of an instance; its name is for the caller to read.
+pub(super) fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid> {
+    if report.staged.len() > STAGED_MAX {
+        return Err(Invalid::new(
+            "staged",
+            format!(
+                "has {} releases, at most {STAGED_MAX} are allowed",
+                report.staged.len()
+            ),
+        ));
+    }
+    let labels: Labels = labels_from("labels", report.labels)?;
+    Ok(Report {
+        component: parse("component", &report.component)?,
+        labels,
+        status: match enumerated("status", report.status)? {
+            v1::InstanceStatus::Unspecified => return Err(Invalid::new("status", "is missing")),
+            v1::InstanceStatus::Running => Status::Running,
+            v1::InstanceStatus::Upgrading => Status::Upgrading,
+            v1::InstanceStatus::Stopped => Status::Stopped,
+            v1::InstanceStatus::Error => Status::Error,
+        },
+        health: match enumerated("health", report.health)? {
+            v1::InstanceHealth::Unspecified => return Err(Invalid::new("health", "is missing")),
+            v1::InstanceHealth::Healthy => Health::Healthy,
+            v1::InstanceHealth::Warning => Health::Warning,
+            v1::InstanceHealth::Error => Health::Error,
+        },
+        reason: cut(report.reason, REASON_BYTES_MAX),
+        current: report.current.as_ref().map(reference_from).transpose()?,
+        process: report.process.map(process_from).transpose()?,
+        staged: report
+            .staged
+            .into_iter()
+            .map(staged_from)
+            .collect::<Result<_, _>>()?,
+        accepted: Fence {
+            epoch: report.accepted_epoch,
+            generation: report.accepted_generation,
+        },
+        progress: report.progress.map(progress_from).transpose()?,
+    })
+}
+
+fn status_to(status: Status) -> v1::InstanceStatus {
+    match status {
+        Status::Running => v1::InstanceStatus::Running,
+        Status::Upgrading => v1::InstanceStatus::Upgrading,
+        Status::Stopped => v1::InstanceStatus::Stopped,
+        Status::Error => v1::InstanceStatus::Error,
+    }
+}
+
+fn health_to(health: Health) -> v1::InstanceHealth {
+    match health {
+        Health::Healthy => v1::InstanceHealth::Healthy,
+        Health::Warning => v1::InstanceHealth::Warning,
+        Health::Error => v1::InstanceHealth::Error,
+    }
+}
+
+fn process_to(process: &Process) -> v1::Process {
+    v1::Process {
+        pid: process.pid,
+        started_at: Some(time_to(process.started_at)),
+        release: Some(reference_to(&process.release)),
+    }
+}
+
+fn process_from(process: v1::Process) -> Result<Process, Invalid> {
+    let release = required("process.release", process.release)?;
+    Ok(Process {
+        pid: process.pid,
+        started_at: time_from(
+            "process.started_at",
+            &process.started_at.unwrap_or_default(),
+        )?,
+        release: reference_from(&release).map_err(|error| error.within("process.release"))?,
+    })
+}
+
+fn staged_to(staged: &StagedRelease) -> v1::StagedRelease {
+    let (state, reason) = match &staged.state {
+        StageState::Fetching => (v1::StageState::Fetching, String::new()),
+        StageState::Ready => (v1::StageState::Ready, String::new()),
+        StageState::Failed(reason) => (v1::StageState::Failed, reason.clone()),
+    };
+    v1::StagedRelease {
+        release: Some(reference_to(&staged.release)),
+        state: state.into(),
+        reason,
+    }
+}
+
+fn staged_from(staged: v1::StagedRelease) -> Result<StagedRelease, Invalid> {
+    let release = required("staged.release", staged.release)?;
+    Ok(StagedRelease {
+        release: reference_from(&release).map_err(|error| error.within("staged.release"))?,
+        state: match enumerated("staged.state", staged.state)? {
+            v1::StageState::Unspecified => {
+                return Err(Invalid::new("staged.state", "is missing"));
+            }
+            v1::StageState::Fetching => StageState::Fetching,
+            v1::StageState::Ready => StageState::Ready,
+            v1::StageState::Failed => StageState::Failed(cut(staged.reason, REASON_BYTES_MAX)),
+        },
+    })
+}
+
+fn progress_to(progress: &Progress) -> v1::OrderProgress {
+    use v1::{OrderResult, OrderStep};
+    let (step, result, reason) = match &progress.step {
+        Step::Stopping => (OrderStep::Stopping, OrderResult::Unspecified, ""),
+        Step::Swapping => (OrderStep::Swapping, OrderResult::Unspecified, ""),
+        Step::Starting => (OrderStep::Starting, OrderResult::Unspecified, ""),
+        Step::Verifying => (OrderStep::Verifying, OrderResult::Unspecified, ""),
+        Step::Done => (OrderStep::Ended, OrderResult::Done, ""),
+        Step::Reverted(reason) => (OrderStep::Ended, OrderResult::Reverted, reason.as_str()),
+        Step::Failed(reason) => (OrderStep::Ended, OrderResult::Failed, reason.as_str()),
+    };
+    v1::OrderProgress {
+        generation: progress.generation,
+        step: step.into(),
+        result: result.into(),
+        reason: reason.to_owned(),
+        stop_to_ready_us: progress.stop_to_ready_us,
+    }
+}
+
+fn progress_from(progress: v1::OrderProgress) -> Result<Progress, Invalid> {
+    use v1::{OrderResult, OrderStep};
+    let reason = cut(progress.reason, REASON_BYTES_MAX);
+    let result = enumerated("progress.result", progress.result)?;
+    let step = match (enumerated("progress.step", progress.step)?, result) {
+        (OrderStep::Stopping, _) => Step::Stopping,
+        (OrderStep::Swapping, _) => Step::Swapping,
+        (OrderStep::Starting, _) => Step::Starting,
+        (OrderStep::Verifying, _) => Step::Verifying,
+        (OrderStep::Ended, OrderResult::Done) => Step::Done,
+        (OrderStep::Ended, OrderResult::Reverted) => Step::Reverted(reason),
+        (OrderStep::Ended, OrderResult::Failed) => Step::Failed(reason),
+        (OrderStep::Ended, OrderResult::Unspecified) => {
+            return Err(Invalid::new("progress.result", "is missing"));
+        }
+        (OrderStep::Unspecified, _) => return Err(Invalid::new("progress.step", "is missing")),
+    };
+    Ok(Progress {
+        generation: progress.generation,
+        step,
+        stop_to_ready_us: progress.stop_to_ready_us,
+    })
+}

@@ -1,0 +1,169 @@
+//! The coordinator's configuration: what the file and the environment say, and what is made of it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_common::{
+    config::{self, ConfigError},
+    manifest::TrustedKeys,
+    names::ClusterName,
+    tls::TlsFiles,
+};
+use evenkeel_coordinator_core::{node::LivenessTimings, plan::Policy};
+use serde::Deserialize;
+
+/// Variables of the environment that lie over the file begin with this and two underscores.
+pub const ENV_PREFIX: &str = "EVENKEEL_COORDINATOR";
+
+/// The shortest heartbeat interval.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    cluster: ClusterName,
+    listen: SocketAddr,
+    data_dir: Utf8PathBuf,
+    tls: TlsFiles,
+    #[serde(default)]
+    revocation_lists: Vec<Utf8PathBuf>,
+    trusted_release_keys: TrustedKeys,
+    #[serde(default)]
+    agents: Agents,
+    #[serde(default)]
+    policy: PolicyDefaults,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Agents {
+    #[serde(with = "config::duration::option")]
+    heartbeat_interval: Option<Duration>,
+    #[serde(with = "config::duration::option")]
+    suspect_after: Option<Duration>,
+    #[serde(with = "config::duration::option")]
+    lost_after: Option<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PolicyDefaults {
+    max_unavailable: Option<u32>,
+    failure_domain: Option<String>,
+    canary: Option<u32>,
+    #[serde(with = "config::duration::option")]
+    soak: Option<Duration>,
+    #[serde(with = "config::duration::option")]
+    instance_deadline: Option<Duration>,
+    #[serde(with = "config::duration::option")]
+    progress_deadline: Option<Duration>,
+}
+
+/// What the coordinator runs by, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The cluster that it coordinates.
+    pub cluster: ClusterName,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where it keeps its ledger, view and artifacts.
+    pub data_dir: Utf8PathBuf,
+    /// Its certificate and the cluster's CA.
+    pub tls: TlsFiles,
+    /// Certificates that are no longer good.
+    pub revocation_lists: Vec<Utf8PathBuf>,
+    /// Whose releases it takes.
+    pub trusted_release_keys: TrustedKeys,
+    /// How often agents send a report, ± 20 %.
+    pub heartbeat_interval: Duration,
+    /// After how much silence an agent is what.
+    pub liveness: LivenessTimings,
+    /// What a plan's policy has where its maker says nothing.
+    pub policy: Policy,
+}
+
+impl Settings {
+    /// Reads and checks the configuration at `path`.
+    ///
+    /// # Errors
+    /// Names the line, the variable or the setting, and what is wrong with it.
+    pub fn load(path: &Utf8Path) -> Result<Self, ConfigError> {
+        let file: File = config::load(path, ENV_PREFIX)?;
+        let agents = &file.agents;
+        let heartbeat_interval = agents.heartbeat_interval.unwrap_or(Duration::from_secs(10));
+        let settings = Self {
+            cluster: file.cluster,
+            listen: file.listen,
+            data_dir: config::resolve(path, &file.data_dir),
+            tls: file.tls.resolved(path),
+            revocation_lists: file
+                .revocation_lists
+                .iter()
+                .map(|list| config::resolve(path, list))
+                .collect(),
+            trusted_release_keys: file.trusted_release_keys,
+            heartbeat_interval,
+            liveness: LivenessTimings {
+                suspect_after: agents.suspect_after.unwrap_or(heartbeat_interval * 3),
+                lost_after: agents.lost_after.unwrap_or(heartbeat_interval * 6),
+            },
+            policy: file.policy.over(Policy::default()),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.trusted_release_keys.is_empty() {
+            return Err(ConfigError::setting(
+                "trusted_release_keys",
+                "is empty, so that no release could ever be published; name at least one key",
+            ));
+        }
+        if self.heartbeat_interval < HEARTBEAT_MIN {
+            return Err(ConfigError::setting(
+                "agents.heartbeat_interval",
+                format!(
+                    "is {:?}, the least is {HEARTBEAT_MIN:?}",
+                    self.heartbeat_interval
+                ),
+            ));
+        }
+        // A heartbeat may come 20 % late, and one may get lost.
+        if self.liveness.suspect_after < self.heartbeat_interval * 2 {
+            return Err(ConfigError::setting(
+                "agents.suspect_after",
+                format!(
+                    "is {:?}, the least is two heartbeat intervals ({:?})",
+                    self.liveness.suspect_after,
+                    self.heartbeat_interval * 2
+                ),
+            ));
+        }
+        if self.liveness.lost_after <= self.liveness.suspect_after {
+            return Err(ConfigError::setting(
+                "agents.lost_after",
+                format!(
+                    "is {:?}, it has to be longer than agents.suspect_after ({:?})",
+                    self.liveness.lost_after, self.liveness.suspect_after
+                ),
+            ));
+        }
+        self.policy
+            .check()
+            .map_err(|refusal| ConfigError::setting("policy", refusal.message))
+    }
+}
+
+impl PolicyDefaults {
+    fn over(self, default: Policy) -> Policy {
+        Policy {
+            max_unavailable: self.max_unavailable.unwrap_or(default.max_unavailable),
+            failure_domain: self.failure_domain.filter(|label| !label.is_empty()),
+            canary: self.canary.unwrap_or(default.canary),
+            soak: self.soak.unwrap_or(default.soak),
+            instance_deadline: self.instance_deadline.unwrap_or(default.instance_deadline),
+            progress_deadline: self.progress_deadline.unwrap_or(default.progress_deadline),
+        }
+    }
+}

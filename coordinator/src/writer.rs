@@ -1,0 +1,463 @@
+//! The one writer: it owns the state, asks the core what follows from whatever happens, appends that to the
+//! ledger, and only then lets anyone see it: callers their answer, readers the snapshot, sessions what they
+//! are to say.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use evenkeel_common::{
+    clock::{self, Timestamp, millis},
+    failpoint,
+    names::{InstanceName, NodeName},
+    problem::{ErrorCode, Problem},
+};
+use evenkeel_coordinator_core::{
+    calls::{self, Call},
+    change::{Change, RequestKey, Resource},
+    engine,
+    instance::Report,
+    node::{Liveness, LivenessTimings},
+    reports::{self, Hello},
+    state::{Key, State},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::Sessions,
+    convert::{change_to_record, key_to_bytes, problem_of},
+    ledger::{Ledger, PAYLOAD_BYTES_MAX, Position},
+    startup::{Opened, entry},
+    view::{ViewUpdate, ViewWriter},
+};
+
+/// Events that wait for the writer; further ones wait with their sender.
+const QUEUE_MAX: usize = 4_096;
+
+/// Events taken into one turn, and so into one append.
+const TURN_EVENTS_MAX: usize = 256;
+
+/// What the engine may say in one turn; more waits for the next.
+const TURN_DECISIONS_MAX: usize = 1_000;
+
+/// How often silence is judged.
+const LIVENESS_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the view may take to be flushed at the end.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The programs's failpoints around an append, for tests that kill it there.
+pub const FAILPOINTS: [&str; 3] = [
+    "coordinator.append.before",
+    "coordinator.append.after",
+    "coordinator.turn.after",
+];
+
+enum Event {
+    Call {
+        key: RequestKey,
+        call: Box<Call>,
+        answer: oneshot::Sender<Result<String, Problem>>,
+    },
+    Hello {
+        node: NodeName,
+        hello: Box<Hello>,
+        answer: oneshot::Sender<()>,
+    },
+    Reports {
+        node: NodeName,
+        reports: BTreeMap<InstanceName, Report>,
+    },
+}
+
+/// The way to the writer, and the newest state that is durable. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Core {
+    events: mpsc::Sender<Event>,
+    snapshot: Arc<ArcSwap<State>>,
+    revisions: watch::Receiver<u64>,
+    watchers: crate::api::Watchers,
+}
+
+impl Core {
+    /// The state as it is now. Durable: nothing that it says can be lost any more.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<State> {
+        self.snapshot.load_full()
+    }
+
+    /// Tells of every new revision.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.revisions.clone()
+    }
+
+    pub(crate) fn watchers(&self) -> &crate::api::Watchers {
+        &self.watchers
+    }
+
+    /// Has a call decided. Answers with the name of the thing it is about once all of it is durable.
+    ///
+    /// # Errors
+    /// What the core refuses, or `Unavailable` when the coordinator is stopping.
+    pub async fn call(&self, key: RequestKey, call: Call) -> Result<String, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let call = Box::new(call);
+        self.send(Event::Call { key, call, answer }).await?;
+        answered.await.map_err(|_| stopping())?
+    }
+
+    /// Has an agent's first word taken in, durably.
+    ///
+    /// # Errors
+    /// `Unavailable` when the coordinator is stopping.
+    pub async fn hello(&self, node: NodeName, hello: Hello) -> Result<(), Problem> {
+        let (answer, answered) = oneshot::channel();
+        let hello = Box::new(hello);
+        self.send(Event::Hello {
+            node,
+            hello,
+            answer,
+        })
+        .await?;
+        answered.await.map_err(|_| stopping())
+    }
+
+    /// Hands over what an agent reports; an empty report says that it lives.
+    ///
+    /// # Errors
+    /// `Unavailable` when the coordinator is stopping.
+    pub async fn reports(
+        &self,
+        node: NodeName,
+        reports: BTreeMap<InstanceName, Report>,
+    ) -> Result<(), Problem> {
+        self.send(Event::Reports { node, reports }).await
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Problem> {
+        self.events.send(event).await.map_err(|_| stopping())
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(ErrorCode::Unavailable, "the coordinator is stopping")
+}
+
+/// The writer's thread, until it is joined.
+#[derive(Debug)]
+pub struct WriterThread(std::thread::JoinHandle<anyhow::Result<()>>);
+
+impl WriterThread {
+    /// Waits for the writer to have written all it took in.
+    ///
+    /// # Errors
+    /// What stopped it, if it was not asked to.
+    pub fn join(self) -> anyhow::Result<()> {
+        self.0
+            .join()
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("the writer panicked")))
+    }
+}
+
+/// Starts the writer on what was opened: it begins a new epoch before anything else. When it ends, for
+/// whatever reason, the token is cancelled.
+///
+/// # Errors
+/// When the first record cannot be made durable, or the thread cannot be started.
+pub fn start(
+    opened: Opened,
+    timings: LivenessTimings,
+    sessions: Sessions,
+    shutdown: CancellationToken,
+) -> anyhow::Result<(Core, WriterThread)> {
+    let (events, inbox) = mpsc::channel(QUEUE_MAX);
+    let (revision, revisions) = watch::channel(opened.state.revision());
+    let snapshot = Arc::new(ArcSwap::from_pointee(opened.state.clone()));
+    let mut writer = Writer {
+        ledger: Box::new(opened.ledger),
+        view: opened.view,
+        state: opened.state,
+        snapshot: Arc::clone(&snapshot),
+        revision,
+        sessions,
+        timings,
+        started: Instant::now(),
+        heard: BTreeMap::new(),
+    };
+    writer.begin_epoch()?;
+    let thread = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || {
+            let stop = shutdown.clone();
+            let ended = writer.run(inbox, shutdown);
+            stop.cancel();
+            ended
+        })
+        .context("cannot start the writer's thread")?;
+    let core = Core {
+        events,
+        snapshot,
+        revisions,
+        watchers: Default::default(),
+    };
+    Ok((core, WriterThread(thread)))
+}
+
+struct Writer {
+    ledger: Box<dyn Ledger>,
+    view: Option<ViewWriter>,
+    state: State,
+    snapshot: Arc<ArcSwap<State>>,
+    revision: watch::Sender<u64>,
+    sessions: Sessions,
+    timings: LivenessTimings,
+    started: Instant,
+    /// When each agent was last heard, in milliseconds since the start by the monotonic clock. On no disk.
+    heard: BTreeMap<NodeName, Timestamp>,
+}
+
+/// What one turn decides and who waits for it.
+#[derive(Default)]
+struct Turn {
+    records: Vec<Bytes>,
+    keys: BTreeSet<Key>,
+    answers: Vec<Answer>,
+}
+
+enum Answer {
+    Call(
+        oneshot::Sender<Result<String, Problem>>,
+        Result<String, Problem>,
+    ),
+    Hello(oneshot::Sender<()>),
+}
+
+impl Writer {
+    fn begin_epoch(&mut self) -> anyhow::Result<()> {
+        let epoch = self.state.epoch().saturating_add(1);
+        let mut turn = Turn::default();
+        self.take(
+            &mut turn,
+            &Change {
+                actor: "coordinator".to_owned(),
+                cause: format!("epoch {epoch} begun"),
+                resources: vec![Resource::Coordinator { epoch }],
+            },
+        );
+        self.finish(turn)?;
+        tracing::info!(epoch, revision = self.state.revision(), "epoch begun");
+        Ok(())
+    }
+
+    fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Event>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .context("cannot start the writer's timers")?;
+        let mut judge_at = Instant::now();
+        loop {
+            let wake_at = self.wake_at(judge_at);
+            let event = runtime.block_on(async {
+                tokio::select! {
+                    event = inbox.recv() => event.map(Some),
+                    () = tokio::time::sleep_until(wake_at.into()) => Some(None),
+                    () = shutdown.cancelled() => None,
+                }
+            });
+            let Some(event) = event else { break };
+            let mut turn = Turn::default();
+            if let Some(event) = event {
+                self.handle(&mut turn, event);
+            }
+            for _ in 1..TURN_EVENTS_MAX {
+                match inbox.try_recv() {
+                    Ok(event) => self.handle(&mut turn, event),
+                    Err(_) => break,
+                }
+            }
+            if Instant::now() >= judge_at {
+                judge_at = Instant::now() + LIVENESS_EVERY;
+                self.judge(&mut turn);
+            }
+            self.decide(&mut turn);
+            self.finish(turn)?;
+        }
+        if let Some(view) = self.view.take()
+            && let Err(error) = view.close(CLOSE_WITHIN)
+        {
+            tracing::warn!(%error, "the view could not be closed; the next start makes up for it");
+        }
+        Ok(())
+    }
+
+    /// When there is something to do though nothing happens.
+    fn wake_at(&self, judge_at: Instant) -> Instant {
+        let now = self.now();
+        match engine::timers::next(&self.state, now) {
+            None => judge_at,
+            Some(at) => judge_at.min(Instant::now() + at.since(now)),
+        }
+    }
+
+    /// The time for what is decided now: never less than what is in the ledger.
+    fn now(&self) -> Timestamp {
+        clock::now().max(self.state.at())
+    }
+
+    fn uptime(&self) -> Timestamp {
+        Timestamp(millis(self.started.elapsed()))
+    }
+
+    fn handle(&mut self, turn: &mut Turn, event: Event) {
+        match event {
+            Event::Call { key, call, answer } => {
+                let result = self.call(turn, &key, &call);
+                turn.answers.push(Answer::Call(answer, result));
+            }
+            Event::Hello {
+                node,
+                hello,
+                answer,
+            } => {
+                self.heard.insert(node.clone(), self.uptime());
+                if let Some(change) = reports::hello(&self.state, &node, &hello) {
+                    self.take(turn, &change);
+                }
+                turn.answers.push(Answer::Hello(answer));
+            }
+            Event::Reports { node, reports } => {
+                self.heard.insert(node.clone(), self.uptime());
+                if let Some(change) = reports::report(&self.state, &node, &reports) {
+                    self.take(turn, &change);
+                }
+                if let Some(change) = reports::liveness(&self.state, &[(node, Liveness::Up)]) {
+                    self.take(turn, &change);
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, turn: &mut Turn, key: &RequestKey, call: &Call) -> Result<String, Problem> {
+        let outcome = calls::handle(&self.state, key, call, self.now()).map_err(problem_of)?;
+        if let Some(change) = &outcome.change {
+            // What does not fit into one record cannot be durable as a whole.
+            if change_to_record(change, self.now()).len() > PAYLOAD_BYTES_MAX {
+                return Err(Problem::new(
+                    ErrorCode::TooMuch,
+                    "what the call would change is too large for one record of the ledger",
+                ));
+            }
+            self.take(turn, change);
+        }
+        Ok(outcome.resource)
+    }
+
+    fn judge(&mut self, turn: &mut Turn) {
+        let now = self.uptime();
+        let judged: Vec<_> = self
+            .heard
+            .iter()
+            .map(|(node, heard)| (node.clone(), self.timings.judge(Some(*heard), now)))
+            .collect();
+        if let Some(change) = reports::liveness(&self.state, &judged) {
+            self.take(turn, &change);
+        }
+    }
+
+    fn decide(&mut self, turn: &mut Turn) {
+        for _ in 0..TURN_DECISIONS_MAX {
+            let Some(change) = engine::advance(&self.state, self.now()) else {
+                return;
+            };
+            tracing::info!(cause = change.cause, "decided");
+            self.take(turn, &change);
+        }
+    }
+
+    fn take(&mut self, turn: &mut Turn, change: &Change) {
+        let at = self.now();
+        turn.records.push(change_to_record(change, at));
+        turn.keys.extend(self.state.apply(change, at));
+    }
+
+    /// Makes the turn durable, then known. An error here ends the writer, and with it the coordinator: what
+    /// is on disk is not known any more, and only a new start can tell.
+    fn finish(&mut self, turn: Turn) -> anyhow::Result<()> {
+        if !turn.records.is_empty() {
+            failpoint::hit("coordinator.append.before");
+            let position = self
+                .ledger
+                .append(&turn.records)
+                .context("cannot append to the ledger")?;
+            failpoint::hit("coordinator.append.after");
+            let before = self.snapshot.swap(Arc::new(self.state.clone()));
+            self.revision.send_replace(self.state.revision());
+            self.sessions
+                .notify(&affected(&before, &self.state, &turn.keys));
+            self.update_view(&turn.keys, position);
+        }
+        for answer in turn.answers {
+            // Who asked may have gone.
+            match answer {
+                Answer::Call(sender, result) => {
+                    let _ = sender.send(result);
+                }
+                Answer::Hello(sender) => {
+                    let _ = sender.send(());
+                }
+            }
+        }
+        failpoint::hit("coordinator.turn.after");
+        Ok(())
+    }
+
+    fn update_view(&mut self, keys: &BTreeSet<Key>, position: Position) {
+        let Some(view) = &self.view else { return };
+        let mut update = ViewUpdate {
+            upserts: Vec::new(),
+            deletes: Vec::new(),
+            position,
+        };
+        for key in keys {
+            match entry(&self.state, key) {
+                Some(entry) => update.upserts.push(entry),
+                None => update.deletes.push(key_to_bytes(key).into()),
+            }
+        }
+        if let Err(error) = view.submit(update) {
+            tracing::error!(%error, "going on without the view; the next start makes it anew");
+            self.view = None;
+        }
+    }
+}
+
+/// The nodes whose agents may have to hear something else now.
+fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<NodeName> {
+    let mut nodes = BTreeSet::new();
+    for key in keys {
+        match key {
+            Key::Instance(id) | Key::Task(_, id) => {
+                nodes.insert(id.node.clone());
+            }
+            Key::Plan(id) => {
+                let state = |state: &State| state.plan(*id).map(|plan| plan.state.name());
+                if state(before) != state(after) {
+                    nodes.extend(after.tasks_of(*id).map(|task| task.instance.node.clone()));
+                }
+            }
+            Key::Coordinator | Key::Node(_) | Key::Release(..) | Key::Request(_) => {}
+        }
+    }
+    nodes
+}

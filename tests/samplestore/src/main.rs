@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -39,12 +40,23 @@ enum Command {
     Version,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Version => {
-            writeln!(std::io::stdout(), "samplestore {}", BUILT.version)?;
-            Ok(())
+fn main() -> ExitCode {
+    match carry_out(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("samplestore: {error:#}");
+            ExitCode::FAILURE
         }
+    }
+}
+
+fn carry_out(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Version => Ok(writeln!(
+            std::io::stdout(),
+            "samplestore {}",
+            BUILT.version
+        )?),
         Command::Serve {
             listen,
             data,
@@ -54,12 +66,12 @@ fn main() -> anyhow::Result<()> {
             if BUILT.fault == Some(Fault::DoesNotStart) {
                 bail!("samplestore {} does not start, on purpose", BUILT.version);
             }
-            run(Settings::new(listen, data, peers, name)?)
+            run(&Settings::new(listen, data, peers, name)?)
         }
     }
 }
 
-fn run(settings: Settings) -> anyhow::Result<()> {
+fn run(settings: &Settings) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)

@@ -30,7 +30,7 @@ pub enum ServeError {
 /// # Errors
 /// If the data directory or the port cannot be had.
 pub async fn serve(
-    settings: Settings,
+    settings: &Settings,
     release: &'static Release,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -39,7 +39,7 @@ pub async fn serve(
     let listener = Listener::bind(address)
         .await
         .map_err(|source| ServeError::Bind { address, source })?;
-    let node = Arc::new(Node::new(&settings, release, store));
+    let node = Arc::new(Node::new(settings, release, store));
     tracing::info!(version = release.version, node = node.name(), %address, "serving");
     let catching_up = tokio::spawn(catch_up_forever(Arc::clone(&node)));
     listener.serve(router(&node), stop).await;

@@ -64,7 +64,7 @@ impl Nodes {
             tokio::pin!(stopped);
             let begun = Instant::now();
             loop {
-                match serve(settings.clone(), release, &mut stopped).await {
+                match serve(&settings, release, &mut stopped).await {
                     // The node before it in this process may still be letting go of the directory.
                     Err(ServeError::Open(OpenError::InUse)) if begun.elapsed() < PATIENCE => {
                         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -40,7 +40,7 @@ impl Default for WorkloadOptions {
         Self {
             keys: 64,
             workers: 4,
-            requests_per_second: 200,
+            requests_per_second: 100,
             blob_bytes_max: 4096,
         }
     }

@@ -221,14 +221,8 @@ impl Connector {
 }
 
 fn configure(files: &TlsFiles) -> Result<ClientConfig, ConnectError> {
-    let credentials = Credentials::load(files)?;
+    let credentials = Credentials::load(files, Usage::Client)?;
     let facts = &credentials.facts;
-    facts
-        .require(Usage::Client)
-        .map_err(|source| TlsError::Usage {
-            path: files.certificate.clone(),
-            source,
-        })?;
     // The coordinator would refuse it too, with fewer words.
     let now = SystemTime::now();
     if now < facts.not_before || facts.not_after < now {
@@ -250,11 +244,7 @@ fn configure(files: &TlsFiles) -> Result<ClientConfig, ConnectError> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_auth_cert(credentials.chain, credentials.key)
-        .map_err(|source| TlsError::Pair {
-            certificate: files.certificate.clone(),
-            key: files.key.clone(),
-            source,
-        })?;
+        .map_err(|source| files.not_a_pair(source))?;
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(config)

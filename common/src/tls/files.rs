@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use serde::Deserialize;
 
 use crate::config::resolve;
-use crate::identity::{CertificateFacts, CertificateFactsError};
+use crate::identity::{CertificateFacts, CertificateFactsError, Usage};
 use crate::secrets::{ReadError, read_private, read_small};
 
 /// Where an end's certificate, its private key and the cluster's CA are. The table `[tls]` of a configuration.
@@ -43,6 +43,15 @@ impl TlsFiles {
     /// Names the file and what is wrong with it.
     pub fn own_facts(&self) -> Result<CertificateFacts, TlsError> {
         certificate_chain(&self.certificate).map(|(_, facts)| facts)
+    }
+
+    /// What the TLS library's refusal of certificate and key means.
+    pub(super) fn not_a_pair(&self, source: rustls::Error) -> TlsError {
+        TlsError::Pair {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            source,
+        }
     }
 }
 
@@ -118,8 +127,12 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    pub(super) fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+    pub(super) fn load(files: &TlsFiles, usage: Usage) -> Result<Self, TlsError> {
         let (chain, facts) = certificate_chain(&files.certificate)?;
+        facts.require(usage).map_err(|source| TlsError::Usage {
+            path: files.certificate.clone(),
+            source,
+        })?;
         let key = PrivateKeyDer::from_pem_slice(&read_private(&files.key)?)
             .map_err(|source| not_pem(&files.key, "a private key", source))?;
         Ok(Self {

@@ -56,14 +56,7 @@ fn configure(
     files: &TlsFiles,
     revocation_list_files: &[Utf8PathBuf],
 ) -> Result<ServerConfig, TlsError> {
-    let credentials = Credentials::load(files)?;
-    credentials
-        .facts
-        .require(Usage::Server)
-        .map_err(|source| TlsError::Usage {
-            path: files.certificate.clone(),
-            source,
-        })?;
+    let credentials = Credentials::load(files, Usage::Server)?;
     let provider = provider();
     let chain =
         WebPkiClientVerifier::builder_with_provider(credentials.roots, Arc::clone(&provider))
@@ -81,11 +74,7 @@ fn configure(
         .map_err(TlsError::Setup)?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(credentials.chain, credentials.key)
-        .map_err(|source| TlsError::Pair {
-            certificate: files.certificate.clone(),
-            key: files.key.clone(),
-            source,
-        })?;
+        .map_err(|source| files.not_a_pair(source))?;
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     // A resumed session skips the client verifier: a revoked client would get in.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -9,15 +9,19 @@ use tokio::net::TcpStream;
 use crate::cluster::Cluster;
 use crate::coordinator::{Coordinator, eventually};
 
+fn impatient(cluster: &Cluster, handshake_timeout: Duration, handshakes_max: usize) -> Coordinator {
+    let limits = IncomingLimits {
+        handshake_timeout,
+        handshakes_max,
+        ..IncomingLimits::default()
+    };
+    Coordinator::start_with(cluster.coordinator(), Vec::new(), limits)
+}
+
 #[tokio::test]
 async fn a_handshake_that_stalls_is_ended_and_keeps_nobody_waiting() {
     let cluster = Cluster::new("prod");
-    let limits = IncomingLimits {
-        handshake_timeout: Duration::from_millis(300),
-        handshakes_max: 3,
-        ..IncomingLimits::default()
-    };
-    let coordinator = Coordinator::start_with(cluster.coordinator(), Vec::new(), limits);
+    let coordinator = impatient(&cluster, Duration::from_millis(300), 3);
     let mut silent = Vec::new();
     for _ in 0..2 {
         silent.push(TcpStream::connect(coordinator.address).await.unwrap());
@@ -33,12 +37,7 @@ async fn a_handshake_that_stalls_is_ended_and_keeps_nobody_waiting() {
 #[tokio::test]
 async fn when_all_handshakes_stall_others_wait_no_longer_than_the_timeout() {
     let cluster = Cluster::new("prod");
-    let limits = IncomingLimits {
-        handshake_timeout: Duration::from_millis(200),
-        handshakes_max: 1,
-        ..IncomingLimits::default()
-    };
-    let coordinator = Coordinator::start_with(cluster.coordinator(), Vec::new(), limits);
+    let coordinator = impatient(&cluster, Duration::from_millis(200), 1);
     let _silent = TcpStream::connect(coordinator.address).await.unwrap();
     coordinator.check(&cluster.agent()).await.unwrap();
     assert_eq!(coordinator.counts.timed_out(), 1);

@@ -70,7 +70,7 @@ async fn a_lazy_channel_connects_at_its_first_call_and_says_why_it_cannot() {
 }
 
 #[tokio::test]
-async fn a_channel_reconnects_with_the_certificate_that_was_renewed() {
+async fn each_connection_is_made_with_the_certificate_that_is_there_then() {
     let cluster = Cluster::new("prod");
     let mut coordinator = Coordinator::start(cluster.coordinator());
     let address = coordinator.address;
@@ -82,7 +82,6 @@ async fn a_channel_reconnects_with_the_certificate_that_was_renewed() {
 
     let renewed = cluster.agent();
     assert_eq!(renewed, files);
-    // Every channel makes its own connection, so a second one stands for the reconnect.
     let mut second = HealthClient::new(connect(&address.to_string(), &files).await.unwrap());
     second.check(HealthCheckRequest::default()).await.unwrap();
     let after = coordinator.peers.recv().await.unwrap();

@@ -9,7 +9,9 @@ use evenkeel_common::tls::{ServerTls, TlsFiles, explain};
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{AlertDescription, ClientConfig, Error, ProtocolVersion, RootCertStore};
+use rustls::{
+    AlertDescription, ClientConfig, Error, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -20,12 +22,20 @@ use crate::coordinator::{Coordinator, check};
 
 /// A client that does none of our client's own checks of its certificate, with the server's left alone.
 fn careless_client(cluster: &Cluster, own: Option<&TlsFiles>) -> ClientConfig {
+    client_of_versions(rustls::ALL_VERSIONS, cluster, own)
+}
+
+fn client_of_versions(
+    versions: &[&'static SupportedProtocolVersion],
+    cluster: &Cluster,
+    own: Option<&TlsFiles>,
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(cluster.path("ca.pem")).unwrap();
     roots.add(authority).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     let mut config = match own {
@@ -209,7 +219,24 @@ async fn a_coordinator_of_another_cluster_is_not_talked_to() {
 }
 
 #[tokio::test]
-async fn nothing_but_tls_1_3_is_spoken_and_no_session_is_resumed() {
+async fn tls_1_2_is_not_spoken() {
+    let cluster = Cluster::new("prod");
+    let coordinator = start(&cluster);
+    let agent = cluster.agent();
+    let both = careless_client(&cluster, Some(&agent));
+    let stream = shake_hands(both, &coordinator).await.unwrap();
+    let (_, session) = stream.get_ref();
+    assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+
+    let old = client_of_versions(&[&rustls::version::TLS12], &cluster, Some(&agent));
+    let error = shake_hands(old, &coordinator).await.unwrap_err();
+    let alert = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let expected = Error::AlertReceived(AlertDescription::ProtocolVersion);
+    assert_eq!(alert, Some(&expected));
+}
+
+#[tokio::test]
+async fn no_session_is_resumed() {
     let cluster = Cluster::new("prod");
     let coordinator = start(&cluster);
     let files = cluster.agent();
@@ -220,7 +247,6 @@ async fn nothing_but_tls_1_3_is_spoken_and_no_session_is_resumed() {
         // Tickets would come before the first word of HTTP/2.
         stream.read_u8().await.unwrap();
         let (_, session) = stream.get_ref();
-        assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_3));
         assert_eq!(session.handshake_kind(), Some(rustls::HandshakeKind::Full));
         assert_eq!(session.tls13_tickets_received(), 0);
     }

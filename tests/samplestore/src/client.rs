@@ -17,7 +17,7 @@ use crate::limits::BLOB_BYTES_MAX;
 use crate::protocol::{self, EXPIRES};
 
 /// How long a node that failed is asked last.
-const AVOID: Duration = Duration::from_millis(300);
+const AVOID: Duration = Duration::from_secs(1);
 /// Pause once every node has been asked in vain.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 

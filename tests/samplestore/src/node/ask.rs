@@ -30,10 +30,20 @@ impl TooFew {
     }
 }
 
-/// Asks all members and returns as soon as `needed` have answered. The other calls go on by themselves, so that a
+/// Whom to ask at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtOnce {
+    /// All members: what is asked is meant for every one of them.
+    Everyone,
+    /// As many as are needed, from the front; the others only if one of those fails or keeps silent for a while.
+    Enough,
+}
+
+/// Asks the members and returns as soon as `needed` have answered. The other calls go on by themselves, so that a
 /// write reaches everyone and connections stay usable; each has its own timeout.
-pub(super) async fn ask_all<T, F>(
+pub(super) async fn ask<T, F>(
     members: Vec<Member>,
+    at_once: AtOnce,
     needed: usize,
     call: impl Fn(Member) -> F,
 ) -> Result<Vec<(Member, T)>, TooFew>
@@ -41,33 +51,10 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, MemberError>> + Send + 'static,
 {
-    let at_first = members.len();
-    ask(members, at_first, needed, call).await
-}
-
-/// Asks the first `needed` members, and the others only if one of those fails or keeps silent for a while.
-pub(super) async fn ask_first<T, F>(
-    members: Vec<Member>,
-    needed: usize,
-    call: impl Fn(Member) -> F,
-) -> Result<Vec<(Member, T)>, TooFew>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, MemberError>> + Send + 'static,
-{
-    ask(members, needed, needed, call).await
-}
-
-async fn ask<T, F>(
-    members: Vec<Member>,
-    at_first: usize,
-    needed: usize,
-    call: impl Fn(Member) -> F,
-) -> Result<Vec<(Member, T)>, TooFew>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, MemberError>> + Send + 'static,
-{
+    let at_first = match at_once {
+        AtOnce::Everyone => members.len(),
+        AtOnce::Enough => needed,
+    };
     let mut calls = JoinSet::new();
     let begin = |calls: &mut JoinSet<_>, members: &mut dyn Iterator<Item = Member>| {
         for member in members {

@@ -1,7 +1,7 @@
 //! Whether the node may be counted on.
 
 use super::Node;
-use super::ask::{TooFew, ask_first};
+use super::ask::{AtOnce, TooFew, ask};
 use super::catch_up::Progress;
 use crate::release::Fault;
 
@@ -27,8 +27,9 @@ impl Node {
         if let Some(reason) = self.store.failure() {
             return Err(Unhealthy::StoreFailed(reason.to_owned()));
         }
-        let reached = ask_first(
+        let reached = ask(
             self.peers_in_turn(),
+            AtOnce::Enough,
             self.majority() - 1,
             |member| async move { member.ping().await },
         );

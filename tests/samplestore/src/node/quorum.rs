@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::Node;
-use super::ask::{TooFew, ask_all, ask_first};
+use super::ask::{AtOnce, TooFew, ask};
 use super::member::Member;
 use crate::store::Blob;
 use crate::{Key, Stamp};
@@ -89,7 +89,7 @@ impl Node {
         after: Option<Key>,
         keys_max: usize,
     ) -> Result<KeyPage, QuorumError> {
-        let pages = ask_first(self.members(), self.majority(), |member| {
+        let pages = ask(self.members(), AtOnce::Enough, self.majority(), |member| {
             let after = after.clone();
             async move { member.page(after.as_ref(), keys_max).await }
         });
@@ -112,7 +112,7 @@ impl Node {
     }
 
     async fn stamps(&self, key: &Key) -> Result<Vec<(Member, Option<Stamp>)>, TooFew> {
-        ask_first(self.members(), self.majority(), |member| {
+        ask(self.members(), AtOnce::Enough, self.majority(), |member| {
             let key = key.clone();
             async move { member.stamp(&key).await }
         })
@@ -127,7 +127,7 @@ impl Node {
     ) -> Result<(Member, Blob), TooFew> {
         let mut last = None;
         for holder in holders {
-            let found = ask_all(vec![holder.clone()], 1, |member| {
+            let found = ask(vec![holder.clone()], AtOnce::Everyone, 1, |member| {
                 let key = key.clone();
                 async move { member.blob(&key).await }
             });
@@ -155,7 +155,7 @@ impl Node {
         blob: &Blob,
         expires: Option<SystemTime>,
     ) -> Result<(), TooFew> {
-        let done = ask_all(members, needed, |member| {
+        let done = ask(members, AtOnce::Everyone, needed, |member| {
             let (key, blob) = (key.clone(), blob.clone());
             async move { member.put(&key, &blob, expires).await }
         });

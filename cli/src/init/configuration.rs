@@ -41,16 +41,24 @@ const INSTANCE_EXAMPLE: &str = r#"
 # address = "127.0.0.1:9001"
 "#;
 
-pub(super) fn coordinator(cluster: &ClusterName, address: &Address, data_dir: &Utf8Path) -> String {
+pub(super) fn coordinator(
+    cluster: &ClusterName,
+    address: &Address,
+    data_dir: &Utf8Path,
+    release_key: &PublicKey,
+) -> String {
     format!(
         "# The coordinator of the cluster {cluster}. Relative paths are taken from this file's folder.\n\
          cluster = {}\n\
          listen = {}\n\
          data_dir = {}\n\
+         # Releases that one of these keys signed may be published, and no others.\n\
+         trusted_release_keys = [{}]\n\
          \n{}",
         quoted(cluster.as_str()),
         quoted(&listen(address)),
         quoted(data_dir.as_str()),
+        quoted(&release_key.to_string()),
         tls(Utf8Path::new("")),
     )
 }

@@ -113,7 +113,7 @@ pub(crate) fn run(args: &InitArgs) -> anyhow::Result<InitReport> {
         address: &address,
         now,
     };
-    coordinator(args, &issue, &mut report)?;
+    coordinator(args, &issue, &release_key, &mut report)?;
     let admin = ("admin".parse()?, Role::Admin);
     for (name, role) in std::iter::once(&admin).chain(&args.operators) {
         operator(args, &issue, name, *role, &mut report)?;
@@ -241,14 +241,24 @@ fn release_key(dir: &Utf8Path, report: &mut InitReport) -> anyhow::Result<Public
     Ok(key)
 }
 
-fn coordinator(args: &InitArgs, issue: &Issue<'_>, report: &mut InitReport) -> anyhow::Result<()> {
+fn coordinator(
+    args: &InitArgs,
+    issue: &Issue<'_>,
+    release_key: &PublicKey,
+    report: &mut InitReport,
+) -> anyhow::Result<()> {
     let data_dir = data_dir(args, Utf8Path::new("coordinator"));
     end(
         args.dir.join("coordinator"),
         &issue.coordinator()?,
         (
             "coordinator.toml",
-            &configuration::coordinator(issue.authority.cluster(), issue.address, &data_dir),
+            &configuration::coordinator(
+                issue.authority.cluster(),
+                issue.address,
+                &data_dir,
+                release_key,
+            ),
         ),
         issue,
         report,

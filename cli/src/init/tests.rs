@@ -81,6 +81,7 @@ struct Coordinator {
     cluster: ClusterName,
     listen: std::net::SocketAddr,
     data_dir: Utf8PathBuf,
+    trusted_release_keys: Vec<PublicKey>,
     tls: TlsFiles,
 }
 
@@ -153,6 +154,7 @@ fn a_new_cluster_has_all_it_needs_to_run() {
     ServerTls::load(coordinator.tls.resolved(&file), Vec::new()).unwrap();
 
     let agent: Agent = place.settings("agents/n1/agent.toml");
+    assert_eq!(coordinator.trusted_release_keys, agent.trusted_release_keys);
     assert_eq!(
         (agent.node.as_str(), agent.data_dir.as_str()),
         ("n1", "data")

@@ -81,7 +81,7 @@ struct Coordinator {
     cluster: ClusterName,
     listen: std::net::SocketAddr,
     data_dir: Utf8PathBuf,
-    trusted_release_keys: Vec<PublicKey>,
+    trusted_release_keys: TrustedKeys,
     tls: TlsFiles,
 }
 

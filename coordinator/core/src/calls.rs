@@ -174,9 +174,9 @@ fn fingerprint(call: &Call) -> String {
             hop.component, hop.from, hop.to
         ),
         Call::StartPlan(id) => format!("start {id}"),
-        Call::PausePlan(id, reason) => format!("pause {id} {reason}"),
+        Call::PausePlan(id, reason) => format!("pause {id} {}", short(reason)),
         Call::ResumePlan(id) => format!("resume {id}"),
-        Call::AbortPlan(id, reason) => format!("abort {id} {reason}"),
+        Call::AbortPlan(id, reason) => format!("abort {id} {}", short(reason)),
     }
 }
 
@@ -304,14 +304,20 @@ fn abort(
     Ok(Plan {
         state: next,
         ended_at: ended.then_some(now),
+        // What is in flight has the whole progress deadline to end.
+        progressed_at: now,
         ..Plan::clone(plan)
     })
 }
 
+fn short(reason: &str) -> String {
+    cut(reason.trim().to_owned(), REASON_BYTES_MAX)
+}
+
 fn by(subject: &str, reason: &str) -> String {
-    let text = match reason.trim() {
-        "" => format!("by {subject}"),
-        reason => format!("by {subject}: {reason}"),
+    let text = match short(reason).as_str() {
+        "" => format!("{subject} asked for it"),
+        reason => format!("{subject} asked for it: {reason}"),
     };
     cut(text, REASON_BYTES_MAX)
 }

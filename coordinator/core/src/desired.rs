@@ -36,10 +36,10 @@ pub fn desired<'a>(
 fn prefetch(state: &State, instance: &Instance) -> Vec<SignedManifest> {
     let wanted = || {
         let plan = state.plan(state.claimed_by(&instance.id)?)?;
-        if matches!(plan.state, PlanState::Aborting(_)) {
+        let task = state.task(plan.id, &instance.id)?;
+        if matches!(plan.state, PlanState::Aborting(_)) && !task.state.in_flight() {
             return None;
         }
-        let task = state.task(plan.id, &instance.id)?;
         let platform = &state.node(&instance.id.node)?.platform;
         let release = state.release(&instance.report.component, &task.to.version)?;
         Some(release.artifacts.get(platform)?.manifest.clone())

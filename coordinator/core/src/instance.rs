@@ -183,7 +183,36 @@ pub struct Instance {
     pub revision: u64,
 }
 
+impl Report {
+    /// What is left of an instance that its agent no longer has, while something is owed to it.
+    #[must_use]
+    pub fn absent(&self) -> Self {
+        Self {
+            status: Status::Stopped,
+            health: Health::Error,
+            reason: "its agent no longer has it".to_owned(),
+            current: None,
+            process: None,
+            staged: Vec::new(),
+            progress: None,
+            ..self.clone()
+        }
+    }
+}
+
 impl Instance {
+    /// Whether there is no trace of it on its host.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.report.status == Status::Stopped && self.report.current.is_none()
+    }
+
+    /// Whether its process is there and every probe good.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.report.status == Status::Running && self.report.health == Health::Healthy
+    }
+
     /// The generation of the newest order; 0 before there is one.
     #[must_use]
     pub fn generation(&self) -> u64 {

@@ -10,6 +10,7 @@ pub mod change;
 pub mod desired;
 pub mod engine;
 pub mod instance;
+pub mod invariants;
 pub mod node;
 pub mod plan;
 pub mod planner;

@@ -157,10 +157,11 @@ pub fn draft(
     Ok((plan, tasks))
 }
 
-/// Checks that the fleet is still the one that the plan was computed for.
+/// Checks that the fleet is still the one that the plan was computed for, and that its policy still suits it.
 ///
 /// # Errors
-/// `FleetChanged`, with the differences.
+/// `FleetChanged`, with the differences; or as [`draft`] where the policy does not suit groups and failure
+/// domains as they are now.
 pub fn check_unchanged(state: &State, plan: &Plan) -> Result<(), Refusal> {
     let mut differences = Vec::new();
     for task in state.tasks_of(plan.id) {
@@ -190,17 +191,25 @@ pub fn check_unchanged(state: &State, plan: &Plan) -> Result<(), Refusal> {
             }
         }
     }
-    if differences.is_empty() {
-        return Ok(());
+    if !differences.is_empty() {
+        return Err(Refusal::new(
+            RefusalKind::FleetChanged,
+            format!(
+                "the fleet is not the one that {} was computed for: {}; create a new plan",
+                plan.id,
+                listed(differences)
+            ),
+        ));
     }
-    Err(Refusal::new(
-        RefusalKind::FleetChanged,
-        format!(
-            "the fleet is not the one that {} was computed for: {}",
-            plan.id,
-            listed(differences)
-        ),
-    ))
+    for stage in &plan.stages {
+        let members: Vec<&Instance> = state
+            .instances_of(&stage.component)
+            .map(AsRef::as_ref)
+            .collect();
+        check_groups(&members, &plan.policy)?;
+        check_domains(&members, &plan.policy)?;
+    }
+    Ok(())
 }
 
 fn target(state: &State, release: &Release, instance: &Instance) -> Result<ReleaseRef, Refusal> {

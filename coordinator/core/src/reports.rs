@@ -26,17 +26,22 @@ pub struct Hello {
 }
 
 /// Takes in a hello. Instances that the agent no longer has are gone, unless something is still owed to
-/// them: a slot, or a plan under way.
+/// them, a slot or a plan under way: then they count as stopped.
 #[must_use]
 pub fn hello(state: &State, name: &NodeName, hello: &Hello) -> Option<Change> {
     let mut resources = Vec::new();
+    let mut reports = hello.instances.clone();
     for instance in state.instances_on(name) {
-        let owed = instance.slot.is_some() || state.claimed_by(&instance.id).is_some();
-        if !hello.instances.contains_key(&instance.id.name) && !owed {
+        if hello.instances.contains_key(&instance.id.name) {
+            continue;
+        }
+        if instance.slot.is_some() || state.claimed_by(&instance.id).is_some() {
+            reports.insert(instance.id.name.clone(), instance.report.absent());
+        } else {
             resources.push(Resource::InstanceGone(instance.id.clone()));
         }
     }
-    resources.extend(instances(state, name, &hello.labels, &hello.instances));
+    resources.extend(instances(state, name, &hello.labels, &reports));
     resources.extend(node(state, name, hello).map(Resource::Node));
     change(name, "session opened", resources)
 }

@@ -44,7 +44,7 @@ pub enum Key {
 }
 
 /// What is known and decided at one revision.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     revision: u64,
     at: Timestamp,
@@ -59,6 +59,7 @@ pub struct State {
     components: OrdMap<ComponentName, OrdSet<InstanceId>>,
     plans_under_way: OrdSet<PlanId>,
     claims: OrdMap<InstanceId, PlanId>,
+    slots: OrdSet<InstanceId>,
     requests_by_age: OrdSet<(Timestamp, RequestKey)>,
     newest: OrdSet<(u64, Key)>,
 }
@@ -90,6 +91,9 @@ impl State {
         let mut keys = Vec::with_capacity(change.resources.len());
         for resource in &change.resources {
             keys.push(self.put(self.stamped(resource.clone())));
+            if let Resource::Coordinator { .. } = resource {
+                keys.extend(self.forget_liveness());
+            }
         }
         keys.extend(self.forget_old_requests());
         keys
@@ -112,7 +116,6 @@ impl State {
         match resource {
             Resource::Coordinator { epoch } => {
                 self.epoch = epoch;
-                self.forget_liveness();
                 Key::Coordinator
             }
             Resource::Node(node) => {
@@ -126,6 +129,10 @@ impl State {
                 let key = Key::Instance(instance.id.clone());
                 let (id, revision) = (instance.id.clone(), instance.revision);
                 let component = instance.report.component.clone();
+                match instance.slot {
+                    Some(_) => self.slots.insert(id.clone()),
+                    None => self.slots.remove(&id),
+                };
                 let old = self.instances.insert(id.clone(), Arc::new(instance));
                 if let Some(old) = old.as_ref().filter(|old| old.report.component != component) {
                     self.leave_component(&old.report.component, &id);
@@ -136,6 +143,7 @@ impl State {
             }
             Resource::InstanceGone(id) => {
                 let key = Key::Instance(id.clone());
+                self.slots.remove(&id);
                 if let Some(old) = self.instances.remove(&id) {
                     self.leave_component(&old.report.component, &id);
                     self.newest.remove(&(old.revision, key.clone()));
@@ -212,21 +220,26 @@ impl State {
         } else {
             self.plans_under_way.remove(&plan);
             for instance in instances {
-                self.claims.remove(&instance);
+                if self.claimed_by(&instance) == Some(plan) {
+                    self.claims.remove(&instance);
+                }
             }
         }
     }
 
-    fn forget_liveness(&mut self) {
+    /// A coordinator that has just started has not heard of any agent yet.
+    fn forget_liveness(&mut self) -> Vec<Key> {
         let nodes: Vec<_> = self.nodes.values().cloned().collect();
-        for node in nodes.iter().filter(|n| n.liveness != Liveness::Unknown) {
-            self.put(Resource::Node(Node {
-                liveness: Liveness::Unknown,
-                changed_at: self.at,
-                revision: self.revision,
-                ..Node::clone(node)
-            }));
-        }
+        let heard = nodes.iter().filter(|n| n.liveness != Liveness::Unknown);
+        heard
+            .map(|node| {
+                let unknown = Resource::Node(Node {
+                    liveness: Liveness::Unknown,
+                    ..Node::clone(node)
+                });
+                self.put(self.stamped(unknown))
+            })
+            .collect()
     }
 
     fn forget_old_requests(&mut self) -> Vec<Key> {
@@ -364,6 +377,11 @@ impl State {
     /// The components that have instances, by name.
     pub fn components(&self) -> impl Iterator<Item = &ComponentName> {
         self.components.keys()
+    }
+
+    /// The instances that hold a slot of the budget, by name.
+    pub fn slot_holders(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.slots.iter().filter_map(|id| self.instances.get(id))
     }
 
     /// The instances of one component, by name.

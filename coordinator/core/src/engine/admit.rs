@@ -2,12 +2,10 @@
 
 use evenkeel_words::timestamp::Timestamp;
 
-use super::{Decision, waits};
+use super::{Decision, slots, waits};
 use crate::{
     change::Resource,
-    instance::{Instance, Order, Slot},
     plan::{Plan, PlanId, Task, TaskState},
-    release::ReleaseRef,
     state::State,
 };
 
@@ -30,7 +28,7 @@ pub(super) fn prefetched(state: &State, plan: &Plan, now: Timestamp) -> Option<D
     if resources.is_empty() {
         return None;
     }
-    let cause = format!("{} prefetched on {} more", plan.id, resources.len());
+    let cause = format!("{} prefetched for {}", resources.len(), plan.id);
     let plan = Resource::Plan(Plan {
         progressed_at: now,
         ..plan.clone()
@@ -44,7 +42,7 @@ pub(super) fn admit(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
         candidates(state, plan.id).find(|task| waits::admission(state, plan, task).is_none())?;
     let instance = state.instance(&task.instance)?;
     let fallback = Some(task.from.clone());
-    let instance = order(plan, instance, task.to.clone(), fallback, now);
+    let instance = slots::order(plan, instance, task.to.clone(), fallback, now);
     let cause = format!("{} admitted", task.instance);
     let task = Task {
         state: TaskState::Admitted,
@@ -73,30 +71,4 @@ fn candidates(state: &State, plan: PlanId) -> impl Iterator<Item = &Task> {
         .collect();
     tasks.sort_by_key(|task| (task.stage, task.wave));
     tasks.into_iter()
-}
-
-/// The instance with a new order, and the slot that is taken for it: both in one change, before either
-/// is sent.
-pub(super) fn order(
-    plan: &Plan,
-    instance: &Instance,
-    release: ReleaseRef,
-    fallback: Option<ReleaseRef>,
-    now: Timestamp,
-) -> Instance {
-    let generation = instance.generation().saturating_add(1);
-    Instance {
-        order: Some(Order {
-            generation,
-            release,
-            fallback,
-            ready_within: plan.policy.instance_deadline,
-        }),
-        slot: Some(Slot {
-            plan: plan.id,
-            generation,
-            taken_at: now,
-        }),
-        ..instance.clone()
-    }
 }

@@ -1,4 +1,4 @@
-//! The disruption budget: one ledger for what we hold down, what is down by itself, and what we do not
+//! The disruption budget: one ledger of what we hold down, what is down by itself, and what we do not
 //! know.
 
 use std::collections::BTreeMap;
@@ -10,20 +10,26 @@ use crate::{
     state::State,
 };
 
-/// Why an instance does not count as available.
+/// Why an instance does not count as available: what it is or has, to be read after its name.
 #[must_use]
 pub fn unavailable(state: &State, instance: &Instance) -> Option<String> {
-    if let Some(slot) = &instance.slot {
-        return Some(format!("held by {}", slot.plan));
-    }
+    held(instance).or_else(|| down_by_itself(state, instance))
+}
+
+fn held(instance: &Instance) -> Option<String> {
+    let slot = instance.slot.as_ref()?;
+    Some(format!("is held by {}", slot.plan))
+}
+
+fn down_by_itself(state: &State, instance: &Instance) -> Option<String> {
     let liveness = state.node(&instance.id.node).map(|node| node.liveness);
     match liveness {
         Some(Liveness::Up) => {}
         Some(Liveness::Unknown) | None => {
-            return Some("not heard of since the coordinator started".to_owned());
+            return Some("has not been heard of since the coordinator started".to_owned());
         }
         Some(Liveness::Suspect | Liveness::AgentLost) => {
-            return Some("its agent is silent".to_owned());
+            return Some("has an agent that is silent".to_owned());
         }
     }
     let report = &instance.report;
@@ -33,34 +39,54 @@ pub fn unavailable(state: &State, instance: &Instance) -> Option<String> {
         | (Status::Upgrading | Status::Stopped | Status::Error, _) => false,
     };
     (!good).then(|| match report.reason.as_str() {
-        "" => "not healthy".to_owned(),
-        reason => format!("not healthy: {reason}"),
+        "" => "is not healthy".to_owned(),
+        reason => format!("is not healthy ({reason})"),
     })
 }
 
 /// What keeps the task's instance from being taken down, in one sentence; nothing if the budget has room.
 #[must_use]
 pub fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
+    room(state, plan, task, |other| unavailable(state, other))
+}
+
+/// What keeps the task's instance from being put back, in one sentence; nothing if the budget has room.
+/// One that is down already takes nothing down: only what we hold counts then, or two sick ones
+/// would wait for each other for ever.
+#[must_use]
+pub fn holds_back_way_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
+    let instance = state.instance(&task.instance)?;
+    match down_by_itself(state, instance) {
+        Some(_) => room(state, plan, task, held),
+        None => holds_back(state, plan, task),
+    }
+}
+
+/// What is in the way of one more instance, where `counts` says why another one is to be counted.
+fn room(
+    state: &State,
+    plan: &Plan,
+    task: &Task,
+    counts: impl Fn(&Instance) -> Option<String>,
+) -> Option<String> {
     let candidate = state.instance(&task.instance)?;
     let others = state
         .instances_of(&candidate.report.component)
         .filter(|other| other.id != candidate.id)
-        .filter_map(|other| Some((other, unavailable(state, other)?)));
+        .filter_map(|other| Some((other, counts(other)?)));
 
-    let max = plan.policy.max_unavailable;
     let domain_label = plan.policy.failure_domain.as_deref();
-    let domain_of =
-        |instance: &Instance| domain_label.and_then(|label| instance.labels.get(label).cloned());
-    let own_domain = domain_of(candidate);
+    let domain = |instance: &Instance| domain_label.and_then(|l| instance.labels.get(l).cloned());
+    let own_domain = domain(candidate);
 
     let mut in_group = BTreeMap::new();
     for (other, why) in others {
-        let domain = domain_of(other);
-        if domain_label.is_some() && domain != own_domain {
+        let other_domain = domain(other);
+        if other_domain != own_domain {
             return Some(format!(
-                "{} is in another failure domain ({}) than {} ({}), and {why}; two domains are never down at once",
+                "{} in {} {why}; {} is in {}, and two failure domains are never down at once",
                 other.id,
-                domain.as_deref().unwrap_or("none"),
+                other_domain.as_deref().unwrap_or("no failure domain"),
                 candidate.id,
                 own_domain.as_deref().unwrap_or("none"),
             ));
@@ -70,15 +96,16 @@ pub fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
         }
     }
     let down = u32::try_from(in_group.len()).unwrap_or(u32::MAX);
+    let max = plan.policy.max_unavailable;
     if down < max {
         return None;
     }
     let (first, why) = in_group.first_key_value()?;
     let more = match down {
         1 => String::new(),
-        down => format!(" and {} more", down - 1),
+        down => format!(", so are or may be {} more of its group", down - 1),
     };
     Some(format!(
-        "{down} of its group may not serve ({first}: {why}{more}), and max_unavailable is {max}"
+        "{first} {why}{more}; at most {max} of a group may be down at once (max_unavailable)"
     ))
 }

@@ -1,7 +1,9 @@
 //! The engine: what follows from the state. It is asked again after every change until it has nothing to
 //! say, and says one thing at a time, so that each decision is made on the state that the one before left.
 //!
-//! - `follow`: tasks keep up with what their instances report; slots are given back.
+//! - `slots`: taken with an order, given back on evidence.
+//! - `follow`: tasks keep up with what their instances report; `way_back`: they got sick and go back.
+//! - `overdue`: what takes too long pauses the plan, or ends it if it was given up.
 //! - `admit`: the next task gets its slot and its order.
 //! - [`budget`]: whether one more instance may go down.
 //! - [`waits`]: why a task does not move, from the same functions that hold it.
@@ -10,8 +12,11 @@
 mod admit;
 pub mod budget;
 mod follow;
+mod overdue;
+mod slots;
 pub mod timers;
 pub mod waits;
+mod way_back;
 
 use evenkeel_words::timestamp::Timestamp;
 
@@ -24,9 +29,11 @@ use crate::{
 /// The next thing that follows from the state, if any.
 #[must_use]
 pub fn advance(state: &State, now: Timestamp) -> Option<Change> {
-    state
-        .plans_under_way()
-        .find_map(|plan| advance_plan(state, plan, now))
+    let plans = || state.plans_under_way();
+    plans()
+        .find_map(|plan| follow::follow(state, plan, now))
+        .or_else(|| slots::give_back(state))
+        .or_else(|| plans().find_map(|plan| go_on(state, plan, now)))
         .map(|(cause, resources)| Change {
             actor: "engine".to_owned(),
             cause,
@@ -36,83 +43,37 @@ pub fn advance(state: &State, now: Timestamp) -> Option<Change> {
 
 type Decision = (String, Vec<Resource>);
 
-fn advance_plan(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    if let Some(followed) = follow::follow(state, plan, now) {
-        return Some(followed);
-    }
+fn go_on(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
     match &plan.state {
         PlanState::Running => finalize(state, plan, now)
-            .or_else(|| overdue(state, plan, now))
+            .or_else(|| overdue::pause(state, plan, now))
             .or_else(|| admit::prefetched(state, plan, now))
             .or_else(|| admit::admit(state, plan, now)),
         PlanState::Paused(_) => None,
-        PlanState::Aborting(reason) => aborted(state, plan, reason, now),
+        PlanState::Aborting(reason) => {
+            overdue::park(state, plan, now).or_else(|| aborted(state, plan, reason, now))
+        }
         PlanState::Draft | PlanState::Finalized | PlanState::Aborted(_) => None,
     }
 }
 
 fn finalize(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    let all_done = state
-        .tasks_of(plan.id)
-        .all(|task| task.state == TaskState::Done);
-    all_done.then(|| {
-        let finalized = Plan {
-            state: PlanState::Finalized,
-            ended_at: Some(now),
-            ..plan.clone()
-        };
-        (
-            format!("{} finalized", plan.id),
-            vec![Resource::Plan(finalized)],
-        )
-    })
+    let mut tasks = state.tasks_of(plan.id);
+    let all_done = tasks.all(|task| task.state == TaskState::Done);
+    all_done.then(|| ended(plan, PlanState::Finalized, now))
 }
 
 fn aborted(state: &State, plan: &Plan, reason: &str, now: Timestamp) -> Option<Decision> {
     let in_flight = state.tasks_of(plan.id).any(|task| task.state.in_flight());
-    (!in_flight).then(|| {
-        let aborted = Plan {
-            state: PlanState::Aborted(reason.to_owned()),
-            ended_at: Some(now),
-            ..plan.clone()
-        };
-        (
-            format!("{} aborted", plan.id),
-            vec![Resource::Plan(aborted)],
-        )
-    })
+    (!in_flight).then(|| ended(plan, PlanState::Aborted(reason.to_owned()), now))
 }
 
-/// Pauses a plan that has not moved for too long, or whose agent has not said how an order ended. A slot
-/// stays taken: that time has passed is no evidence of health.
-fn overdue(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    let late = state
-        .tasks_of(plan.id)
-        .find(|task| timers::order_overdue_at(plan, task).is_some_and(|at| now >= at));
-    let reason = if let Some(task) = late {
-        format!(
-            "the agent of {} has not said how order {} ended, {:?} after it was given; look at the node, then resume or abort",
-            task.instance,
-            task.generation,
-            timers::order_overdue_after(plan)
-        )
-    } else if now >= timers::progress_overdue_at(plan) {
-        let first = state
-            .tasks_of(plan.id)
-            .find_map(|task| waits::wait(state, plan, task));
-        let first = first.map_or_else(String::new, |wait| {
-            format!("; first of all {}", wait.sentence)
-        });
-        format!(
-            "no task moved for {:?}{first}; mend it and resume, or abort",
-            plan.policy.progress_deadline
-        )
-    } else {
-        return None;
-    };
-    let paused = Plan {
-        state: PlanState::Paused(reason),
+fn ended(plan: &Plan, state: PlanState, now: Timestamp) -> Decision {
+    let cause = format!("{} {}", plan.id, state.name());
+    let ended = Plan {
+        state,
+        ended_at: Some(now),
         ..plan.clone()
     };
-    Some((format!("{} paused", plan.id), vec![Resource::Plan(paused)]))
+    (cause, vec![Resource::Plan(ended)])
 }

@@ -26,7 +26,7 @@ pub fn order_overdue_at(plan: &Plan, task: &Task) -> Option<Timestamp> {
     Some(admitted_at.after(order_overdue_after(plan)))
 }
 
-/// When the plan pauses unless a task moves before.
+/// When the plan pauses, or parks what is in flight if it was given up, unless a task moves before.
 #[must_use]
 pub fn progress_overdue_at(plan: &Plan) -> Timestamp {
     plan.progressed_at.after(plan.policy.progress_deadline)
@@ -39,25 +39,24 @@ pub fn soaked_at(plan: &Plan, task: &Task) -> Option<Timestamp> {
     soaks.then(|| task.changed_at.after(plan.policy.soak))
 }
 
-/// When to ask the engine again though nothing happened. May be in the past where what is due waits for
-/// something else as well.
+/// When to ask the engine again though nothing happened: the first moment later than `after` at which
+/// something is due. What is due may still wait for something else as well.
 #[must_use]
 pub fn next(state: &State, after: Timestamp) -> Option<Timestamp> {
-    let of_plan = |plan: &Plan| {
-        let running = plan.state == PlanState::Running;
-        let of_tasks = state.tasks_of(plan.id).flat_map(|task| {
-            let overdue = order_overdue_at(plan, task).filter(|_| running);
-            [soaked_at(plan, task), overdue]
-        });
-        let of_plan = running.then(|| progress_overdue_at(plan));
-        of_tasks
-            .chain([of_plan])
-            .flatten()
-            .filter(|at| *at > after)
-            .min()
-    };
     state
         .plans_under_way()
-        .filter_map(|plan| of_plan(plan))
+        .flat_map(|plan| due(state, plan))
+        .filter(|at| *at > after)
         .min()
+}
+
+fn due(state: &State, plan: &Plan) -> impl Iterator<Item = Timestamp> {
+    // A paused plan is not in a hurry, but what is in flight goes on to soak.
+    let hurries = !matches!(plan.state, PlanState::Paused(_));
+    let of_tasks = state.tasks_of(plan.id).flat_map(move |task| {
+        let overdue = order_overdue_at(plan, task).filter(|_| hurries);
+        [soaked_at(plan, task), overdue]
+    });
+    let of_plan = hurries.then(|| progress_overdue_at(plan));
+    of_tasks.chain([of_plan]).flatten()
 }

@@ -3,9 +3,9 @@
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
-use super::{budget, timers};
+use super::{budget, timers, way_back::waits as way_back_waits};
 use crate::{
-    instance::{Instance, StageState},
+    instance::{Health, Instance, StageState},
     node::Liveness,
     plan::{Plan, PlanState, Task, TaskState},
     state::State,
@@ -48,6 +48,11 @@ pub struct Wait {
 pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
     let (kind, sentence, until) = match &task.state {
         TaskState::Done => return None,
+        TaskState::Reverting(reason) if way_back_waits(task) => {
+            let (kind, sentence) = way_back(state, plan, task)?;
+            let sentence = format!("it {reason}, and cannot be put back yet: {sentence}");
+            (kind, sentence, None)
+        }
         TaskState::Admitted
         | TaskState::Stopped
         | TaskState::Swapped
@@ -66,14 +71,20 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
         | TaskState::Prefetched
         | TaskState::Reverted(_)
         | TaskState::Parked(_) => match &plan.state {
-            PlanState::Running => match &task.state {
-                TaskState::Reverted(_) | TaskState::Parked(_) => person(plan, task),
-                _ => {
-                    let (kind, sentence) = admission(state, plan, task)?;
-                    (kind, sentence, Some(timers::progress_overdue_at(plan)))
-                }
-            },
-            PlanState::Draft | PlanState::Paused(_) => person(plan, task),
+            PlanState::Running => {
+                let (kind, sentence) = admission(state, plan, task)?;
+                (kind, sentence, Some(timers::progress_overdue_at(plan)))
+            }
+            PlanState::Draft => (
+                WaitKind::Person,
+                format!("{} is a draft that nobody has started", plan.id),
+                None,
+            ),
+            PlanState::Paused(reason) => (
+                WaitKind::Person,
+                format!("{} is paused: {reason}", plan.id),
+                None,
+            ),
             PlanState::Finalized | PlanState::Aborting(_) | PlanState::Aborted(_) => return None,
         },
     };
@@ -86,20 +97,13 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
     })
 }
 
-fn person(plan: &Plan, task: &Task) -> (WaitKind, String, Option<Timestamp>) {
-    let sentence = match (&plan.state, &task.state) {
-        (PlanState::Draft, _) => {
-            format!("{} is a draft: it waits for a person to start it", plan.id)
-        }
-        (PlanState::Paused(reason), _) => format!("{} is paused {reason}", plan.id),
-        (_, state) => format!("the task is {}: {}", state.name(), state.reason()),
-    };
-    (WaitKind::Person, sentence, None)
-}
-
 /// What keeps a task of a running plan from getting its order; nothing if it may.
 #[must_use]
 pub fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
+    if let TaskState::Reverted(reason) | TaskState::Parked(reason) = &task.state {
+        let name = task.state.name();
+        return Some((WaitKind::Person, format!("the task is {name}: {reason}")));
+    }
     if let Some(sentence) = prefetch(state, plan, task) {
         return Some((WaitKind::Prefetch, sentence));
     }
@@ -107,10 +111,23 @@ pub fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, S
         return Some((WaitKind::Wave, sentence));
     }
     let instance = state.instance(&task.instance)?;
+    if let Some(sentence) = surprise(plan, task, instance) {
+        return Some((WaitKind::Person, sentence));
+    }
     if let Some(sentence) = node(state, instance) {
         return Some((WaitKind::Agent, sentence));
     }
     budget::holds_back(state, plan, task).map(|sentence| (WaitKind::Budget, sentence))
+}
+
+/// What keeps a task that got sick from getting its order to go back; nothing if it may.
+#[must_use]
+pub fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
+    let instance = state.instance(&task.instance)?;
+    if let Some(sentence) = node(state, instance) {
+        return Some((WaitKind::Agent, sentence));
+    }
+    budget::holds_back_way_back(state, plan, task).map(|sentence| (WaitKind::Budget, sentence))
 }
 
 /// The barrier: nothing stops before every host of the stage holds the verified artifact.
@@ -126,22 +143,31 @@ fn prefetch(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let first = missing.next()?;
     let more = match missing.count() {
         0 => String::new(),
-        more => format!(", and {more} more do not"),
-    };
-    let instance = state.instance(&first.instance);
-    let staged = instance.and_then(|instance| {
-        let mut staged = instance.report.staged.iter();
-        staged.find(|staged| staged.release.digest == first.to.digest)
-    });
-    let why = match staged.map(|staged| &staged.state) {
-        Some(StageState::Failed(reason)) => format!("its last try failed: {reason}"),
-        Some(StageState::Fetching) => "it is fetching it".to_owned(),
-        Some(StageState::Ready) | None => "it has not begun to fetch it".to_owned(),
+        more => format!(" ({more} more do not either)"),
     };
     Some(format!(
-        "nothing is stopped before every host holds {}; that of {} does not: {why}{more}",
-        first.to.version, first.instance
+        "nothing is stopped before every host holds {}, and that of {} does not{more}: {}",
+        first.to.version,
+        first.instance,
+        not_held(state, first)
     ))
+}
+
+fn not_held(state: &State, task: &Task) -> String {
+    let Some(instance) = state.instance(&task.instance) else {
+        return "its agent no longer has it".to_owned();
+    };
+    let mut staged = instance.report.staged.iter();
+    let staged = staged.find(|staged| staged.release.digest == task.to.digest);
+    match (staged.map(|staged| &staged.state), node(state, instance)) {
+        (Some(StageState::Failed(reason)), _) => format!("its last try failed: {reason}"),
+        (_, Some(silent)) => silent,
+        (Some(StageState::Fetching), None) => "it is being fetched".to_owned(),
+        (Some(StageState::Ready) | None, None) if instance.is_absent() => {
+            instance.report.reason.clone()
+        }
+        (Some(StageState::Ready) | None, None) => "it has not begun to fetch it".to_owned(),
+    }
 }
 
 fn holds(state: &State, task: &Task) -> bool {
@@ -157,14 +183,27 @@ fn wave(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let first = before.next()?;
     let more = match before.count() {
         0 => String::new(),
-        more => format!(" and {more} more"),
+        more => format!(", {more} more are not done either"),
     };
     Some(format!(
-        "wave {} has to be done before wave {} begins; {} is {}{more}",
+        "wave {} has to be done before wave {} begins: {} is {}{more}",
         first.wave,
         task.wave,
         first.instance,
         first.state.name()
+    ))
+}
+
+/// The instance does not run what it did when the plan was made.
+fn surprise(plan: &Plan, task: &Task, instance: &Instance) -> Option<String> {
+    let current = instance.report.current.as_ref();
+    if current == Some(&task.from) || current == Some(&task.to) {
+        return None;
+    }
+    let current = current.map_or_else(|| "no release".to_owned(), |c| c.version.to_string());
+    Some(format!(
+        "{} has {current}, not {} as when {} was made; put that right, or abort the plan",
+        task.instance, task.from.version, plan.id
     ))
 }
 
@@ -212,9 +251,17 @@ fn agent(state: &State, task: &Task) -> String {
 
 fn soak(state: &State, plan: &Plan, task: &Task) -> String {
     let soak = format!("it has to stay good for {:?}", plan.policy.soak);
-    let instance = state.instance(&task.instance);
-    match instance.and_then(|instance| node(state, instance)) {
-        Some(silent) => format!("{soak}, which cannot be seen: {silent}"),
-        None => soak,
+    let Some(instance) = state.instance(&task.instance) else {
+        return soak;
+    };
+    match (node(state, instance), instance.report.health) {
+        (Some(silent), _) => format!("{soak}, which cannot be seen: {silent}"),
+        (None, Health::Warning | Health::Error) => {
+            format!(
+                "{soak} and to be healthy then; now its probes say: {}",
+                instance.report.reason
+            )
+        }
+        (None, Health::Healthy) => soak,
     }
 }

@@ -1,0 +1,76 @@
+//! What takes too long. A slot stays taken: that time has passed is no evidence of health.
+
+use evenkeel_words::timestamp::Timestamp;
+
+use super::{Decision, timers, waits};
+use crate::{
+    change::Resource,
+    plan::{Plan, PlanState, Task, TaskState},
+    state::State,
+};
+
+/// Pauses a plan that has not moved for too long, or whose agent has not said how an order ended.
+pub(super) fn pause(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
+    let late = state
+        .tasks_of(plan.id)
+        .find(|task| order_overdue(plan, task, now));
+    let reason = match late {
+        Some(task) => format!(
+            "{}; look at the node, then resume or abort",
+            unanswered(plan, task)
+        ),
+        None if now >= timers::progress_overdue_at(plan) => {
+            let mut tasks = state.tasks_of(plan.id);
+            let first = tasks.find_map(|task| waits::wait(state, plan, task));
+            let first = first.map_or_else(String::new, |wait| {
+                format!("; {} waits: {}", wait.instance, wait.sentence)
+            });
+            format!(
+                "no task moved for {:?}{first}; mend it and resume, or abort",
+                plan.policy.progress_deadline
+            )
+        }
+        None => return None,
+    };
+    let paused = Plan {
+        state: PlanState::Paused(reason),
+        ..plan.clone()
+    };
+    Some((format!("{} paused", plan.id), vec![Resource::Plan(paused)]))
+}
+
+/// Parks what is in flight for too long in a plan that was given up, so that the plan can end though a
+/// node is lost for good. Its order stands, and its slot stays taken.
+pub(super) fn park(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
+    let stuck = now >= timers::progress_overdue_at(plan);
+    let late = state
+        .tasks_of(plan.id)
+        .find(|task| order_overdue(plan, task, now) || (stuck && task.state.in_flight()))?;
+    let reason = match order_overdue(plan, late, now) {
+        true => unanswered(plan, late),
+        false => {
+            let why = waits::wait(state, plan, late);
+            let why = why.map_or_else(String::new, |wait| format!(": {}", wait.sentence));
+            format!("no task moved for {:?}{why}", plan.policy.progress_deadline)
+        }
+    };
+    let parked = Task {
+        state: TaskState::Parked(reason),
+        ..Task::clone(late)
+    };
+    let cause = format!("{} parked", late.instance);
+    Some((cause, vec![Resource::Task(parked)]))
+}
+
+fn order_overdue(plan: &Plan, task: &Task, now: Timestamp) -> bool {
+    timers::order_overdue_at(plan, task).is_some_and(|at| now >= at)
+}
+
+fn unanswered(plan: &Plan, task: &Task) -> String {
+    format!(
+        "the agent of {} has not said how order {} ended, {:?} after it was given",
+        task.instance,
+        task.generation,
+        timers::order_overdue_after(plan)
+    )
+}

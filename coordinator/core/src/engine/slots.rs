@@ -1,0 +1,59 @@
+//! Slots of the disruption budget: taken with the order, in one change, before either is sent; given back
+//! on evidence of health that is newer, even when the plan has ended.
+
+use evenkeel_words::timestamp::Timestamp;
+
+use super::Decision;
+use crate::{
+    change::Resource,
+    instance::{Instance, Order, Slot},
+    plan::Plan,
+    release::ReleaseRef,
+    state::State,
+};
+
+/// The instance with a new order, and the slot that is taken for it.
+pub(super) fn order(
+    plan: &Plan,
+    instance: &Instance,
+    release: ReleaseRef,
+    fallback: Option<ReleaseRef>,
+    now: Timestamp,
+) -> Instance {
+    let generation = instance.generation().saturating_add(1);
+    Instance {
+        order: Some(Order {
+            generation,
+            release,
+            fallback,
+            ready_within: plan.policy.instance_deadline,
+        }),
+        slot: Some(Slot {
+            plan: plan.id,
+            generation,
+            taken_at: now,
+        }),
+        ..instance.clone()
+    }
+}
+
+/// The first slot that can be given back.
+pub(super) fn give_back(state: &State) -> Option<Decision> {
+    state.slot_holders().find_map(|instance| {
+        let cause = format!("{} gave its slot back", instance.id);
+        Some((cause, vec![Resource::Instance(freed(instance)?)]))
+    })
+}
+
+/// The instance without its slot, if it is healthy and its agent has ended the order that the slot was
+/// taken for: evidence of health that is newer than the slot.
+pub(super) fn freed(instance: &Instance) -> Option<Instance> {
+    let slot = instance.slot.as_ref()?;
+    let ended = instance
+        .progress_of(slot.generation)
+        .is_some_and(|progress| progress.step.ended());
+    (ended && instance.is_healthy()).then(|| Instance {
+        slot: None,
+        ..instance.clone()
+    })
+}

@@ -1,0 +1,85 @@
+//! An instance that got sick after its order had ended is put back, and the plan pauses.
+//!
+//! It needs a slot like any other order. Where the budget has no room, the task is reverting without an
+//! order until there is.
+
+use evenkeel_words::timestamp::Timestamp;
+
+use super::{Decision, follow::pause, slots, waits};
+use crate::{
+    change::Resource,
+    instance::Instance,
+    plan::{Plan, Task, TaskState},
+    state::State,
+};
+
+/// Whether the task is to go back and has no order for it yet.
+pub(super) fn waits(task: &Task) -> bool {
+    matches!(task.state, TaskState::Reverting(_)) && task.admitted_at.is_none()
+}
+
+/// The task is to go back, at once if the budget has room.
+pub(super) fn begin(
+    state: &State,
+    plan: &Plan,
+    task: &Task,
+    instance: &Instance,
+    reason: String,
+    now: Timestamp,
+) -> Option<Decision> {
+    let mut paused = plan.clone();
+    pause(
+        &mut paused,
+        format!(
+            "{} {reason}; it is put back to {}; resume tries it again, abort gives up",
+            task.instance, task.from.version
+        ),
+    );
+    let at_once = give_order(state, &paused, task, instance, &reason, now);
+    at_once.or_else(|| {
+        let waiting = Task {
+            state: TaskState::Reverting(reason),
+            generation: 0,
+            admitted_at: None,
+            ..task.clone()
+        };
+        let plan = Plan {
+            progressed_at: now,
+            ..paused
+        };
+        let cause = format!("{} is to be put back", task.instance);
+        Some((cause, vec![Resource::Plan(plan), Resource::Task(waiting)]))
+    })
+}
+
+/// The order to go back, if the budget has room.
+pub(super) fn give_order(
+    state: &State,
+    plan: &Plan,
+    task: &Task,
+    instance: &Instance,
+    reason: &str,
+    now: Timestamp,
+) -> Option<Decision> {
+    if waits::way_back(state, plan, task).is_some() {
+        return None;
+    }
+    let instance = slots::order(plan, instance, task.from.clone(), None, now);
+    let plan = Plan {
+        progressed_at: now,
+        ..plan.clone()
+    };
+    let cause = format!("{} reverting", task.instance);
+    let task = Task {
+        state: TaskState::Reverting(reason.to_owned()),
+        generation: instance.generation(),
+        admitted_at: Some(now),
+        ..task.clone()
+    };
+    let resources = vec![
+        Resource::Plan(plan),
+        Resource::Task(task),
+        Resource::Instance(instance),
+    ];
+    Some((cause, resources))
+}

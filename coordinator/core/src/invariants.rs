@@ -1,0 +1,354 @@
+//! The rules that never break, as questions to the state: what is wrong with it, in sentences; nothing if
+//! all is well. Defined once, for tests, simulation and, counted, in production.
+//!
+//! [`violations`] looks at one state, [`violations_between`] at two that follow each other. The functions
+//! they are made of each ask for one rule.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
+
+use crate::{
+    engine::{self, budget, waits},
+    instance::Instance,
+    node::Liveness,
+    plan::{Plan, PlanId, PlanState, Task, TaskState},
+    state::{Key, State},
+};
+
+/// What is wrong with the state.
+#[must_use]
+pub fn violations(state: &State) -> Vec<String> {
+    [
+        slots_within_budget(state),
+        slots_in_one_domain(state),
+        slots_have_orders(state),
+        orders_have_slots(state),
+        plans_apart(state),
+        waves_in_order(state),
+        counts_right(state),
+        revisions_right(state),
+    ]
+    .concat()
+}
+
+/// What is wrong with the way from one state to the next.
+#[must_use]
+pub fn violations_between(before: &State, after: &State) -> Vec<String> {
+    [
+        generations_rise(before, after),
+        slots_returned_on_evidence(before, after),
+        admissions_right(before, after),
+        revision_rises(before, after),
+    ]
+    .concat()
+}
+
+/// What is wrong with a state that the engine has nothing more to say to.
+#[must_use]
+pub fn violations_at_rest(state: &State, now: Timestamp) -> Vec<String> {
+    [
+        engine::advance(state, now)
+            .map(|change| format!("the engine has more to say: {}", change.cause))
+            .into_iter()
+            .collect(),
+        waits_have_sentences(state),
+    ]
+    .concat()
+}
+
+fn tasks_under_way(state: &State) -> impl Iterator<Item = (&Plan, &Task)> {
+    state.plans_under_way().flat_map(|plan| {
+        let tasks = state.tasks_of(plan.id);
+        tasks.map(|task| (plan.as_ref(), task.as_ref()))
+    })
+}
+
+fn policy_of<T>(state: &State, instance: &Instance, read: impl Fn(&Plan) -> T) -> Option<T> {
+    let slot = instance.slot.as_ref()?;
+    state.plan(slot.plan).map(|plan| read(plan))
+}
+
+/// In each group we hold down no more than the most generous of the plans that hold something there allows.
+fn slots_within_budget(state: &State) -> Vec<String> {
+    let mut groups = BTreeMap::<_, (u32, u32)>::new();
+    for holder in state.slot_holders() {
+        let max = policy_of(state, holder, |plan| plan.policy.max_unavailable);
+        let group = groups
+            .entry((&holder.report.component, holder.group()))
+            .or_default();
+        group.0 += 1;
+        group.1 = group.1.max(max.unwrap_or(0));
+    }
+    groups
+        .into_iter()
+        .filter(|(_, (held, max))| held > max)
+        .map(|((component, group), (held, max))| {
+            format!("{held} of {component} {group:?} are held, and {max} may be")
+        })
+        .collect()
+}
+
+/// What plans with the same failure domain label hold of a component is in one domain.
+fn slots_in_one_domain(state: &State) -> Vec<String> {
+    let mut domains = BTreeMap::<_, BTreeSet<_>>::new();
+    for holder in state.slot_holders() {
+        let label = policy_of(state, holder, |plan| plan.policy.failure_domain.clone());
+        if let Some(label) = label.flatten() {
+            let domain = holder.labels.get(&label);
+            domains
+                .entry((&holder.report.component, label))
+                .or_default()
+                .insert(domain);
+        }
+    }
+    domains
+        .into_iter()
+        .filter(|(_, held)| held.len() > 1)
+        .map(|((component, label), held)| format!("{component} is held in two {label}s: {held:?}"))
+        .collect()
+}
+
+/// A slot is taken for the newest order.
+fn slots_have_orders(state: &State) -> Vec<String> {
+    state
+        .slot_holders()
+        .filter(|holder| {
+            let slot = holder.slot.as_ref();
+            slot.is_some_and(|slot| slot.generation != holder.generation() || slot.generation == 0)
+        })
+        .map(|holder| format!("the slot of {} is for another order", holder.id))
+        .collect()
+}
+
+/// An order whose end is not known has its slot, and is the newest of its instance.
+fn orders_have_slots(state: &State) -> Vec<String> {
+    tasks_under_way(state)
+        .filter(|(_, task)| task.state.ordered() && task.admitted_at.is_some())
+        .filter(|(plan, task)| {
+            let instance = state.instance(&task.instance);
+            let slot = instance.and_then(|instance| instance.slot.as_ref());
+            !slot.is_some_and(|s| s.plan == plan.id && s.generation == task.generation)
+        })
+        .map(|(plan, task)| format!("{} of {} is ordered without a slot", task.instance, plan.id))
+        .collect()
+}
+
+/// No two plans under way have a task for the same instance, and the state knows whose it is.
+fn plans_apart(state: &State) -> Vec<String> {
+    let mut owners = BTreeMap::<&InstanceId, PlanId>::new();
+    let mut wrong = Vec::new();
+    for (plan, task) in tasks_under_way(state) {
+        if let Some(other) = owners.insert(&task.instance, plan.id) {
+            wrong.push(format!("{} is in {other} and {}", task.instance, plan.id));
+        }
+        if state.claimed_by(&task.instance) != Some(plan.id) {
+            wrong.push(format!(
+                "{} is not known to be {}'s",
+                task.instance, plan.id
+            ));
+        }
+    }
+    let unowned = state
+        .instances()
+        .filter(|instance| state.claimed_by(&instance.id) != owners.get(&instance.id).copied());
+    wrong
+        .extend(unowned.map(|instance| format!("{} is claimed by a plan that ended", instance.id)));
+    wrong
+}
+
+/// Nothing of a wave is ordered before the waves before it are done.
+fn waves_in_order(state: &State) -> Vec<String> {
+    let place = |task: &Task| (task.stage, task.wave);
+    let mut wrong = Vec::new();
+    for plan in state.plans_under_way() {
+        let not_done = state
+            .tasks_of(plan.id)
+            .filter(|t| t.state != TaskState::Done);
+        let Some(first) = not_done.map(|task| place(task)).min() else {
+            continue;
+        };
+        let early = state.tasks_of(plan.id).filter(|task| {
+            place(task) > first && !matches!(task.state, TaskState::Pending | TaskState::Prefetched)
+        });
+        wrong.extend(early.map(|task| format!("{} of {} is early", task.instance, plan.id)));
+    }
+    wrong
+}
+
+/// A plan's counts are those of its tasks, and one that is finalized is all done.
+fn counts_right(state: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for plan in state.plans_after(None) {
+        let total = state.tasks_of(plan.id).count();
+        let done = state.tasks_of(plan.id);
+        let done = done.filter(|task| task.state == TaskState::Done).count();
+        if u32::try_from(total) != Ok(plan.tasks_total)
+            || u32::try_from(done) != Ok(plan.tasks_done)
+        {
+            wrong.push(format!("{} has miscounted its tasks", plan.id));
+        }
+        if plan.state == PlanState::Finalized && done != total {
+            wrong.push(format!("{} is finalized and not done", plan.id));
+        }
+    }
+    wrong
+}
+
+/// Everything that has a revision is told exactly once, at the revision that it carries.
+fn revisions_right(state: &State) -> Vec<String> {
+    let mut told = BTreeMap::<Key, u64>::new();
+    let mut wrong = Vec::new();
+    let mut last = 0;
+    for (revision, key) in state.newer_than(0) {
+        if revision < last || revision > state.revision() {
+            wrong.push(format!("{key:?} is told out of order"));
+        }
+        last = revision;
+        if told.insert(key.clone(), revision).is_some() {
+            wrong.push(format!("{key:?} is told twice"));
+        }
+    }
+    let nodes = state
+        .nodes()
+        .map(|x| (Key::Node(x.name.clone()), x.revision));
+    let instances = state
+        .instances()
+        .map(|x| (Key::Instance(x.id.clone()), x.revision));
+    let plans = state
+        .plans_after(None)
+        .map(|x| (Key::Plan(x.id), x.revision));
+    let tasks = state.plans_after(None).flat_map(|plan| {
+        let tasks = state.tasks_of(plan.id);
+        tasks.map(|x| (Key::Task(x.plan, x.instance.clone()), x.revision))
+    });
+    let mut releases = 0;
+    for component in told.keys() {
+        releases += usize::from(matches!(component, Key::Release(..)));
+    }
+    let mut things = 0;
+    for (key, revision) in nodes.chain(instances).chain(plans).chain(tasks) {
+        things += 1;
+        if told.get(&key) != Some(&revision) {
+            wrong.push(format!("{key:?} is not told at its revision"));
+        }
+    }
+    if told.len() != things + releases {
+        wrong.push("something is told that is not there".to_owned());
+    }
+    wrong
+}
+
+/// Whatever does not move has a reason that can be told.
+fn waits_have_sentences(state: &State) -> Vec<String> {
+    tasks_under_way(state)
+        .filter(|(plan, task)| {
+            let given_up = matches!(plan.state, PlanState::Aborting(_)) && !task.state.in_flight();
+            task.state != TaskState::Done && !given_up
+        })
+        .filter(|(plan, task)| {
+            waits::wait(state, plan, task).is_none_or(|wait| wait.sentence.is_empty())
+        })
+        .map(|(plan, task)| {
+            let state = task.state.name();
+            format!("{} of {} is {state} for no reason", task.instance, plan.id)
+        })
+        .collect()
+}
+
+/// A generation never falls, and the same one never says something else.
+fn generations_rise(before: &State, after: &State) -> Vec<String> {
+    after
+        .instances()
+        .filter(|new| {
+            let old = before.instance(&new.id);
+            old.is_some_and(|old| old.order != new.order && old.generation() >= new.generation())
+        })
+        .map(|new| {
+            format!(
+                "the order of {} changed and its generation did not rise",
+                new.id
+            )
+        })
+        .collect()
+}
+
+/// A slot is given back on the word of its instance's agent that the order has ended, and in good health.
+fn slots_returned_on_evidence(before: &State, after: &State) -> Vec<String> {
+    before
+        .slot_holders()
+        .filter(|holder| {
+            let Some(now) = after.instance(&holder.id) else {
+                return true;
+            };
+            let generation = holder.generation();
+            let ended = now.progress_of(generation).is_some_and(|p| p.step.ended());
+            let evidence = ended && now.is_healthy();
+            now.slot.is_none() && !evidence
+        })
+        .map(|holder| format!("{} gave its slot back without evidence", holder.id))
+        .collect()
+}
+
+/// An order that takes an instance down was given where the budget had room, on hosts that hold what they
+/// are to run, to an agent that is there.
+fn admissions_right(before: &State, after: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (plan, task) in tasks_under_way(after) {
+        let (id, was) = (&task.instance, before.task(plan.id, &task.instance));
+        let admitted = task.state == TaskState::Admitted
+            && was.is_none_or(|was| was.state == TaskState::Prefetched);
+        if !admitted {
+            continue;
+        }
+        let (Some(instance), Some(node)) = (before.instance(id), before.node(&id.node)) else {
+            wrong.push(format!("{id} was admitted and is not there"));
+            continue;
+        };
+        if before
+            .plan(plan.id)
+            .is_none_or(|p| p.state != PlanState::Running)
+        {
+            wrong.push(format!("{id} was admitted though {} does not run", plan.id));
+        }
+        if node.liveness != Liveness::Up || node.fenced.is_some() {
+            wrong.push(format!(
+                "{id} was admitted though its agent takes no orders"
+            ));
+        }
+        let mut group = 1;
+        for other in before.instances_of(&instance.report.component) {
+            if other.id == *id || budget::unavailable(before, other).is_none() {
+                continue;
+            }
+            group += u32::from(other.group() == instance.group());
+            let label = plan.policy.failure_domain.as_ref();
+            if label.is_some_and(|l| other.labels.get(l) != instance.labels.get(l)) {
+                wrong.push(format!("{id} was admitted while {} is down too", other.id));
+            }
+        }
+        if group > plan.policy.max_unavailable {
+            wrong.push(format!(
+                "{id} was admitted beyond the budget: {group} are down"
+            ));
+        }
+        let mut stage = before.tasks_of(plan.id).filter(|t| t.stage == task.stage);
+        let held = |t: &Task| {
+            let instance = before.instance(&t.instance);
+            instance.is_some_and(|instance| instance.holds(&t.to.digest))
+        };
+        let passed = |t: &Task| t.state != TaskState::Pending && t.state != TaskState::Prefetched;
+        if !stage.all(|t| passed(t) || held(t)) {
+            wrong.push(format!("{id} was admitted before every host was ready"));
+        }
+    }
+    wrong
+}
+
+fn revision_rises(before: &State, after: &State) -> Vec<String> {
+    let wrong = after.revision() <= before.revision() || after.at() < before.at();
+    wrong
+        .then(|| "time or revision went back".to_owned())
+        .into_iter()
+        .collect()
+}

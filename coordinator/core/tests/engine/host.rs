@@ -1,0 +1,330 @@
+//! An agent in small: hears what ought to be, does one step at a time, and reports what is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_coordinator_core::{
+    desired::DesiredInstance,
+    instance::{
+        Fence, Health, Order, Process, Progress, Report, StageState, StagedRelease, Status, Step,
+    },
+    node::Labels,
+    release::ReleaseRef,
+    reports::Hello,
+};
+use evenkeel_words::{
+    digest::Digest,
+    names::{ComponentName, InstanceName},
+    timestamp::Timestamp,
+};
+use semver::Version;
+
+/// The release of this version, as all tests call its bytes.
+pub(crate) fn release(version: &Version) -> ReleaseRef {
+    let mut bytes = [0; 32];
+    for (index, byte) in version.to_string().bytes().enumerate() {
+        bytes[index % 32] ^= byte;
+    }
+    ReleaseRef {
+        version: version.clone(),
+        digest: Digest::from_bytes(bytes),
+    }
+}
+
+/// What is wrong with a version on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    DoesNotStart,
+    NeverHealthy,
+}
+
+/// An agent and its host.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    pub(crate) platform: String,
+    pub(crate) labels: Labels,
+    pub(crate) instances: BTreeMap<InstanceName, Local>,
+    /// What it heard last, and from which epoch.
+    pub(crate) heard: Option<(u64, Vec<DesiredInstance>)>,
+    /// Messages pass.
+    pub(crate) reachable: bool,
+    /// Its session is open: it has said hello.
+    pub(crate) in_session: bool,
+    /// Hears and reports, but does nothing.
+    pub(crate) hangs: bool,
+}
+
+impl Host {
+    pub(crate) fn new(platform: &str, labels: Labels) -> Self {
+        Self {
+            platform: platform.to_owned(),
+            labels,
+            instances: BTreeMap::new(),
+            heard: None,
+            reachable: true,
+            in_session: false,
+            hangs: false,
+        }
+    }
+
+    /// One step towards what was heard last; whether there was one.
+    pub(crate) fn step(&mut self) -> bool {
+        let Some((epoch, desired)) = self.heard.clone() else {
+            return false;
+        };
+        if self.hangs {
+            return false;
+        }
+        let mut moved = false;
+        for desired in desired {
+            if let Some(local) = self.instances.get_mut(&desired.name) {
+                moved |= local.step(epoch, &desired);
+            }
+        }
+        moved
+    }
+
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            agent_version: Version::new(0, 1, 0),
+            platform: self.platform.clone(),
+            labels: self.labels.clone(),
+            instances: self.reports(),
+        }
+    }
+
+    pub(crate) fn reports(&self) -> BTreeMap<InstanceName, Report> {
+        let reports = self.instances.iter();
+        reports
+            .map(|(name, x)| (name.clone(), x.report()))
+            .collect()
+    }
+}
+
+/// An instance on its host.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    component: ComponentName,
+    labels: Labels,
+    pub(crate) current: ReleaseRef,
+    pub(crate) process: Option<ReleaseRef>,
+    at_hand: BTreeSet<Digest>,
+    staged: BTreeMap<Digest, StageState>,
+    versions: BTreeMap<Digest, Version>,
+    pub(crate) accepted: Fence,
+    order: Option<Order>,
+    progress: Option<Progress>,
+    going_back: Option<String>,
+    pub(crate) faults: BTreeMap<Version, Fault>,
+    /// Why its probes fail although its process runs.
+    pub(crate) sick: Option<String>,
+    /// A probe failed lately.
+    pub(crate) shaky: bool,
+    /// Why nothing can be fetched.
+    pub(crate) unfetchable: Option<String>,
+}
+
+impl Local {
+    pub(crate) fn new(component: ComponentName, current: ReleaseRef, labels: Labels) -> Self {
+        Self {
+            component,
+            labels,
+            process: Some(current.clone()),
+            at_hand: BTreeSet::from([current.digest]),
+            versions: BTreeMap::from([(current.digest, current.version.clone())]),
+            current,
+            staged: BTreeMap::new(),
+            accepted: Fence::default(),
+            order: None,
+            progress: None,
+            going_back: None,
+            faults: BTreeMap::new(),
+            sick: None,
+            shaky: false,
+            unfetchable: None,
+        }
+    }
+
+    /// Somebody starts this release by hand.
+    pub(crate) fn by_hand(&mut self, release: ReleaseRef) {
+        self.at_hand.insert(release.digest);
+        self.current = release.clone();
+        self.process = Some(release);
+    }
+
+    /// The journal is lost; the process runs on.
+    pub(crate) fn forget(&mut self) {
+        *self = Self {
+            faults: self.faults.clone(),
+            sick: self.sick.clone(),
+            at_hand: self.at_hand.clone(),
+            process: self.process.clone(),
+            ..Self::new(
+                self.component.clone(),
+                self.current.clone(),
+                self.labels.clone(),
+            )
+        };
+    }
+
+    /// Whether an order is being carried out.
+    pub(crate) fn busy(&self) -> bool {
+        self.progress.as_ref().is_some_and(|p| !p.step.ended())
+    }
+
+    fn step(&mut self, epoch: u64, desired: &DesiredInstance) -> bool {
+        if epoch < self.accepted.epoch {
+            return false;
+        }
+        let mut moved = std::mem::replace(&mut self.accepted.epoch, epoch) != epoch;
+        for manifest in &desired.prefetch {
+            moved |= self.fetch(&manifest.manifest);
+        }
+        let news = desired
+            .order
+            .iter()
+            .find(|order| order.generation > self.accepted.generation);
+        if let Some(order) = news
+            && self.at_hand.contains(&order.release.digest)
+        {
+            self.accepted.generation = order.generation;
+            self.order = Some(order.clone());
+            self.going_back = None;
+            self.go_to(Step::Stopping);
+            return true;
+        }
+        moved | self.go_on()
+    }
+
+    /// The manifest of a test is the digest of its artifact, and its version.
+    fn fetch(&mut self, manifest: &[u8]) -> bool {
+        let text = std::str::from_utf8(manifest).unwrap();
+        let (digest, version) = text.split_once(' ').unwrap();
+        let digest: Digest = digest.parse().unwrap();
+        self.versions.insert(digest, version.parse().unwrap());
+        if self.at_hand.contains(&digest) {
+            return false;
+        }
+        let next = match (self.staged.get(&digest), &self.unfetchable) {
+            (None, _) => StageState::Fetching,
+            (Some(_), Some(reason)) => StageState::Failed(reason.clone()),
+            (Some(_), None) => {
+                self.at_hand.insert(digest);
+                StageState::Ready
+            }
+        };
+        self.staged.insert(digest, next.clone()) != Some(next)
+    }
+
+    fn go_on(&mut self) -> bool {
+        let (Some(order), Some(progress)) = (self.order.clone(), self.progress.clone()) else {
+            return false;
+        };
+        let target = match &self.going_back {
+            Some(_) => order.fallback.clone().unwrap_or(order.release),
+            None => order.release,
+        };
+        let fault = self.faults.get(&target.version).copied();
+        match (progress.step, fault) {
+            (Step::Stopping, _) => {
+                self.process = None;
+                self.go_to(Step::Swapping);
+            }
+            (Step::Swapping, _) => {
+                self.current = target;
+                self.go_to(Step::Starting);
+            }
+            (Step::Starting, Some(Fault::DoesNotStart)) => {
+                self.turn_back("it does not start", order.fallback);
+            }
+            (Step::Starting, _) => {
+                self.process = Some(target);
+                self.go_to(Step::Verifying);
+            }
+            (Step::Verifying, Some(Fault::NeverHealthy)) => {
+                self.turn_back("its probes never answered", order.fallback);
+            }
+            (Step::Verifying, _) => match self.going_back.take() {
+                Some(reason) => self.go_to(Step::Reverted(reason)),
+                None => self.go_to(Step::Done),
+            },
+            (Step::Done | Step::Reverted(_) | Step::Failed(_), _) => return false,
+        }
+        true
+    }
+
+    fn turn_back(&mut self, problem: &str, fallback: Option<ReleaseRef>) {
+        match (self.going_back.take(), fallback) {
+            (None, Some(_)) => {
+                self.going_back = Some(problem.to_owned());
+                self.go_to(Step::Stopping);
+            }
+            (None, None) => {
+                let reason = format!("{problem}; there is no release to go back to");
+                self.go_to(Step::Failed(reason));
+            }
+            (Some(reason), _) => {
+                let reason = format!("{reason}; then going back failed: {problem}");
+                self.go_to(Step::Failed(reason));
+            }
+        }
+    }
+
+    fn go_to(&mut self, step: Step) {
+        self.progress = Some(Progress {
+            generation: self.accepted.generation,
+            stop_to_ready_us: if step == Step::Done { 1300 } else { 0 },
+            step,
+        });
+    }
+
+    fn report(&self) -> Report {
+        let faulty = self
+            .process
+            .as_ref()
+            .and_then(|p| self.faults.get(&p.version));
+        let reason = match (&self.process, &self.sick, faulty) {
+            (None, _, _) => "there is no process",
+            (Some(_), Some(sick), _) => sick,
+            (Some(_), None, Some(_)) => "its probes do not answer",
+            (Some(_), None, None) if self.busy() => "its probes have not answered yet",
+            (Some(_), None, None) if self.shaky => "a probe failed lately",
+            (Some(_), None, None) => "",
+        };
+        let status = match &self.process {
+            _ if self.busy() => Status::Upgrading,
+            Some(_) => Status::Running,
+            None => Status::Error,
+        };
+        let health = match reason {
+            "" => Health::Healthy,
+            "a probe failed lately" => Health::Warning,
+            _ => Health::Error,
+        };
+        Report {
+            component: self.component.clone(),
+            labels: self.labels.clone(),
+            status,
+            health,
+            reason: reason.to_owned(),
+            current: Some(self.current.clone()),
+            process: self.process.clone().map(|release| Process {
+                pid: 100,
+                started_at: Timestamp(0),
+                release,
+            }),
+            staged: self
+                .staged
+                .iter()
+                .map(|(digest, state)| StagedRelease {
+                    release: ReleaseRef {
+                        version: self.versions[digest].clone(),
+                        digest: *digest,
+                    },
+                    state: state.clone(),
+                })
+                .collect(),
+            accepted: self.accepted,
+            progress: self.progress.clone(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The coordinator's core under people who ask, agents that work and fail, and time that passes.
+//!
+//! `world` drives the core and asks it for its invariants after every change; `host` is an agent in
+//! small. `scenarios` are transcripts to read, in `scripts/`; `lives` are random.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may be blunt"
+)]
+
+mod host;
+mod lives;
+mod scenarios;
+mod script;
+mod world;

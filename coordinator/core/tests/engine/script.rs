@@ -1,0 +1,404 @@
+//! Transcripts: lines that begin with `> ` are commands, those that begin with `#` are for the reader, and
+//! all others are what came of the command before. [`check`] runs the commands and compares.
+//!
+//! A whole transcript is written anew with `UPDATE_TRANSCRIPTS=1 cargo test -p evenkeel-coordinator-core`;
+//! read the difference before you keep it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use evenkeel_coordinator_core::{
+    calls::Call,
+    desired,
+    engine::{timers, waits},
+    plan::{PlanId, Policy},
+    planner::Hop,
+    release::{Artifact, SignedManifest},
+};
+use evenkeel_words::{
+    names::{ComponentName, InstanceName, NodeName},
+    timestamp::Timestamp,
+};
+use semver::Version;
+
+use crate::{
+    host::{Fault, Host, Local, release},
+    world::{START, World},
+};
+
+/// The end of time, as far as a transcript goes.
+const EVENTUALLY: Duration = Duration::from_secs(100 * 3600);
+
+/// Runs a transcript and compares.
+pub(crate) fn check(name: &str) {
+    let path = format!(
+        "{}/tests/engine/scripts/{name}.txt",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let expected = std::fs::read_to_string(&path).unwrap();
+    let mut script = Script::new();
+    let mut actual = String::new();
+    for line in expected.lines() {
+        if let Some(command) = line.strip_prefix("> ") {
+            actual += &format!("{line}\n{}", script.run(command));
+        } else if line.starts_with('#') || line.is_empty() {
+            actual += &format!("{line}\n");
+        }
+    }
+    script.world.replays(script.world.changes() / 2);
+    if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
+        std::fs::write(&path, &actual).unwrap();
+    } else {
+        assert_eq!(actual, expected, "{path}");
+    }
+}
+
+struct Script {
+    world: World,
+    every_step: bool,
+}
+
+/// A command's words, and its options of the form `name=value`.
+struct Words<'a> {
+    words: std::vec::IntoIter<&'a str>,
+    options: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn new(command: &'a str) -> Self {
+        let (options, words): (Vec<_>, Vec<_>) = command
+            .split_whitespace()
+            .partition(|word| word.contains('='));
+        Self {
+            words: words.into_iter(),
+            options: options
+                .into_iter()
+                .map(|o| o.split_once('=').unwrap())
+                .collect(),
+        }
+    }
+
+    fn next(&mut self) -> &'a str {
+        self.words.next().expect("one more word")
+    }
+
+    fn rest(&mut self) -> String {
+        self.words.by_ref().collect::<Vec<_>>().join(" ")
+    }
+
+    fn version(&mut self) -> Version {
+        self.next().parse().unwrap()
+    }
+
+    fn number(&self, name: &str, otherwise: u32) -> u32 {
+        self.options
+            .get(name)
+            .map_or(otherwise, |text| text.parse().unwrap())
+    }
+
+    fn duration(&self, name: &str, otherwise: Duration) -> Duration {
+        self.options
+            .get(name)
+            .map_or(otherwise, |text| duration(text))
+    }
+}
+
+fn duration(text: &str) -> Duration {
+    Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap())
+}
+
+fn since_start(at: Timestamp) -> String {
+    format!("{} s", at.since(START).as_secs())
+}
+
+impl Script {
+    fn new() -> Self {
+        Self {
+            world: World::new(),
+            every_step: false,
+        }
+    }
+
+    /// Carries out a command; what came of it, a line each.
+    fn run(&mut self, command: &str) -> String {
+        let mut words = Words::new(command);
+        let mut said = Vec::new();
+        match words.next() {
+            "fleet" => self.fleet(&mut words),
+            "node" => self.node(&mut words),
+            "every-step" => self.every_step = true,
+            "publish" | "create" | "start" | "pause" | "resume" | "abort" => {
+                let call = call(command);
+                match self.world.ask(words.options.get("id").copied(), &call) {
+                    Err(refusal) => {
+                        said.push(format!("refused as {:?}: {refusal}", refusal.kind));
+                    }
+                    Ok(outcome) if outcome.change.is_none() => {
+                        said.push(format!("answered before: {}", outcome.resource));
+                    }
+                    Ok(_) => {}
+                }
+            }
+            "restart" => self.world.restart(),
+            "round" => {
+                self.world.round();
+            }
+            "run" => self.world.run(),
+            "wait" => match words.next() {
+                "eventually" => self.world.wait(EVENTUALLY),
+                time => self.world.wait(duration(time)),
+            },
+            "why" => said = self.why(words.next().parse().unwrap()),
+            "show" => said = self.show(words.next().parse().unwrap()),
+            "next" => {
+                let next = timers::next(&self.world.state, self.world.now);
+                said.push(next.map_or("nothing is due".to_owned(), |at| {
+                    format!("at {} something is due", since_start(at))
+                }));
+            }
+            "desired" => said = self.desired(&words.next().parse().unwrap()),
+            "held" => said = self.held(),
+            fault => self.fault(fault, &mut words),
+        }
+        let steps = ["stopped", "swapped", "started"];
+        let log = std::mem::take(&mut self.world.log)
+            .into_iter()
+            .filter(|line| {
+                self.every_step || !steps.iter().any(|step| line.ends_with(&format!(" {step}")))
+            });
+        log.chain(said).map(|line| line + "\n").collect()
+    }
+
+    /// `fleet 5 store 1.0.0 zones=3 groups=2`: nodes n1 to n5, spread over zones and groups in turns.
+    fn fleet(&mut self, words: &mut Words) {
+        let count: u32 = words.next().parse().unwrap();
+        let (component, version) = (words.next(), words.next());
+        let turn = |name: &str, label: &str, letter: &str, index: u32| match words.number(name, 0) {
+            0 => String::new(),
+            of => format!(" {label}={letter}{}", index % of + 1),
+        };
+        for index in 0..count {
+            let zone = turn("zones", "zone", "z", index);
+            let group = turn("groups", "group", "g", index);
+            let name = format!("n{}", index + 1);
+            self.node(&mut Words::new(&format!(
+                "{name} {component} {version}{zone}{group}"
+            )));
+        }
+    }
+
+    /// `node n9 store 1.0.0 zone=z1 group=g2 platform=linux/arm64`
+    fn node(&mut self, words: &mut Words) {
+        let name: NodeName = words.next().parse().unwrap();
+        let component: ComponentName = words.next().parse().unwrap();
+        let version = words.version();
+        let platform = words.options.remove("platform").unwrap_or("linux/amd64");
+        let labels = |only_group: bool| {
+            let options = words.options.iter();
+            options
+                .filter(|(label, _)| (**label == "group") == only_group)
+                .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let mut host = Host::new(platform, labels(false));
+        let instance: InstanceName = component.as_str().parse().unwrap();
+        let local = Local::new(component, release(&version), labels(true));
+        host.instances.insert(instance, local);
+        self.world.hosts.insert(name.clone(), host);
+        self.world.report(&name);
+    }
+
+    fn fault(&mut self, fault: &str, words: &mut Words) {
+        let node: NodeName = words.next().parse().unwrap();
+        if fault == "vanish" {
+            return self.world.vanish(&node);
+        }
+        let host = self
+            .world
+            .hosts
+            .get_mut(&node)
+            .expect("a node or a command");
+        let local = host.instances.values_mut().next();
+        match (fault, local) {
+            ("return", _) => host.reachable = true,
+            ("hang", _) => host.hangs = true,
+            ("unhang", _) => host.hangs = false,
+            ("relabel", _) => {
+                for (label, value) in &words.options {
+                    host.labels.insert((*label).to_owned(), (*value).to_owned());
+                }
+                host.labels.retain(|_, value| !value.is_empty());
+                host.in_session = false;
+            }
+            ("remove", _) => {
+                host.instances.clear();
+                host.in_session = false;
+            }
+            ("does-not-start", Some(local)) => {
+                local.faults.insert(words.version(), Fault::DoesNotStart);
+            }
+            ("never-healthy", Some(local)) => {
+                local.faults.insert(words.version(), Fault::NeverHealthy);
+            }
+            ("good", Some(local)) => local.faults.clear(),
+            ("sick", Some(local)) => local.sick = Some(words.rest()),
+            ("well", Some(local)) => (local.sick, local.shaky) = (None, false),
+            ("shaky", Some(local)) => local.shaky = true,
+            ("cannot-fetch", Some(local)) => local.unfetchable = Some(words.rest()),
+            ("can-fetch", Some(local)) => local.unfetchable = None,
+            ("by-hand", Some(local)) => local.by_hand(release(&words.version())),
+            ("forget", Some(local)) => {
+                local.forget();
+                host.in_session = false;
+            }
+            ("accepted", Some(local)) => {
+                local.accepted.epoch = words.number("epoch", 0).into();
+                local.accepted.generation = words.number("generation", 0).into();
+                host.in_session = false;
+            }
+            (unknown, _) => panic!("no such command: {unknown}"),
+        }
+    }
+
+    fn why(&self, id: PlanId) -> Vec<String> {
+        let state = &self.world.state;
+        let plan = state.plan(id).unwrap();
+        let waits = state
+            .tasks_of(id)
+            .filter_map(|task| waits::wait(state, plan, task));
+        waits
+            .map(|wait| {
+                let until = wait.until.map(|at| format!(", until {}", since_start(at)));
+                format!(
+                    "{} since {}{}: {:?}: {}",
+                    wait.instance,
+                    since_start(wait.since),
+                    until.unwrap_or_default(),
+                    wait.kind,
+                    wait.sentence
+                )
+            })
+            .collect()
+    }
+
+    fn show(&self, id: PlanId) -> Vec<String> {
+        let plan = self.world.state.plan(id).unwrap();
+        let of = (plan.tasks_done, plan.tasks_total);
+        let head = format!("{id} {}, {} of {} done", plan.state.name(), of.0, of.1);
+        let tasks = self.world.state.tasks_of(id).map(|task| {
+            let reason = match task.state.reason() {
+                "" => String::new(),
+                reason => format!(" ({reason})"),
+            };
+            format!(
+                "  wave {}: {} {}{reason}",
+                task.wave,
+                task.instance,
+                task.state.name()
+            )
+        });
+        std::iter::once(head).chain(tasks).collect()
+    }
+
+    fn desired(&self, node: &NodeName) -> Vec<String> {
+        let desired = desired::desired(&self.world.state, node);
+        desired
+            .map(|desired| {
+                let order = desired.order.map_or("no order".to_owned(), |order| {
+                    format!("order {} for {}", order.generation, order.release.version)
+                });
+                format!(
+                    "{}: {order}, {} to prefetch",
+                    desired.name,
+                    desired.prefetch.len()
+                )
+            })
+            .collect()
+    }
+
+    fn held(&self) -> Vec<String> {
+        let holders = self.world.state.slot_holders();
+        holders
+            .map(|holder| {
+                format!(
+                    "{} is held by {}",
+                    holder.id,
+                    holder.slot.as_ref().unwrap().plan
+                )
+            })
+            .collect()
+    }
+}
+
+fn call(command: &str) -> Call {
+    let mut words = Words::new(command);
+    match words.next() {
+        "publish" => publish(&mut words),
+        "create" => Call::CreatePlan {
+            hop: Hop {
+                component: words.next().parse().unwrap(),
+                from: words.version(),
+                to: words.version(),
+            },
+            policy: policy(&words),
+        },
+        "start" => Call::StartPlan(words.next().parse().unwrap()),
+        "pause" => Call::PausePlan(words.next().parse().unwrap(), words.rest()),
+        "resume" => Call::ResumePlan(words.next().parse().unwrap()),
+        "abort" => Call::AbortPlan(words.next().parse().unwrap(), words.rest()),
+        verb => panic!("no such call: {verb}"),
+    }
+}
+
+fn publish(words: &mut Words) -> Call {
+    let component = words.next().parse().unwrap();
+    let version = words.version();
+    let bytes = words
+        .options
+        .get("bytes")
+        .map_or_else(|| version.clone(), |b| b.parse().unwrap());
+    published(
+        component,
+        version.clone(),
+        words.options.get("for").copied(),
+        &bytes,
+    )
+}
+
+/// The call that publishes a release with the bytes that all tests call by that version.
+pub(crate) fn published(
+    component: ComponentName,
+    version: Version,
+    platform: Option<&str>,
+    bytes: &Version,
+) -> Call {
+    let digest = release(bytes).digest;
+    Call::PublishRelease {
+        component,
+        platform: platform.unwrap_or("linux/amd64").to_owned(),
+        artifact: Artifact {
+            digest,
+            size_bytes: 1,
+            manifest: SignedManifest {
+                manifest: format!("{digest} {version}").into_bytes(),
+                key_id: String::new(),
+                signature: Vec::new(),
+            },
+        },
+        version,
+    }
+}
+
+fn policy(words: &Words) -> Policy {
+    let defaults = Policy::default();
+    Policy {
+        max_unavailable: words.number("max_unavailable", defaults.max_unavailable),
+        failure_domain: words
+            .options
+            .get("failure_domain")
+            .map(|label| (*label).to_owned()),
+        canary: words.number("canary", defaults.canary),
+        soak: words.duration("soak", defaults.soak),
+        instance_deadline: words.duration("instance_deadline", defaults.instance_deadline),
+        progress_deadline: words.duration("progress_deadline", defaults.progress_deadline),
+    }
+}

@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_common::config::load;
-use evenkeel_common::tls::TlsFiles;
+use evenkeel_common::tls::{Address, TlsFiles};
 use serde::Deserialize;
 
 use crate::exit::Exit;
@@ -19,7 +19,7 @@ const ENV_PREFIX: &str = "EVENKEEL_CLI";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     /// The coordinator's address, `host:port`.
-    pub(crate) coordinator: String,
+    pub(crate) coordinator: Address,
     /// Who we are, and whom we trust.
     pub(crate) tls: TlsFiles,
 }
@@ -94,7 +94,7 @@ mod tests {
         )
         .unwrap();
         let settings = read(Some(&path)).unwrap();
-        assert_eq!(settings.coordinator, "c:1");
+        assert_eq!(settings.coordinator.to_string(), "c:1");
         assert_eq!(settings.tls.ca, path.with_file_name("ca.pem"));
         assert_eq!(settings.tls.certificate, "/abs.pem");
     }

@@ -178,7 +178,7 @@ impl fmt::Display for Failure {
 
 /// The first `E` among an error and its sources.
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|e| e.downcast_ref())
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|e| e.downcast_ref())
 }
 
 /// What a failed handshake means: somebody is not who they should be, or there is no TLS, or it merely broke.

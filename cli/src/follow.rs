@@ -62,7 +62,9 @@ pub(crate) async fn follow(client: &Client, follower: &mut impl Follower) -> Res
             return Err(failure);
         }
         if behind {
-            remark("the coordinator is at an earlier revision than before; watching from the start");
+            remark(
+                "the coordinator is at an earlier revision than before; watching from the start",
+            );
             after_revision = 0;
         } else if failures == 1 {
             remark(format!("{}; trying again", failure.sentence));

@@ -1,34 +1,74 @@
-//! The Evenkeel command line: the admin client.
+//! `evenkeel`: the admin client.
+//!
+//! One module for each noun of the command line; [`client`] makes their calls, [`output`] writes what they found,
+//! [`failure`] says what went wrong and [`exit`] with which status that ends.
 
+mod args;
+mod client;
+mod config;
+mod exit;
+mod failure;
+mod fleet;
+mod follow;
 mod init;
+mod instance;
+mod node;
+mod output;
+mod plan;
+mod release;
+mod session;
+mod table;
+mod time;
+mod view;
 
-use std::io::Write as _;
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _};
+use tokio::runtime::Builder;
 
-#[derive(Debug, Parser)]
-#[command(
-    name = "evenkeel",
-    version,
-    about = "Keep a storage fleet on an even keel while it changes"
-)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
+use args::{Cli, Command, Globals, Noun};
+use exit::Exit;
+use failure::Failure;
+use output::{remark, write_out};
+use session::Session;
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Make a cluster's CA, certificates and configuration, ready to run; run again to add nodes or operators
-    Init(init::InitArgs),
-}
-
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Init(args) => {
-            let report = init::run(&args)?;
-            write!(std::io::stdout(), "{report}")?;
+fn main() -> ExitCode {
+    let matches = Cli::command().after_long_help(exit::table()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Whoever closed the output has seen enough.
+            if failure.exit != Exit::BrokenPipe {
+                remark(failure.to_string());
+            }
+            failure.exit.into()
         }
     }
-    Ok(())
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Init(args) => {
+            let report = init::run(&args).map_err(|error| Failure::local(error.as_ref()))?;
+            write_out(report.to_string())
+        }
+        Command::Noun(noun) => {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::local(&error))?;
+            runtime.block_on(ask(cli.globals, noun))
+        }
+    }
+}
+
+/// Everything that needs the coordinator.
+async fn ask(globals: Globals, noun: Noun) -> Result<(), Failure> {
+    let session = Session::begin(globals).await?;
+    match noun {
+        Noun::Node(command) => node::run(&session, command).await,
+        Noun::Instance(command) => instance::run(&session, command).await,
+        Noun::Fleet(command) => fleet::run(&session, command).await,
+        Noun::Release(command) => release::run(&session, command).await,
+        Noun::Plan(command) => plan::run(&session, command).await,
+    }
 }

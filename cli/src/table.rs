@@ -46,8 +46,7 @@ impl Table {
     pub(crate) fn pair(&mut self, name: &str, value: impl Into<String>) {
         let colour = self.colour;
         let name = Cell::new(format!("{name}:"));
-        self.columns
-            .add_row([name, cell(&value.into(), colour)]);
+        self.columns.add_row([name, cell(&value.into(), colour)]);
     }
 
     /// The text, each line ended.
@@ -118,7 +117,11 @@ mod tests {
     fn columns_are_aligned_without_borders_and_without_blanks_at_the_end() {
         let mut table = Table::new(false, &["NAME", "STATE", "WHY"]);
         table.row(["n1".into(), "up".into(), String::new()]);
-        table.row(["a-long-name".into(), "agent-lost".into(), "no\nword\x1b[2J ".into()]);
+        table.row([
+            "a-long-name".into(),
+            "agent-lost".into(),
+            "no\nword\x1b[2J ".into(),
+        ]);
         let expected = "\
 NAME          STATE        WHY
 n1            up           -

@@ -7,22 +7,22 @@ mod plan;
 mod release;
 
 pub(crate) use fleet::{Instance, Node, ReleaseRef};
-pub(crate) use plan::{Plan, Stage, Task, Wait};
-pub(crate) use release::{Artifact, Release};
+pub(crate) use plan::{Plan, Task, Wait};
+pub(crate) use release::Release;
 
 /// The word for a value of an enumeration: `LIVENESS_AGENT_LOST` is `agent-lost`. A value that this program does not
 /// know yet keeps its number.
 macro_rules! word {
     ($enumeration:ty, $prefix:literal, $value:expr) => {
         match <$enumeration>::try_from($value) {
-            Ok(known) => $crate::view::word(known.as_str_name(), $prefix),
+            Ok(known) => $crate::view::in_words(known.as_str_name(), $prefix),
             Err(unknown) => format!("unknown-{}", unknown.0),
         }
     };
 }
 use word;
 
-fn word(name: &str, prefix: &str) -> String {
+fn in_words(name: &str, prefix: &str) -> String {
     let name = name.strip_prefix(prefix).unwrap_or(name);
     name.to_ascii_lowercase().replace('_', "-")
 }

@@ -1,0 +1,248 @@
+//! `evenkeel plan watch`: a plan as it goes, to its end.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use evenkeel_common::names::PlanName;
+use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
+use evenkeel_proto::v1::watch_plan_response::Change;
+use evenkeel_proto::v1::{WatchPlanRequest, WatchPlanResponse};
+use serde::Serialize;
+use tonic::transport::Channel;
+use tonic::{Response, Status, Streaming};
+
+use super::progress::Progress;
+use super::text::done;
+use crate::client::required;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::follow::{Follower, follow};
+use crate::output::{Output, remark, write_out};
+use crate::session::Session;
+use crate::table::printable;
+use crate::view::{Plan, Task};
+
+/// What is watched, and how long.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0 when the plan is finalized, with 10 when it pauses and with 11 when it was aborted."
+)]
+pub(crate) struct WatchArgs {
+    /// The plan's name
+    plan: PlanName,
+    /// Go on watching when the plan pauses
+    #[arg(long)]
+    follow: bool,
+}
+
+pub(super) async fn run(session: &Session, args: WatchArgs) -> Result<(), Failure> {
+    let mut watch = Watch {
+        name: args.plan.into(),
+        over_pauses: args.follow,
+        output: session.output,
+        progress: session.output.live.then(Progress::new),
+        plan: None,
+        tasks: BTreeMap::new(),
+        synced: false,
+    };
+    let followed = follow(&session.client, &mut watch).await;
+    if let Some(progress) = &watch.progress {
+        progress.clear();
+    }
+    followed?;
+    verdict(session, required(watch.plan, "plan")?)
+}
+
+/// How the watch ends by what became of the plan.
+fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
+    let name = &plan.name;
+    let ended = |exit, hint: String| {
+        let mut sentence = format!("the plan {name} is {}", plan.state);
+        if !plan.reason.is_empty() {
+            sentence = format!("{sentence}: {}", plan.reason);
+        }
+        Err(Failure::new(exit, printable(&sentence)).hint(hint))
+    };
+    match plan.state.as_str() {
+        "paused" => ended(
+            Exit::PlanPaused,
+            format!(
+                "`evenkeel plan why {name}` says what waits; `evenkeel plan resume {name}` goes on, `evenkeel plan abort {name}` gives up"
+            ),
+        ),
+        "aborted" => ended(
+            Exit::PlanAborted,
+            format!("`evenkeel plan show {name}` says how far it came"),
+        ),
+        // The lines before have said so where nothing was redrawn.
+        _ if session.output.live => write_out(plan_line(&plan)),
+        _ => Ok(()),
+    }
+}
+
+/// A plan as it was last heard of.
+struct Watch {
+    name: String,
+    over_pauses: bool,
+    output: Output,
+    progress: Option<Progress>,
+    plan: Option<Plan>,
+    tasks: BTreeMap<String, Task>,
+    /// Whether all that was there at the start has arrived.
+    synced: bool,
+}
+
+/// A change, as programs get it.
+#[derive(Serialize)]
+struct Line<'a> {
+    revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a Plan>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a Task>,
+}
+
+impl Follower for Watch {
+    type Change = WatchPlanResponse;
+
+    async fn open(
+        &self,
+        channel: Channel,
+        after_revision: u64,
+    ) -> Result<Response<Streaming<WatchPlanResponse>>, Status> {
+        let request = WatchPlanRequest {
+            name: self.name.clone(),
+            after_revision,
+        };
+        PlanServiceClient::new(channel).watch_plan(request).await
+    }
+
+    fn take(&mut self, change: WatchPlanResponse) -> Result<u64, Failure> {
+        let revision = change.revision;
+        match change.change {
+            Some(Change::Plan(plan)) => self.take_plan(revision, plan.into())?,
+            Some(Change::Task(task)) => self.take_task(revision, task.into())?,
+            None => self.take_sync(revision)?,
+        }
+        Ok(revision)
+    }
+
+    fn settled(&self) -> bool {
+        let state = self.plan.as_ref().map(|plan| plan.state.as_str());
+        self.synced
+            && match state {
+                Some("finalized" | "aborted") => true,
+                Some("paused") => !self.over_pauses,
+                _ => false,
+            }
+    }
+}
+
+impl Watch {
+    fn take_plan(&mut self, revision: u64, plan: Plan) -> Result<(), Failure> {
+        let is_news = self
+            .plan
+            .as_ref()
+            .is_none_or(|before| (&before.state, &before.reason) != (&plan.state, &plan.reason));
+        let text = (self.synced && is_news).then(|| plan_line(&plan));
+        let line = Line {
+            revision,
+            plan: Some(&plan),
+            task: None,
+        };
+        match &self.progress {
+            Some(progress) => {
+                progress.plan(&plan);
+                // The last word stays on the screen by itself.
+                if plan.state != "finalized" {
+                    progress.say(text);
+                }
+            }
+            None => self.output.change(&line, text)?,
+        }
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    fn take_task(&mut self, revision: u64, task: Task) -> Result<(), Failure> {
+        let before = self.tasks.get(&task.instance);
+        let is_news = before.is_none_or(|before| before.state != task.state);
+        let text = (self.synced && is_news).then(|| task_line(&task));
+        let line = Line {
+            revision,
+            plan: None,
+            task: Some(&task),
+        };
+        match &mut self.progress {
+            Some(progress) => {
+                progress.task(&task);
+                progress.say(text.filter(|_| has_ended(&task)));
+            }
+            None => self.output.change(&line, text)?,
+        }
+        self.tasks.insert(task.instance.clone(), task);
+        Ok(())
+    }
+
+    /// All that was there has arrived: says where the plan stands.
+    fn take_sync(&mut self, revision: u64) -> Result<(), Failure> {
+        let first = !std::mem::replace(&mut self.synced, true);
+        let plan = self.plan.as_ref().filter(|_| first);
+        let mut text = None;
+        if let Some(plan) = plan {
+            let on_the_way = self.tasks.values().filter(|task| is_on_the_way(task));
+            let lines: Vec<_> = std::iter::once(plan_line(plan))
+                .chain(on_the_way.map(task_line))
+                .collect();
+            text = Some(lines.join("\n"));
+            if plan.state == "draft" {
+                remark(format!(
+                    "{0} is a draft; `evenkeel plan start {0}` starts it",
+                    plan.name
+                ));
+            }
+        }
+        let line = Line {
+            revision,
+            plan: None,
+            task: None,
+        };
+        match &self.progress {
+            Some(_) => Ok(()),
+            None => self.output.change(&line, text),
+        }
+    }
+}
+
+/// Whether the task has come to its end, for now or for good.
+pub(super) fn has_ended(task: &Task) -> bool {
+    matches!(task.state.as_str(), "done" | "reverted" | "parked")
+}
+
+/// Whether something is being done for the task.
+pub(super) fn is_on_the_way(task: &Task) -> bool {
+    !has_ended(task) && !matches!(task.state.as_str(), "pending" | "prefetched")
+}
+
+fn plan_line(plan: &Plan) -> String {
+    let at = plan.changed_at.as_deref().unwrap_or("-");
+    line(
+        at,
+        &plan.name,
+        &format!("{} ({} done)", plan.state, done(plan)),
+        &plan.reason,
+    )
+}
+
+fn task_line(task: &Task) -> String {
+    let at = task.changed_at.as_deref().unwrap_or("-");
+    line(at, &task.instance, &task.state, &task.reason)
+}
+
+fn line(at: &str, name: &str, state: &str, reason: &str) -> String {
+    let text = format!("{at}  {name}  {state}");
+    match reason {
+        "" => printable(&text),
+        reason => printable(&format!("{text}: {reason}")),
+    }
+}

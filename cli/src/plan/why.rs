@@ -1,0 +1,70 @@
+//! `evenkeel plan why`: what each task that is not moving waits for.
+
+use std::time::SystemTime;
+
+use clap::Args;
+use evenkeel_common::names::{InstanceId, PlanName};
+use evenkeel_proto::v1::ExplainPlanRequest;
+use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::remark;
+use crate::session::Session;
+use crate::table::Table;
+use crate::time::{age, until};
+use crate::view::Wait;
+
+/// What is asked.
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// The plan's name
+    plan: PlanName,
+    /// Only this instance, NODE/INSTANCE
+    instance: Option<InstanceId>,
+}
+
+#[derive(Serialize)]
+struct Waits {
+    waits: Vec<Wait>,
+}
+
+pub(super) async fn run(session: &Session, args: WhyArgs) -> Result<(), Failure> {
+    let request = ExplainPlanRequest {
+        name: args.plan.to_string(),
+        instance: args.instance.map(String::from).unwrap_or_default(),
+    };
+    let answer = session
+        .client
+        .call(request, async |channel, request| {
+            PlanServiceClient::new(channel).explain_plan(request).await
+        })
+        .await?;
+    let waits = Waits {
+        waits: answer.waits.into_iter().map(Wait::from).collect(),
+    };
+    if waits.waits.is_empty() {
+        remark(format!(
+            "nothing waits in {}: what there is to do is done or moving",
+            args.plan
+        ));
+    }
+    session.output.result(&waits, || {
+        if waits.waits.is_empty() {
+            return String::new();
+        }
+        let now = SystemTime::now();
+        let heading = ["INSTANCE", "WAITS FOR", "SINCE", "AT MOST", "WHY"];
+        let mut table = Table::new(session.output.colour, &heading);
+        for wait in &waits.waits {
+            table.row([
+                wait.instance.clone(),
+                wait.kind.clone(),
+                age(wait.since.as_deref(), now),
+                until(wait.until.as_deref(), now),
+                wait.sentence.clone(),
+            ]);
+        }
+        table.render()
+    })
+}

@@ -1,0 +1,436 @@
+//! From what is written to what is meant: every setting checked, alone and against the others.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use camino::Utf8Path;
+use evenkeel_agent_core::RestartPolicy;
+use evenkeel_common::{
+    clock::millis,
+    config::{ConfigError, resolve},
+    limits::{INSTANCES_PER_NODE_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX},
+};
+use rustix::process::Signal;
+
+use super::{
+    InitialRelease, InstanceSettings, RELEASE_PLACEHOLDER, ReconnectSettings, Settings,
+    file::{File, Instance, Probe, ProbeKind, Reconnect, Restart},
+};
+use crate::probes::{HttpProbe, ProbeSettings, Question};
+
+/// The most probes of one instance.
+const PROBES_MAX: usize = 16;
+
+/// The most words of a command, and the most variables of an environment.
+const WORDS_MAX: usize = 1024;
+
+/// The longest of all durations here; a longer one is a slip of the pen.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError> {
+    if file.instances.len() > INSTANCES_PER_NODE_MAX {
+        let reason = format!("at most {INSTANCES_PER_NODE_MAX} are allowed");
+        return Err(ConfigError::setting("instance", reason));
+    }
+    labels("labels", &file.labels)?;
+    let mut names = BTreeSet::new();
+    let mut binaries = BTreeMap::new();
+    let mut instances = Vec::with_capacity(file.instances.len());
+    for written in file.instances {
+        let name = written.name.clone();
+        if !names.insert(name.clone()) {
+            return Err(ConfigError::setting(
+                format!("instance.{name}"),
+                "there is another instance of this name",
+            ));
+        }
+        let checked = instance(path, written)?;
+        let first = binaries
+            .entry(checked.component.clone())
+            .or_insert_with(|| checked.binary.clone());
+        if *first != checked.binary {
+            let reason = format!(
+                "{:?} here and {first:?} in another instance of component {}; releases are shared, so it has to be one name",
+                checked.binary, checked.component
+            );
+            return Err(ConfigError::setting(
+                format!("instance.{name}.binary"),
+                reason,
+            ));
+        }
+        instances.push(checked);
+    }
+    instances.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Settings {
+        node: file.node,
+        coordinator: file.coordinator,
+        data_dir: resolve(path, &file.data_dir),
+        trusted_release_keys: file.trusted_release_keys,
+        labels: file.labels,
+        tls: file.tls.resolved(path),
+        reconnect: reconnect(&file.reconnect)?,
+        instances,
+    })
+}
+
+fn reconnect(written: &Reconnect) -> Result<ReconnectSettings, ConfigError> {
+    let at = |key: &str| format!("reconnect.{key}");
+    duration(&at("first_within"), written.first_within, Duration::ZERO)?;
+    duration(
+        &at("backoff_min"),
+        written.backoff_min,
+        Duration::from_millis(1),
+    )?;
+    duration(&at("backoff_max"), written.backoff_max, written.backoff_min)?;
+    Ok(ReconnectSettings {
+        first_within: written.first_within,
+        backoff_min: written.backoff_min,
+        backoff_max: written.backoff_max,
+    })
+}
+
+fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, ConfigError> {
+    let name = written.name;
+    let at = |key: &str| format!("instance.{name}.{key}");
+    let binary = written
+        .binary
+        .unwrap_or_else(|| written.component.to_string());
+    if binary.is_empty()
+        || binary.len() > 255
+        || binary.starts_with('.')
+        || binary.contains(['/', '\0'])
+    {
+        let reason = format!("{binary:?} is no file name (or a hidden one)");
+        return Err(ConfigError::setting(at("binary"), reason));
+    }
+    let program = format!("{RELEASE_PLACEHOLDER}/{binary}");
+    if written.command.first() != Some(&program) {
+        let reason =
+            format!("has to begin with {program:?}, the program that a release consists of");
+        return Err(ConfigError::setting(at("command"), reason));
+    }
+    if written.command.len() > WORDS_MAX || written.env.len() > WORDS_MAX {
+        let reason = format!("at most {WORDS_MAX} words or variables are allowed");
+        return Err(ConfigError::setting(at("command"), reason));
+    }
+    if written
+        .command
+        .iter()
+        .chain(written.env.values())
+        .any(|word| word.contains('\0'))
+    {
+        return Err(ConfigError::setting(
+            at("command"),
+            "has a NUL character in it",
+        ));
+    }
+    if let Some(key) = written
+        .env
+        .keys()
+        .find(|key| key.is_empty() || key.contains(['=', '\0']))
+    {
+        return Err(ConfigError::setting(
+            at("env"),
+            format!("{key:?} cannot be a variable's name"),
+        ));
+    }
+    labels(&at("labels"), &written.labels)?;
+    duration(
+        &at("stop_timeout"),
+        written.stop_timeout,
+        Duration::from_millis(1),
+    )?;
+    if written.probes.is_empty() || written.probes.len() > PROBES_MAX {
+        let reason = format!(
+            "has to have 1 to {PROBES_MAX}; without one, nobody can tell whether a release works"
+        );
+        return Err(ConfigError::setting(at("probe"), reason));
+    }
+    let probes = written
+        .probes
+        .into_iter()
+        .enumerate()
+        .map(|(index, written)| probe(&format!("{}[{index}]", at("probe")), written))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(InstanceSettings {
+        stop_signal: signal(&at("stop_signal"), &written.stop_signal)?,
+        restart: restart(&at("restart"), &written.restart)?,
+        working_dir: written.working_dir.map(|dir| resolve(path, &dir)),
+        data_dirs: written
+            .data_dirs
+            .iter()
+            .map(|dir| resolve(path, dir))
+            .collect(),
+        initial: written.initial.map(|initial| InitialRelease {
+            version: initial.version,
+            path: resolve(path, &initial.path),
+        }),
+        component: written.component,
+        command: written.command,
+        binary,
+        env: written.env,
+        stop_timeout: written.stop_timeout,
+        labels: written.labels,
+        probes,
+        name,
+    })
+}
+
+fn restart(at: &str, written: &Restart) -> Result<RestartPolicy, ConfigError> {
+    if written.attempts > 1000 {
+        return Err(ConfigError::setting(
+            format!("{at}.attempts"),
+            "at most 1000 are allowed",
+        ));
+    }
+    duration(
+        &format!("{at}.window"),
+        written.window,
+        Duration::from_millis(1),
+    )?;
+    duration(
+        &format!("{at}.backoff_min"),
+        written.backoff_min,
+        Duration::from_millis(1),
+    )?;
+    duration(
+        &format!("{at}.backoff_max"),
+        written.backoff_max,
+        written.backoff_min,
+    )?;
+    Ok(RestartPolicy {
+        attempts: written.attempts,
+        window_ms: millis(written.window),
+        backoff_min_ms: millis(written.backoff_min),
+        backoff_max_ms: millis(written.backoff_max),
+    })
+}
+
+fn probe(at: &str, written: Probe) -> Result<ProbeSettings, ConfigError> {
+    let foreign = |key: &str, kind: &str| {
+        Err(ConfigError::setting(
+            format!("{at}.{key}"),
+            format!("a probe of type {kind:?} has no such key"),
+        ))
+    };
+    let question = match written.kind {
+        ProbeKind::Tcp => {
+            if written.url.is_some() {
+                return foreign("url", "tcp");
+            }
+            if written.expect_status.is_some() || written.contains.is_some() {
+                return foreign("expect_status or contains", "tcp");
+            }
+            let address = written.address.unwrap_or_default();
+            Question::Tcp(address.parse::<SocketAddr>().map_err(|_| {
+                ConfigError::setting(
+                    format!("{at}.address"),
+                    format!("{address:?} is not an IP address and a port, like \"127.0.0.1:2379\""),
+                )
+            })?)
+        }
+        ProbeKind::Http => {
+            if written.address.is_some() {
+                return foreign("address", "http");
+            }
+            let status = written.expect_status.unwrap_or(200);
+            if !(100..=599).contains(&status) {
+                let reason = format!("{status} is no HTTP status");
+                return Err(ConfigError::setting(format!("{at}.expect_status"), reason));
+            }
+            let url = written.url.unwrap_or_default();
+            Question::Http(
+                HttpProbe::new(&url, status, written.contains)
+                    .map_err(|reason| ConfigError::setting(format!("{at}.url"), reason))?,
+            )
+        }
+    };
+    duration(
+        &format!("{at}.interval"),
+        written.interval,
+        Duration::from_millis(1),
+    )?;
+    duration(
+        &format!("{at}.timeout"),
+        written.timeout,
+        Duration::from_millis(1),
+    )?;
+    duration(
+        &format!("{at}.start_period"),
+        written.start_period,
+        Duration::ZERO,
+    )?;
+    for (key, threshold) in [
+        ("success_threshold", written.success_threshold),
+        ("failure_threshold", written.failure_threshold),
+    ] {
+        if !(1..=1000).contains(&threshold) {
+            return Err(ConfigError::setting(
+                format!("{at}.{key}"),
+                "has to be from 1 to 1000",
+            ));
+        }
+    }
+    Ok(ProbeSettings {
+        question,
+        interval: written.interval,
+        timeout: written.timeout,
+        success_threshold: written.success_threshold,
+        failure_threshold: written.failure_threshold,
+        start_period: written.start_period,
+    })
+}
+
+fn labels(at: &str, labels: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    if labels.len() > LABELS_MAX {
+        return Err(ConfigError::setting(
+            at,
+            format!("at most {LABELS_MAX} are allowed"),
+        ));
+    }
+    for (key, value) in labels {
+        evenkeel_common::names::check("label", key)
+            .map_err(|error| ConfigError::setting(at, error))?;
+        if value.len() > LABEL_VALUE_BYTES_MAX {
+            let reason = format!("the value of {key} is longer than {LABEL_VALUE_BYTES_MAX} bytes");
+            return Err(ConfigError::setting(at, reason));
+        }
+    }
+    Ok(())
+}
+
+fn duration(at: &str, duration: Duration, least: Duration) -> Result<(), ConfigError> {
+    if duration < least || duration > DURATION_MAX {
+        let reason = format!("{duration:?} is not between {least:?} and {DURATION_MAX:?}");
+        return Err(ConfigError::setting(at, reason));
+    }
+    Ok(())
+}
+
+fn signal(at: &str, name: &str) -> Result<Signal, ConfigError> {
+    match name {
+        "SIGTERM" => Ok(Signal::TERM),
+        "SIGINT" => Ok(Signal::INT),
+        "SIGQUIT" => Ok(Signal::QUIT),
+        "SIGHUP" => Ok(Signal::HUP),
+        "SIGUSR1" => Ok(Signal::USR1),
+        "SIGUSR2" => Ok(Signal::USR2),
+        "SIGKILL" => Ok(Signal::KILL),
+        other => Err(ConfigError::setting(
+            at,
+            format!(
+                "{other:?} is none of SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGKILL"
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const GOOD: &str = r#"
+node = "n1"
+coordinator = "127.0.0.1:7600"
+data_dir = "state"
+trusted_release_keys = []
+[tls]
+ca = "ca.pem"
+certificate = "agent.pem"
+key = "agent.key"
+[[instance]]
+name = "etcd"
+component = "etcd"
+command = ["{release}/etcd", "--name", "n1"]
+[[instance.probe]]
+type = "http"
+url = "http://127.0.0.1:2379/health"
+"#;
+
+    fn load(text: &str) -> Result<Settings, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("agent.toml");
+        fs::write(&path, text).unwrap();
+        Settings::load(&path)
+            .map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), ""))
+    }
+
+    #[test]
+    fn a_short_file_gets_the_defaults() {
+        let settings = load(GOOD).unwrap();
+        let etcd = &settings.instances[0];
+        assert_eq!(etcd.binary, "etcd");
+        assert_eq!(etcd.stop_signal, Signal::TERM);
+        assert_eq!(etcd.restart, RestartPolicy::default());
+        assert!(settings.data_dir.as_str().ends_with("/state"));
+    }
+
+    #[track_caller]
+    fn refused(from: &str, to: &str, reason: &str) {
+        assert!(GOOD.contains(from), "{from} is not in the file");
+        let error = load(&GOOD.replace(from, to)).unwrap_err();
+        assert!(error.contains(reason), "{error}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_place_and_the_reason() {
+        refused(
+            "data_dir",
+            "data_dri",
+            "/agent.toml:4:1: unknown field `data_dri`",
+        );
+        refused("name = \"etcd\"", "name = \"Etcd\"", "/agent.toml:11:8: ");
+        refused(
+            "{release}/etcd\"",
+            "/usr/bin/etcd\"",
+            "instance.etcd.command: has to begin with \"{release}/etcd\"",
+        );
+        refused(
+            "type = \"http\"",
+            "type = \"tcp\"",
+            "instance.etcd.probe[0].url: a probe of type \"tcp\" has no such key",
+        );
+        refused("http://127", "https://127", "instance.etcd.probe[0].url: ");
+        refused(
+            "[[instance.probe]]",
+            "stop_signal = \"TERM\"\n[[instance.probe]]",
+            "instance.etcd.stop_signal: \"TERM\"",
+        );
+        refused(
+            "[[instance.probe]]",
+            "stop_timeout = \"0s\"\n[[instance.probe]]",
+            "instance.etcd.stop_timeout: 0ns",
+        );
+        refused(
+            "[[instance.probe]]",
+            "stop_timeout = \"soon\"\n[[instance.probe]]",
+            "/agent.toml:14:16: \"soon\" is not a duration",
+        );
+        refused(
+            "[[instance.probe]]",
+            "binary = \"../etcd\"\n[[instance.probe]]",
+            "instance.etcd.binary: ",
+        );
+    }
+
+    #[test]
+    fn two_instances_of_one_name_and_one_without_a_probe_are_refused() {
+        let (_, instance) = GOOD.split_at(GOOD.find("[[instance]]").unwrap());
+        let twice = load(&format!("{GOOD}{instance}")).unwrap_err();
+        assert!(
+            twice.contains("instance.etcd: there is another instance of this name"),
+            "{twice}"
+        );
+        let (without, _) = GOOD.split_at(GOOD.find("[[instance.probe]]").unwrap());
+        let without = load(without).unwrap_err();
+        assert!(
+            without.contains("instance.etcd.probe: has to have 1 to 16"),
+            "{without}"
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! `agent.toml` as it is written: every key, its type and its default, and nothing of what it means.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use camino::Utf8PathBuf;
+use evenkeel_common::{
+    config::duration,
+    manifest::TrustedKeys,
+    names::{ComponentName, InstanceName, NodeName},
+    tls::TlsFiles,
+};
+use semver::Version;
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) node: NodeName,
+    pub(super) coordinator: String,
+    pub(super) data_dir: Utf8PathBuf,
+    pub(super) trusted_release_keys: TrustedKeys,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) tls: TlsFiles,
+    #[serde(default)]
+    pub(super) reconnect: Reconnect,
+    #[serde(default, rename = "instance")]
+    pub(super) instances: Vec<Instance>,
+}
+
+/// How a lost coordinator is looked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reconnect {
+    #[serde(with = "duration")]
+    pub(super) first_within: Duration,
+    #[serde(with = "duration")]
+    pub(super) backoff_min: Duration,
+    #[serde(with = "duration")]
+    pub(super) backoff_max: Duration,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self {
+            first_within: Duration::from_millis(100),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+        }
+    }
+}
+
+/// One `[[instance]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Instance {
+    pub(super) name: InstanceName,
+    pub(super) component: ComponentName,
+    pub(super) command: Vec<String>,
+    pub(super) binary: Option<String>,
+    #[serde(default)]
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) working_dir: Option<Utf8PathBuf>,
+    #[serde(default = "stop_signal")]
+    pub(super) stop_signal: String,
+    #[serde(default = "stop_timeout", with = "duration")]
+    pub(super) stop_timeout: Duration,
+    #[serde(default)]
+    pub(super) data_dirs: Vec<Utf8PathBuf>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) initial: Option<Initial>,
+    #[serde(default)]
+    pub(super) restart: Restart,
+    #[serde(default, rename = "probe")]
+    pub(super) probes: Vec<Probe>,
+}
+
+fn stop_signal() -> String {
+    "SIGTERM".to_owned()
+}
+
+fn stop_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+/// A local binary that is the first release where there is none yet.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Initial {
+    pub(super) version: Version,
+    pub(super) path: Utf8PathBuf,
+}
+
+/// How often a process that ends is started again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Restart {
+    pub(super) attempts: u32,
+    #[serde(with = "duration")]
+    pub(super) window: Duration,
+    #[serde(with = "duration")]
+    pub(super) backoff_min: Duration,
+    #[serde(with = "duration")]
+    pub(super) backoff_max: Duration,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        let policy = evenkeel_agent_core::RestartPolicy::default();
+        Self {
+            attempts: policy.attempts,
+            window: Duration::from_millis(policy.window_ms),
+            backoff_min: Duration::from_millis(policy.backoff_min_ms),
+            backoff_max: Duration::from_millis(policy.backoff_max_ms),
+        }
+    }
+}
+
+/// One `[[instance.probe]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Probe {
+    #[serde(rename = "type")]
+    pub(super) kind: ProbeKind,
+    pub(super) address: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) expect_status: Option<u16>,
+    pub(super) contains: Option<String>,
+    #[serde(default = "interval", with = "duration")]
+    pub(super) interval: Duration,
+    #[serde(default = "timeout", with = "duration")]
+    pub(super) timeout: Duration,
+    #[serde(default = "success_threshold")]
+    pub(super) success_threshold: u32,
+    #[serde(default = "failure_threshold")]
+    pub(super) failure_threshold: u32,
+    #[serde(default, with = "duration")]
+    pub(super) start_period: Duration,
+}
+
+/// What a probe asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ProbeKind {
+    Tcp,
+    Http,
+}
+
+fn interval() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn timeout() -> Duration {
+    Duration::from_secs(2)
+}
+
+fn success_threshold() -> u32 {
+    1
+}
+
+fn failure_threshold() -> u32 {
+    3
+}

@@ -1,0 +1,108 @@
+//! What the agent is told: `agent.toml`, read and checked as a whole before anything is done.
+//!
+//! Instances are what the file says; nothing that comes over the wire can add one, name a path or
+//! run a command. [`Settings`] is what the rest of the agent sees; `file` is what people write.
+
+mod check;
+mod file;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_agent_core::RestartPolicy;
+use evenkeel_common::{
+    config::{self, ConfigError},
+    manifest::TrustedKeys,
+    names::{ComponentName, InstanceName, NodeName},
+    tls::TlsFiles,
+};
+use rustix::process::Signal;
+use semver::Version;
+
+use crate::probes::ProbeSettings;
+
+/// What stands for the folder of the current release in a command.
+pub const RELEASE_PLACEHOLDER: &str = "{release}";
+
+/// The agent's settings, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The node's name.
+    pub node: NodeName,
+    /// `host:port` of the coordinator.
+    pub coordinator: String,
+    /// Where the agent keeps what it has to remember.
+    pub data_dir: Utf8PathBuf,
+    /// Whose releases may run here.
+    pub trusted_release_keys: TrustedKeys,
+    /// The node's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Who the agent is.
+    pub tls: TlsFiles,
+    /// How a lost coordinator is looked for.
+    pub reconnect: ReconnectSettings,
+    /// The instances, by name.
+    pub instances: Vec<InstanceSettings>,
+}
+
+/// How a lost coordinator is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct ReconnectSettings {
+    /// The first try comes at random within this time.
+    pub first_within: Duration,
+    /// The longest wait before the second try.
+    pub backoff_min: Duration,
+    /// The longest wait of all.
+    pub backoff_max: Duration,
+}
+
+/// One storage process.
+#[derive(Debug, Clone)]
+pub struct InstanceSettings {
+    /// Its name on the node.
+    pub name: InstanceName,
+    /// Its component.
+    pub component: ComponentName,
+    /// The program and its arguments, with [`RELEASE_PLACEHOLDER`] for the release's folder.
+    pub command: Vec<String>,
+    /// The name of the program in the release's folder.
+    pub binary: String,
+    /// What it has in its environment besides a few variables of the agent's own.
+    pub env: BTreeMap<String, String>,
+    /// Where it is started; its own folder where this is not set.
+    pub working_dir: Option<Utf8PathBuf>,
+    /// What asks it to stop.
+    pub stop_signal: Signal,
+    /// How long it may take to; then it is killed.
+    pub stop_timeout: Duration,
+    /// Folders that have to be there before it is started.
+    pub data_dirs: Vec<Utf8PathBuf>,
+    /// Its own labels.
+    pub labels: BTreeMap<String, String>,
+    /// The first release, where there is none yet.
+    pub initial: Option<InitialRelease>,
+    /// How often it is started again when it ends.
+    pub restart: RestartPolicy,
+    /// What it is asked; at least one thing.
+    pub probes: Vec<ProbeSettings>,
+}
+
+/// A local binary that is the first release where there is none yet.
+#[derive(Debug, Clone)]
+pub struct InitialRelease {
+    /// Its version.
+    pub version: Version,
+    /// Where it is.
+    pub path: Utf8PathBuf,
+}
+
+impl Settings {
+    /// Reads the file at `path`, lays the environment's `EVENKEEL_AGENT__…` over it, and checks it.
+    ///
+    /// # Errors
+    /// Names the line or the setting, and what is wrong with it.
+    pub fn load(path: &Utf8Path) -> Result<Self, ConfigError> {
+        let file: file::File = config::load(path, "EVENKEEL_AGENT")?;
+        check::check(path, file)
+    }
+}

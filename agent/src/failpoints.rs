@@ -1,0 +1,55 @@
+//! The places where a test may have the agent die, each as if the power went there.
+//!
+//! They exist only in builds with the feature `failpoints`; see [`evenkeel_common::failpoint`] for how one
+//! is asked for. A new effect gets a place before it and one after it, and both go into [`ALL`].
+
+use evenkeel_agent_core::Standing;
+
+/// Before and after the record that an order was accepted, or turned back, and the process will be stopped.
+pub const JOURNAL_STOPPING: [&str; 2] = ["journal.stopping.before", "journal.stopping.after"];
+/// Before and after the record that `current` will be changed.
+pub const JOURNAL_SWAPPING: [&str; 2] = ["journal.swapping.before", "journal.swapping.after"];
+/// Before and after the record that the process will be started.
+pub const JOURNAL_STARTING: [&str; 2] = ["journal.starting.before", "journal.starting.after"];
+/// Before and after the record that an order ended, or that an epoch was raised while there was none.
+pub const JOURNAL_SETTLED: [&str; 2] = ["journal.settled.before", "journal.settled.after"];
+/// Before and after the stop signal.
+pub const STOP: [&str; 2] = ["stop.before", "stop.after"];
+/// Before and after the rename that changes `current`.
+pub const SWAP: [&str; 2] = ["swap.before", "swap.after"];
+/// Before a process is begun, after it was begun and before it is known to run, and after that.
+pub const START: [&str; 3] = ["start.before", "start.begun", "start.after"];
+/// Before and after the rename that makes a verified download a release.
+pub const INSTALL: [&str; 2] = ["install.before", "install.after"];
+
+/// All of them, in the order in which an upgrade meets them.
+pub const ALL: [&str; 17] = [
+    INSTALL[0],
+    INSTALL[1],
+    JOURNAL_STOPPING[0],
+    JOURNAL_STOPPING[1],
+    STOP[0],
+    STOP[1],
+    JOURNAL_SWAPPING[0],
+    JOURNAL_SWAPPING[1],
+    SWAP[0],
+    SWAP[1],
+    JOURNAL_STARTING[0],
+    JOURNAL_STARTING[1],
+    START[0],
+    START[1],
+    START[2],
+    JOURNAL_SETTLED[0],
+    JOURNAL_SETTLED[1],
+];
+
+/// The places around the record of this standing.
+#[must_use]
+pub fn of_record(standing: &Standing) -> [&'static str; 2] {
+    match standing {
+        Standing::Settled { .. } => JOURNAL_SETTLED,
+        Standing::Stopping(_, _) => JOURNAL_STOPPING,
+        Standing::Swapping(_, _) => JOURNAL_SWAPPING,
+        Standing::Starting(_, _) => JOURNAL_STARTING,
+    }
+}

@@ -1,0 +1,138 @@
+//! The effects: what the core decided, done to the host. Each is checked against the durable record at the
+//! moment at which it happens.
+
+use std::sync::{Arc, PoisonError};
+
+use evenkeel_agent_core::{Action, Event, Phase, Release, Ticket};
+use evenkeel_common::{
+    failpoint,
+    limits::{REASON_BYTES_MAX, cut},
+};
+use tokio::{task::spawn_blocking, time::Instant};
+
+use super::{Instance, Stopping};
+use crate::{failpoints, probes::Prober, releases::current, report::sentence};
+
+impl Instance {
+    /// Does what was decided; what came of it, unless that shows later.
+    pub(super) async fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::EnsureStopped(ticket) if self.is_backed(ticket) => self.ensure_stopped(ticket),
+            Action::SwapCurrent(ticket, release) if self.is_backed(ticket) => {
+                Some(self.swap(release).await)
+            }
+            Action::Start(ticket, release) if self.is_backed(ticket) => {
+                Some(self.start(release).await)
+            }
+            Action::Verify => {
+                if self.process.is_some() && self.prober.is_none() {
+                    self.prober = Some(Prober::start(&self.probes));
+                }
+                None
+            }
+            Action::EnsureStopped(_) | Action::SwapCurrent(_, _) | Action::Start(_, _) => {
+                tracing::error!(
+                    instance = %self.settings.name,
+                    ?action,
+                    "what is durable does not stand behind this; it is not done"
+                );
+                None
+            }
+        }
+    }
+
+    fn is_backed(&self, ticket: Ticket) -> bool {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        ticket.is_backed_by(journal.last())
+    }
+
+    fn ensure_stopped(&mut self, ticket: Ticket) -> Option<Event> {
+        self.prober = None;
+        let Some(process) = &self.process else {
+            self.stop_signalled = Some(Instant::now());
+            return Some(Event::Stopped);
+        };
+        if let Some(stopping) = &mut self.stopping {
+            // Asked already, on an older word; it has its time from then.
+            stopping.ticket = ticket;
+            return None;
+        }
+        failpoint::hit(failpoints::STOP[0]);
+        let now = Instant::now();
+        if let Err(error) = process.signal(self.settings.stop_signal) {
+            let reason = format!("the process cannot be asked to stop: {error}");
+            return Some(Event::StopFailed { reason });
+        }
+        failpoint::hit(failpoints::STOP[1]);
+        self.stop_signalled = Some(now);
+        self.stopping = Some(Stopping {
+            ticket,
+            kill_at: now + self.settings.stop_timeout,
+            killed: false,
+        });
+        None
+    }
+
+    /// The process has had its time to stop. What follows if it cannot be killed either.
+    pub(super) fn kill(&mut self) -> Option<Event> {
+        let process = self.process.as_ref()?;
+        let ticket = self.stopping.as_ref()?.ticket;
+        if !self.is_backed(ticket) {
+            return None;
+        }
+        tracing::warn!(
+            instance = %self.settings.name,
+            pid = process.pid(),
+            timeout = ?self.settings.stop_timeout,
+            "the process did not stop in its time and is killed"
+        );
+        let killed = process.kill();
+        if let Some(stopping) = &mut self.stopping {
+            stopping.killed = true;
+        }
+        let error = killed.err()?;
+        let reason = format!("the process cannot be killed: {error}");
+        tracing::error!(instance = %self.settings.name, %reason);
+        matches!(self.state.phase, Phase::Stopping(_)).then_some(Event::StopFailed { reason })
+    }
+
+    async fn swap(&mut self, release: Release) -> Event {
+        let (folder, store) = (self.folder.clone(), Arc::clone(&self.store));
+        let component = self.settings.component.clone();
+        match spawn_blocking(move || current::swap(&folder, &store, &component, &release)).await {
+            Ok(Ok(())) => Event::Swapped,
+            Ok(Err(error)) => Event::SwapFailed {
+                reason: sentence(&error),
+            },
+            Err(error) => Event::SwapFailed {
+                reason: sentence(&error),
+            },
+        }
+    }
+
+    async fn start(&mut self, release: Release) -> Event {
+        if let Some(process) = &self.process {
+            return Event::Started {
+                running: process.release().clone(),
+            };
+        }
+        let (supervisor, wanted) = (self.supervisor.clone(), release.clone());
+        let reason = match spawn_blocking(move || supervisor.start(&wanted)).await {
+            Ok(Ok(process)) => {
+                let running = process.release().clone();
+                tracing::info!(instance = %self.settings.name, pid = process.pid(), %running, "the process runs");
+                self.process = Some(process);
+                self.prober = Some(Prober::start(&self.probes));
+                return Event::Started { running };
+            }
+            Ok(Err(error)) => sentence(&error),
+            Err(error) => sentence(&error),
+        };
+        let reason = cut(
+            format!("release {release} does not start: {reason}"),
+            REASON_BYTES_MAX,
+        );
+        tracing::warn!(instance = %self.settings.name, %reason);
+        Event::StartFailed { reason }
+    }
+}

@@ -1,0 +1,390 @@
+//! One instance: the core's decisions carried out, and what happens told to the core.
+//!
+//! [`Instance::run`] is the one task that owns the instance's state, journal and process. It takes an event, asks
+//! the core what follows, makes the record durable, and only then lets the effects out ([`effects`]).
+
+mod effects;
+mod halted;
+mod recovery;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use camino::Utf8PathBuf;
+use evenkeel_agent_core::{
+    Event, Incoming, Order, Phase, Record, Release, State, Ticket, Transition, step,
+};
+use evenkeel_common::limits::{REASON_BYTES_MAX, cut};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{
+    clock,
+    config::InstanceSettings,
+    journal::Journal,
+    probes::{Health, ProbeSettings, Prober, Vitality},
+    releases::Store,
+    report::{ProcessFacts, Reports, sentence},
+    supervisor::exec::{ExecSupervisor, StorageProcess},
+};
+
+pub use recovery::{Surroundings, run};
+
+/// How long to wait before a record that could not be written is tried again.
+const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+
+/// What a coordinator said last of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// The coordinator's epoch.
+    pub epoch: u64,
+    /// Its order, if it ever gave one.
+    pub order: Option<DatedOrder>,
+    /// Releases that are wanted at hand.
+    pub prefetch: Vec<Release>,
+}
+
+/// An order, and until when it may be begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatedOrder {
+    /// The order.
+    pub order: Order,
+    /// The boot clock in the message that the order answers, in milliseconds.
+    pub answers_clock_ms: u64,
+    /// How long after that it may still be begun, in milliseconds.
+    pub begin_within_ms: u64,
+}
+
+/// A stop under way.
+#[derive(Debug)]
+struct Stopping {
+    /// On whose word.
+    ticket: Ticket,
+    /// When the process is killed.
+    kill_at: Instant,
+    killed: bool,
+}
+
+/// One instance.
+struct Instance {
+    settings: Arc<InstanceSettings>,
+    folder: Utf8PathBuf,
+    store: Arc<Store>,
+    supervisor: ExecSupervisor,
+    reports: Arc<Reports>,
+    journal: Arc<Mutex<Journal>>,
+    inbox: watch::Receiver<Option<Desired>>,
+    probes: Arc<[ProbeSettings]>,
+    state: State,
+    process: Option<StorageProcess>,
+    prober: Option<Prober>,
+    stopping: Option<Stopping>,
+    /// When the process was asked to stop last.
+    stop_signalled: Option<Instant>,
+    /// Why the journal could not be written, while it cannot.
+    journal_trouble: Option<String>,
+}
+
+impl Instance {
+    /// Runs until the program ends.
+    async fn run(mut self, found: Event) {
+        self.handle(found).await;
+        loop {
+            self.look_at_probes().await;
+            self.publish();
+            let wake = self.wake_at();
+            tokio::select! {
+                biased;
+                () = ended(&mut self.process) => self.exited().await,
+                () = probed(&mut self.prober) => {}
+                changed = self.inbox.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.hear().await;
+                }
+                () = sleep_until_any(wake) => self.look_at_the_clock().await,
+            }
+        }
+    }
+
+    /// Carries an event and all that follows from it at once to its end.
+    async fn handle(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let said_from_outside = matches!(event, Event::Desired { .. });
+            let transition = match step(&self.state, event, clock::now_ms()) {
+                Ok(transition) => transition,
+                Err(illegal) => {
+                    tracing::error!(instance = %self.settings.name, %illegal, "a defect of the agent: nothing is done");
+                    continue;
+                }
+            };
+            if let Some(record) = &transition.record
+                && !self.make_durable(record, said_from_outside).await
+            {
+                continue;
+            }
+            self.adopt(&transition);
+            for action in transition.actions {
+                events.extend(self.perform(action).await);
+            }
+            self.publish();
+        }
+    }
+
+    fn adopt(&mut self, transition: &Transition) {
+        let before = self.state.phase.name();
+        let was_under_way = self.state.phase.journey().is_some();
+        self.state = transition.state.clone();
+        let phase = self.state.phase.name();
+        if phase != before {
+            let reason = self.state.reason();
+            tracing::info!(instance = %self.settings.name, from = before, to = phase, %reason, "moved on");
+        }
+        self.say_what_is_needed();
+        if was_under_way && self.state.phase.journey().is_none() {
+            self.collect_releases();
+        }
+    }
+
+    /// Makes a record durable. One for a word from outside is given up when that fails, as if it was never
+    /// heard; one that the instance's own life depends on is tried until it works.
+    async fn make_durable(&mut self, record: &Record, give_up: bool) -> bool {
+        loop {
+            let (journal, record) = (Arc::clone(&self.journal), record.clone());
+            let written = spawn_blocking(move || {
+                let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+                journal.append(&record)
+            })
+            .await;
+            let trouble = match written {
+                Ok(Ok(())) => {
+                    self.journal_trouble = None;
+                    return true;
+                }
+                Ok(Err(error)) => sentence(&error),
+                Err(error) => sentence(&error),
+            };
+            tracing::error!(instance = %self.settings.name, %trouble, "nothing can be done before this is mended");
+            self.journal_trouble = Some(trouble);
+            self.publish();
+            if give_up {
+                return false;
+            }
+            sleep(JOURNAL_RETRY).await;
+        }
+    }
+
+    /// Hears what the coordinator said last.
+    async fn hear(&mut self) {
+        let Some(desired) = self.inbox.borrow_and_update().clone() else {
+            return;
+        };
+        self.say_what_is_needed();
+        let incoming = desired.order.map(|dated| Incoming {
+            missing: self.missing(&dated.order),
+            order: dated.order,
+            answers_clock_ms: dated.answers_clock_ms,
+            begin_within_ms: dated.begin_within_ms,
+        });
+        self.handle(Event::Desired {
+            epoch: desired.epoch,
+            incoming,
+        })
+        .await;
+        if let Some(refusal) = &self.state.refusal {
+            tracing::warn!(instance = %self.settings.name, %refusal, "refused");
+        }
+    }
+
+    /// A release that an order names and that is not at hand.
+    fn missing(&self, order: &Order) -> Option<Release> {
+        let mut named = std::iter::once(&order.release).chain(&order.fallback);
+        named
+            .find(|release| !self.store.has(&self.settings.component, release))
+            .cloned()
+    }
+
+    /// The process has ended.
+    async fn exited(&mut self) {
+        let Some(process) = self.process.take() else {
+            return;
+        };
+        self.stopping = None;
+        self.prober = None;
+        let reason = cut(process.how_it_ended(), REASON_BYTES_MAX);
+        tracing::info!(instance = %self.settings.name, %reason, "the process ended");
+        self.handle(Event::Exited { reason }).await;
+    }
+
+    /// Tells the core that the process is ready, if that is what it waits for.
+    async fn look_at_probes(&mut self) {
+        let awaited = match self.state.phase {
+            Phase::Verifying(_) | Phase::Failed(_, _) => true,
+            Phase::Serving(_) | Phase::Stopping(_) | Phase::Swapping(_) | Phase::Starting(_) => {
+                false
+            }
+        };
+        let (Some(prober), Some(process)) = (&self.prober, &self.process) else {
+            return;
+        };
+        let vitality = prober.vitality();
+        if !awaited || !vitality.ready || self.stopping.is_some() {
+            return;
+        }
+        // None: it has just ended, and that is the next event.
+        let Some(running) = process.release_now(&self.store) else {
+            return;
+        };
+        let took = match (self.stop_signalled, vitality.ready_at) {
+            (Some(stopped), Some(ready)) => ready.saturating_duration_since(stopped),
+            (None, _) | (_, None) => Duration::ZERO,
+        };
+        let stop_to_ready_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.handle(Event::Ready {
+            running,
+            stop_to_ready_us,
+        })
+        .await;
+    }
+
+    async fn look_at_the_clock(&mut self) {
+        if self
+            .stopping
+            .as_ref()
+            .is_some_and(|stopping| !stopping.killed && stopping.kill_at <= Instant::now())
+            && let Some(event) = self.kill()
+        {
+            self.handle(event).await;
+        }
+        if self
+            .state
+            .wake_at_ms()
+            .is_some_and(|at_ms| at_ms <= clock::now_ms())
+        {
+            let trouble = self
+                .prober
+                .as_ref()
+                .map(|prober| prober.vitality().trouble)
+                .unwrap_or_default();
+            let trouble = cut(trouble, REASON_BYTES_MAX / 2);
+            self.handle(Event::Tick { trouble }).await;
+        }
+    }
+
+    /// When the clock has to be looked at next.
+    fn wake_at(&self) -> Option<Instant> {
+        let kill_at = self
+            .stopping
+            .as_ref()
+            .filter(|stopping| !stopping.killed)
+            .map(|stopping| stopping.kill_at);
+        let tick_at = self.state.wake_at_ms().map(|at_ms| {
+            Instant::now() + Duration::from_millis(at_ms.saturating_sub(clock::now_ms()))
+        });
+        [kill_at, tick_at].into_iter().flatten().min()
+    }
+
+    fn say_what_is_needed(&self) {
+        let order = self.state.fence.order.as_ref();
+        let wanted = self
+            .inbox
+            .borrow()
+            .as_ref()
+            .map(|desired| desired.prefetch.clone())
+            .unwrap_or_default();
+        let releases = [
+            self.state.current.as_ref(),
+            self.process.as_ref().map(StorageProcess::release),
+            order.map(|order| &order.release),
+            order.and_then(|order| order.fallback.as_ref()),
+            self.state.phase.journey().map(|journey| &journey.target),
+        ];
+        let releases = releases
+            .into_iter()
+            .flatten()
+            .cloned()
+            .chain(wanted)
+            .collect();
+        self.store
+            .need(&self.settings.name, &self.settings.component, releases);
+    }
+
+    fn collect_releases(&self) {
+        let (store, component) = (Arc::clone(&self.store), self.settings.component.clone());
+        spawn_blocking(move || {
+            if let Err(error) = store.collect(&component) {
+                tracing::warn!(%component, error = sentence(&error), "cannot delete old releases");
+            }
+        });
+    }
+
+    /// Writes down what is true now, for the coordinator.
+    fn publish(&self) {
+        let vitality = self.prober.as_ref().map(Prober::vitality);
+        let state = &self.state;
+        self.reports.update(&self.settings.name, |facts| {
+            facts.status = state.status();
+            facts.health = vitality
+                .as_ref()
+                .map_or(Health::Error, |vitality| vitality.health);
+            facts.reason = self.reason(vitality.as_ref());
+            facts.current.clone_from(&state.current);
+            facts.process = self.process.as_ref().map(process_facts);
+            facts.accepted_epoch = state.fence.epoch;
+            facts.accepted_generation = state.fence.generation();
+            facts.progress = state.progress();
+        });
+    }
+
+    fn reason(&self, vitality: Option<&Vitality>) -> String {
+        let trouble = vitality.map(|vitality| vitality.trouble.clone());
+        let parts = [
+            self.journal_trouble.clone(),
+            Some(self.state.reason()),
+            trouble,
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect();
+        cut(parts.join("; "), REASON_BYTES_MAX)
+    }
+}
+
+fn process_facts(process: &StorageProcess) -> ProcessFacts {
+    ProcessFacts {
+        pid: process.pid(),
+        started_at: process.started_at(),
+        release: process.release().clone(),
+    }
+}
+
+async fn ended(process: &mut Option<StorageProcess>) {
+    match process {
+        Some(process) => process.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn probed(prober: &mut Option<Prober>) {
+    match prober {
+        Some(prober) => prober.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until_any(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,144 @@
+//! What an instance begins with after the agent's start: its journal, its current release and its process.
+
+use std::sync::{Arc, Mutex};
+
+use camino::Utf8PathBuf;
+use evenkeel_agent_core::{BootId, Event, Release};
+use evenkeel_common::files::create_private_folder;
+use tokio::{sync::watch, task::spawn_blocking};
+
+use super::{Desired, Instance, halted};
+use crate::{
+    config::InstanceSettings,
+    journal::{Journal, JournalError},
+    probes::{ProbeSettings, Prober},
+    releases::{Store, StoreError, current},
+    report::{Reports, sentence},
+    supervisor::exec::{ExecSupervisor, FindError, StorageProcess},
+};
+
+/// What an instance has around it.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where it keeps what it has to remember.
+    pub folder: Utf8PathBuf,
+    /// Which boot of the host this is.
+    pub boot: BootId,
+    /// The releases.
+    pub store: Arc<Store>,
+    /// Who runs its process.
+    pub supervisor: ExecSupervisor,
+    /// Where what is true is written down.
+    pub reports: Arc<Reports>,
+}
+
+/// Why an instance cannot be looked after.
+#[derive(Debug, thiserror::Error)]
+enum RecoveryError {
+    /// Its folder cannot be made.
+    #[error("cannot make the folder {path}")]
+    Folder {
+        path: Utf8PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its journal does not say what was done.
+    #[error("what was done last is not known")]
+    Journal(#[from] JournalError),
+    /// Its first release cannot be put in place.
+    #[error("the initial release cannot be put in place")]
+    Initial(#[from] StoreError),
+    /// It is not known which release is current.
+    #[error("which release is current is not known")]
+    Current(#[from] current::CurrentError),
+    /// It is not known what runs.
+    #[error("what runs is not known")]
+    Find(#[from] FindError),
+}
+
+/// All that was found.
+struct Found {
+    journal: Journal,
+    current: Option<Release>,
+    process: Option<StorageProcess>,
+}
+
+/// Looks after one instance until the program ends.
+pub async fn run(
+    settings: Arc<InstanceSettings>,
+    surroundings: Surroundings,
+    inbox: watch::Receiver<Option<Desired>>,
+) {
+    let (for_look, around) = (Arc::clone(&settings), surroundings.clone());
+    let found = match spawn_blocking(move || look(&for_look, &around)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return halted::run(settings, surroundings, sentence(&error)).await,
+        // The program is being stopped.
+        Err(_) => return,
+    };
+    let Found {
+        journal,
+        current,
+        process,
+    } = found;
+    let probes: Arc<[ProbeSettings]> = settings.probes.clone().into();
+    let event = Event::Recovered {
+        boot: surroundings.boot,
+        process: process.as_ref().map(|process| process.release().clone()),
+        current,
+    };
+    if let Some(process) = &process {
+        let (pid, release) = (process.pid(), process.release());
+        tracing::info!(instance = %settings.name, pid, %release, "found its process");
+    }
+    let instance = Instance {
+        folder: surroundings.folder,
+        store: surroundings.store,
+        supervisor: surroundings.supervisor,
+        reports: surroundings.reports,
+        state: journal.last().clone().revive(settings.restart),
+        journal: Arc::new(Mutex::new(journal)),
+        inbox,
+        prober: process.as_ref().map(|_| Prober::start(&probes)),
+        probes,
+        process,
+        stopping: None,
+        stop_signalled: None,
+        journal_trouble: None,
+        settings,
+    };
+    instance.run(event).await;
+}
+
+/// Looks at what is there. Blocks.
+fn look(settings: &InstanceSettings, around: &Surroundings) -> Result<Found, RecoveryError> {
+    let Surroundings {
+        folder,
+        store,
+        supervisor,
+        ..
+    } = around;
+    create_private_folder(folder).map_err(|source| RecoveryError::Folder {
+        path: folder.clone(),
+        source,
+    })?;
+    let journal = Journal::open(folder.join("journal"))?;
+    let mut current = current::read(folder, store, &settings.component)?;
+    if let (None, Some(initial)) = (&current, &settings.initial) {
+        let release = store.adopt(
+            &settings.component,
+            &settings.binary,
+            &initial.version,
+            &initial.path,
+        )?;
+        current::swap(folder, store, &settings.component, &release)?;
+        tracing::info!(instance = %settings.name, %release, "took over its initial release");
+        current = Some(release);
+    }
+    let process = supervisor.find()?;
+    Ok(Found {
+        journal,
+        current,
+        process,
+    })
+}

@@ -1,0 +1,368 @@
+//! How a record is written: a protobuf message of its own, so that a later agent reads what an older one wrote.
+
+use evenkeel_agent_core::{
+    BootId, Fence, Journey, Order, OrderResult, Outcome, Purpose, Record, Release, Standing,
+};
+use evenkeel_common::digest::Digest;
+use prost::Message;
+
+/// The layout below.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredRecord {
+    #[prost(uint32, tag = "1")]
+    schema_version: u32,
+    #[prost(uint64, tag = "2")]
+    epoch: u64,
+    #[prost(message, optional, tag = "3")]
+    order: Option<StoredOrder>,
+    #[prost(enumeration = "StoredStep", tag = "4")]
+    step: i32,
+    #[prost(message, optional, tag = "5")]
+    journey: Option<StoredJourney>,
+    #[prost(message, optional, tag = "6")]
+    outcome: Option<StoredOutcome>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredOrder {
+    #[prost(uint64, tag = "1")]
+    generation: u64,
+    #[prost(message, optional, tag = "2")]
+    release: Option<StoredRelease>,
+    #[prost(message, optional, tag = "3")]
+    fallback: Option<StoredRelease>,
+    #[prost(uint64, tag = "4")]
+    ready_within_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredRelease {
+    #[prost(string, tag = "1")]
+    version: String,
+    #[prost(bytes = "vec", tag = "2")]
+    digest: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredJourney {
+    #[prost(message, optional, tag = "1")]
+    target: Option<StoredRelease>,
+    #[prost(bool, tag = "2")]
+    back: bool,
+    /// Of a way forward.
+    #[prost(message, optional, tag = "3")]
+    fallback: Option<StoredRelease>,
+    /// Of a way back.
+    #[prost(string, tag = "4")]
+    reason: String,
+    #[prost(uint64, tag = "5")]
+    deadline_ms: u64,
+    #[prost(bytes = "vec", tag = "6")]
+    boot: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredOutcome {
+    #[prost(enumeration = "StoredResult", tag = "1")]
+    result: i32,
+    #[prost(string, tag = "2")]
+    reason: String,
+    #[prost(uint64, tag = "3")]
+    stop_to_ready_us: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+enum StoredStep {
+    Unspecified = 0,
+    Settled = 1,
+    Stopping = 2,
+    Swapping = 3,
+    Starting = 4,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+enum StoredResult {
+    Unspecified = 0,
+    Done = 1,
+    Reverted = 2,
+    Failed = 3,
+}
+
+/// Why the bytes of a whole frame are no record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// They are no such message.
+    #[error("a journal record cannot be decoded")]
+    Decode(#[from] prost::DecodeError),
+    /// A later agent wrote it.
+    #[error("a journal record has the layout {0}, this agent knows {SCHEMA_VERSION}")]
+    SchemaVersion(u32),
+    /// Something is missing in it or has no meaning.
+    #[error("a journal record has no valid {0}")]
+    Field(&'static str),
+}
+
+pub(super) fn encode(record: &Record) -> Vec<u8> {
+    let (step, journey, outcome) = match &record.standing {
+        Standing::Settled { outcome } => (StoredStep::Settled, None, outcome.as_ref()),
+        Standing::Stopping(journey, boot) => (StoredStep::Stopping, Some((journey, boot)), None),
+        Standing::Swapping(journey, boot) => (StoredStep::Swapping, Some((journey, boot)), None),
+        Standing::Starting(journey, boot) => (StoredStep::Starting, Some((journey, boot)), None),
+    };
+    let stored = StoredRecord {
+        schema_version: SCHEMA_VERSION,
+        epoch: record.fence.epoch,
+        order: record.fence.order.as_ref().map(store_order),
+        step: step.into(),
+        journey: journey.map(|(journey, boot)| store_journey(journey, *boot)),
+        outcome: outcome.map(store_outcome),
+    };
+    stored.encode_to_vec()
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
+    let stored = StoredRecord::decode(bytes)?;
+    if stored.schema_version != SCHEMA_VERSION {
+        return Err(RecordError::SchemaVersion(stored.schema_version));
+    }
+    let step = stored.step();
+    let fence = Fence {
+        epoch: stored.epoch,
+        order: stored.order.map(order).transpose()?,
+    };
+    let journey = stored.journey.map(journey).transpose()?;
+    let outcome = stored.outcome.map(outcome).transpose()?;
+    let standing = match (step, journey) {
+        (StoredStep::Settled, None) => Standing::Settled { outcome },
+        (StoredStep::Stopping, Some((journey, boot))) => Standing::Stopping(journey, boot),
+        (StoredStep::Swapping, Some((journey, boot))) => Standing::Swapping(journey, boot),
+        (StoredStep::Starting, Some((journey, boot))) => Standing::Starting(journey, boot),
+        (
+            StoredStep::Unspecified
+            | StoredStep::Settled
+            | StoredStep::Stopping
+            | StoredStep::Swapping
+            | StoredStep::Starting,
+            _,
+        ) => return Err(RecordError::Field("step")),
+    };
+    Ok(Record { fence, standing })
+}
+
+fn store_order(order: &Order) -> StoredOrder {
+    StoredOrder {
+        generation: order.generation,
+        release: Some(store_release(&order.release)),
+        fallback: order.fallback.as_ref().map(store_release),
+        ready_within_ms: order.ready_within_ms,
+    }
+}
+
+fn order(stored: StoredOrder) -> Result<Order, RecordError> {
+    Ok(Order {
+        generation: stored.generation,
+        release: stored
+            .release
+            .map(release)
+            .transpose()?
+            .ok_or(RecordError::Field("order"))?,
+        fallback: stored.fallback.map(release).transpose()?,
+        ready_within_ms: stored.ready_within_ms,
+    })
+}
+
+fn store_release(release: &Release) -> StoredRelease {
+    StoredRelease {
+        version: release.version.to_string(),
+        digest: release.digest.as_bytes().to_vec(),
+    }
+}
+
+fn release(stored: StoredRelease) -> Result<Release, RecordError> {
+    Ok(Release {
+        version: stored
+            .version
+            .parse()
+            .map_err(|_| RecordError::Field("version"))?,
+        digest: Digest::try_from(stored.digest.as_slice())
+            .map_err(|_| RecordError::Field("digest"))?,
+    })
+}
+
+fn store_journey(journey: &Journey, boot: BootId) -> StoredJourney {
+    let (back, fallback, reason) = match &journey.purpose {
+        Purpose::Forward { fallback } => {
+            (false, fallback.as_ref().map(store_release), String::new())
+        }
+        Purpose::Back { reason } => (true, None, reason.clone()),
+    };
+    StoredJourney {
+        target: Some(store_release(&journey.target)),
+        back,
+        fallback,
+        reason,
+        deadline_ms: journey.deadline_ms,
+        boot: boot.0.to_vec(),
+    }
+}
+
+fn journey(stored: StoredJourney) -> Result<(Journey, BootId), RecordError> {
+    let purpose = if stored.back {
+        Purpose::Back {
+            reason: stored.reason,
+        }
+    } else {
+        Purpose::Forward {
+            fallback: stored.fallback.map(release).transpose()?,
+        }
+    };
+    let target = stored
+        .target
+        .map(release)
+        .transpose()?
+        .ok_or(RecordError::Field("target"))?;
+    let boot = stored
+        .boot
+        .try_into()
+        .map_err(|_| RecordError::Field("boot"))?;
+    Ok((
+        Journey {
+            target,
+            purpose,
+            deadline_ms: stored.deadline_ms,
+        },
+        BootId(boot),
+    ))
+}
+
+fn store_outcome(outcome: &Outcome) -> StoredOutcome {
+    let result = match outcome.result {
+        OrderResult::Done => StoredResult::Done,
+        OrderResult::Reverted => StoredResult::Reverted,
+        OrderResult::Failed => StoredResult::Failed,
+    };
+    StoredOutcome {
+        result: result.into(),
+        reason: outcome.reason.clone(),
+        stop_to_ready_us: outcome.stop_to_ready_us,
+    }
+}
+
+fn outcome(stored: StoredOutcome) -> Result<Outcome, RecordError> {
+    let result = match stored.result() {
+        StoredResult::Done => OrderResult::Done,
+        StoredResult::Reverted => OrderResult::Reverted,
+        StoredResult::Failed => OrderResult::Failed,
+        StoredResult::Unspecified => return Err(RecordError::Field("result")),
+    };
+    Ok(Outcome {
+        result,
+        reason: stored.reason,
+        stop_to_ready_us: stored.stop_to_ready_us,
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_release() -> impl Strategy<Value = Release> {
+        (any::<(u64, u64, u64)>(), any::<[u8; 32]>()).prop_map(|((major, minor, patch), digest)| {
+            Release {
+                version: semver::Version::new(major, minor, patch),
+                digest: Digest::from_bytes(digest),
+            }
+        })
+    }
+
+    fn any_journey() -> impl Strategy<Value = (Journey, BootId)> {
+        let purpose = prop_oneof![
+            proptest::option::of(any_release()).prop_map(|fallback| Purpose::Forward { fallback }),
+            any::<String>().prop_map(|reason| Purpose::Back { reason }),
+        ];
+        (any_release(), purpose, any::<u64>(), any::<[u8; 16]>()).prop_map(
+            |(target, purpose, deadline_ms, boot)| {
+                (
+                    Journey {
+                        target,
+                        purpose,
+                        deadline_ms,
+                    },
+                    BootId(boot),
+                )
+            },
+        )
+    }
+
+    fn any_outcome() -> impl Strategy<Value = Outcome> {
+        let result = prop_oneof![
+            Just(OrderResult::Done),
+            Just(OrderResult::Reverted),
+            Just(OrderResult::Failed)
+        ];
+        (result, any::<String>(), any::<u64>()).prop_map(|(result, reason, stop_to_ready_us)| {
+            Outcome {
+                result,
+                reason,
+                stop_to_ready_us,
+            }
+        })
+    }
+
+    pub(in super::super) fn any_record() -> impl Strategy<Value = Record> {
+        let order = (
+            any::<u64>(),
+            any_release(),
+            proptest::option::of(any_release()),
+            any::<u64>(),
+        )
+            .prop_map(|(generation, release, fallback, ready_within_ms)| Order {
+                generation,
+                release,
+                fallback,
+                ready_within_ms,
+            });
+        let standing = prop_oneof![
+            proptest::option::of(any_outcome()).prop_map(|outcome| Standing::Settled { outcome }),
+            any_journey().prop_map(|(journey, boot)| Standing::Stopping(journey, boot)),
+            any_journey().prop_map(|(journey, boot)| Standing::Swapping(journey, boot)),
+            any_journey().prop_map(|(journey, boot)| Standing::Starting(journey, boot)),
+        ];
+        (any::<u64>(), proptest::option::of(order), standing).prop_map(
+            |(epoch, order, standing)| Record {
+                fence: Fence { epoch, order },
+                standing,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back_as_it_was_written(record in any_record()) {
+            prop_assert_eq!(decode(&encode(&record)).unwrap(), record);
+        }
+
+        #[test]
+        fn rubbish_is_an_error_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_later_layout_is_refused() {
+        let stored = StoredRecord {
+            schema_version: 2,
+            ..StoredRecord::default()
+        };
+        assert!(matches!(
+            decode(&stored.encode_to_vec()),
+            Err(RecordError::SchemaVersion(2))
+        ));
+    }
+}

@@ -1,0 +1,556 @@
+//! The releases on this host.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_agent_core::Release;
+use evenkeel_common::{
+    digest::{Digest, Hasher},
+    failpoint,
+    files::{create_private_folder, sync_folder, write_atomically},
+    limits::ARTIFACT_BYTES_MAX,
+    manifest::SignedManifest,
+    names::{ComponentName, InstanceName},
+    platform::{self, EXECUTABLE_HEADER_BYTES, PlatformError},
+};
+
+use super::description::{self, Description};
+use crate::failpoints;
+
+/// How many releases of a component stay that nobody needs, so that there is something to go back to.
+const OLD_RELEASES_KEPT: usize = 2;
+
+/// A folder that is not a release yet begins with this.
+const NEW_PREFIX: &str = ".new-";
+
+/// A folder that is not a release any more begins with this.
+const OLD_PREFIX: &str = ".old-";
+
+/// Why a release could not be put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot use {path}")]
+    Io {
+        /// The file or folder.
+        path: Utf8PathBuf,
+        /// What the file system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The bytes are no program for this host.
+    #[error("the artifact cannot run here")]
+    Platform(#[from] PlatformError),
+    /// The bytes are not those that were promised.
+    #[error("the artifact has the SHA-256 {found}, not {expected}")]
+    Digest {
+        /// What they are.
+        found: Digest,
+        /// What they ought to be.
+        expected: Digest,
+    },
+    /// Larger than any artifact may be.
+    #[error("the artifact has {0} bytes, at most {ARTIFACT_BYTES_MAX} are allowed")]
+    TooLarge(u64),
+    /// The description could not be written.
+    #[error("cannot describe a release")]
+    Describe(#[from] serde_json::Error),
+}
+
+/// On whose word a release is one.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    /// A manifest that was verified.
+    Signed(&'a SignedManifest),
+    /// The agent's configuration, which names it as the one that was there before.
+    Configured,
+}
+
+/// The releases on this host, and who needs which.
+#[derive(Debug)]
+pub struct Store {
+    root: Utf8PathBuf,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// By component and the name of the folder.
+    releases: BTreeMap<(ComponentName, String), Release>,
+    /// What each instance needs of its component; none while that is not known.
+    needed: BTreeMap<InstanceName, (ComponentName, Option<Vec<Release>>)>,
+}
+
+impl Store {
+    /// Opens the store in this folder, and clears away what a crash left half done.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn open(root: Utf8PathBuf) -> Result<Self, StoreError> {
+        create_private_folder(&root).map_err(io_at(&root))?;
+        let root = root.canonicalize_utf8().map_err(io_at(&root))?;
+        let mut shared = Shared::default();
+        for (component, folder) in folders(&root)? {
+            let Ok(component) = component.parse::<ComponentName>() else {
+                continue;
+            };
+            for (name, path) in folders(&folder)? {
+                if name.starts_with(NEW_PREFIX) || name.starts_with(OLD_PREFIX) {
+                    fs::remove_dir_all(&path).map_err(io_at(&path))?;
+                    continue;
+                }
+                match Description::read(&path) {
+                    Ok(description) => {
+                        let release = description.release();
+                        if release.to_string() == name {
+                            shared.releases.insert((component.clone(), name), release);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%path, error = &error as &dyn std::error::Error, "not a release");
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            root,
+            shared: Mutex::new(shared),
+        })
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Where the downloads of a component lie; made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn component_folder(&self, component: &ComponentName) -> Result<Utf8PathBuf, StoreError> {
+        let folder = self.root.join(component.as_str());
+        create_private_folder(&folder).map_err(io_at(&folder))?;
+        Ok(folder)
+    }
+
+    /// Where a release is, if it is there.
+    #[must_use]
+    pub fn folder_of(&self, component: &ComponentName, release: &Release) -> Utf8PathBuf {
+        self.root.join(component.as_str()).join(release.to_string())
+    }
+
+    /// Whether a release is complete and verified on this host.
+    #[must_use]
+    pub fn has(&self, component: &ComponentName, release: &Release) -> bool {
+        let key = (component.clone(), release.to_string());
+        self.shared().releases.get(&key) == Some(release)
+    }
+
+    /// The release whose folder has this name.
+    #[must_use]
+    pub fn named(&self, component: &ComponentName, folder: &str) -> Option<Release> {
+        self.shared()
+            .releases
+            .get(&(component.clone(), folder.to_owned()))
+            .cloned()
+    }
+
+    /// The release that an executable with this path belongs to.
+    #[must_use]
+    pub fn release_of_executable(&self, path: &Utf8Path) -> Option<Release> {
+        let mut parts = path
+            .strip_prefix(&self.root)
+            .ok()?
+            .components()
+            .map(|part| part.as_str());
+        let (component, folder, _binary) = (parts.next()?, parts.next()?, parts.next()?);
+        match parts.next() {
+            None => self.named(&component.parse().ok()?, folder),
+            Some(_) => None,
+        }
+    }
+
+    /// Makes a file a release, if its bytes are those of the release and a program for this host. The file is
+    /// gone afterwards. Blocks.
+    ///
+    /// # Errors
+    /// When it is not, or the file system refuses. Nothing is in place then.
+    pub fn install(
+        &self,
+        component: &ComponentName,
+        binary: &str,
+        release: &Release,
+        file: &Utf8Path,
+        origin: Origin<'_>,
+    ) -> Result<(), StoreError> {
+        if self.has(component, release) {
+            return fs::remove_file(file).map_err(io_at(file));
+        }
+        let (digest, size_bytes) = examine(file)?;
+        if digest != release.digest {
+            return Err(StoreError::Digest {
+                found: digest,
+                expected: release.digest,
+            });
+        }
+        let signed = match origin {
+            Origin::Signed(manifest) => Some(manifest),
+            Origin::Configured => None,
+        };
+        let description = Description::new(release, size_bytes, signed).encode()?;
+        let parent = self.component_folder(component)?;
+        let name = release.to_string();
+        let new = parent.join(format!("{NEW_PREFIX}{name}"));
+        let place = parent.join(&name);
+        remove_folder(&new).map_err(io_at(&new))?;
+        // Whatever stands there is no release, or it would be known.
+        remove_folder(&place).map_err(io_at(&place))?;
+        let assemble = || -> io::Result<()> {
+            DirBuilder::new().mode(0o700).create(&new)?;
+            fs::set_permissions(file, Permissions::from_mode(0o700))?;
+            fs::rename(file, new.join(binary))?;
+            File::open(new.join(binary))?.sync_all()?;
+            write_atomically(&new.join(description::FILE_NAME), &description, 0o600)
+        };
+        assemble().map_err(io_at(&new))?;
+        failpoint::hit(failpoints::INSTALL[0]);
+        fs::rename(&new, &place).map_err(io_at(&place))?;
+        sync_folder(&parent).map_err(io_at(&parent))?;
+        sync_folder(&self.root).map_err(io_at(&self.root))?;
+        failpoint::hit(failpoints::INSTALL[1]);
+        self.shared()
+            .releases
+            .insert((component.clone(), name), release.clone());
+        Ok(())
+    }
+
+    /// Makes a copy of a local program a release: the one that was there before the agent. Blocks.
+    ///
+    /// # Errors
+    /// When it is no program for this host, or the file system refuses.
+    pub fn adopt(
+        &self,
+        component: &ComponentName,
+        binary: &str,
+        version: &semver::Version,
+        program: &Utf8Path,
+    ) -> Result<Release, StoreError> {
+        let (digest, _) = examine(program)?;
+        let release = Release {
+            version: version.clone(),
+            digest,
+        };
+        if !self.has(component, &release) {
+            let copy = self
+                .component_folder(component)?
+                .join(format!(".part-{digest}"));
+            fs::copy(program, &copy).map_err(io_at(program))?;
+            self.install(component, binary, &release, &copy, Origin::Configured)?;
+        }
+        Ok(release)
+    }
+
+    /// An instance will say which releases of its component it needs; until then it may be any.
+    pub fn expect(&self, instance: &InstanceName, component: &ComponentName) {
+        self.shared()
+            .needed
+            .insert(instance.clone(), (component.clone(), None));
+    }
+
+    /// From now on an instance needs these releases of its component, and no others.
+    pub fn need(&self, instance: &InstanceName, component: &ComponentName, releases: Vec<Release>) {
+        self.shared()
+            .needed
+            .insert(instance.clone(), (component.clone(), Some(releases)));
+    }
+
+    /// Deletes releases of a component that nobody needs, but for the newest ones of them; none while an
+    /// instance has not said what it needs. Blocks.
+    ///
+    /// # Errors
+    /// When the file system refuses; the rest stays for the next time.
+    pub fn collect(&self, component: &ComponentName) -> Result<(), StoreError> {
+        let unneeded: Vec<(String, Release)> = {
+            let shared = self.shared();
+            let mut needed = BTreeSet::new();
+            for (_, releases) in shared.needed.values().filter(|(of, _)| of == component) {
+                let Some(releases) = releases else {
+                    return Ok(());
+                };
+                needed.extend(releases.iter().map(ToString::to_string));
+            }
+            let of_component = shared
+                .releases
+                .iter()
+                .filter(|((of, _), _)| of == component);
+            of_component
+                .map(|((_, name), release)| (name.clone(), release.clone()))
+                .filter(|(name, _)| !needed.contains(name))
+                .collect()
+        };
+        let installed_at = |release: &Release| {
+            let file = self
+                .folder_of(component, release)
+                .join(description::FILE_NAME);
+            fs::metadata(file)
+                .and_then(|metadata| metadata.modified())
+                .unwrap_or(SystemTime::UNIX_EPOCH)
+        };
+        let mut by_age: Vec<_> = unneeded
+            .into_iter()
+            .map(|(name, release)| (installed_at(&release), name, release))
+            .collect();
+        by_age.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
+        for (_, name, release) in by_age.into_iter().skip(OLD_RELEASES_KEPT) {
+            self.shared()
+                .releases
+                .remove(&(component.clone(), name.clone()));
+            let place = self.folder_of(component, &release);
+            let old = place.with_file_name(format!("{OLD_PREFIX}{name}"));
+            fs::rename(&place, &old).map_err(io_at(&place))?;
+            fs::remove_dir_all(&old).map_err(io_at(&old))?;
+            tracing::info!(%component, %release, "deleted a release that nobody needs");
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn io_at(path: &Utf8Path) -> impl Fn(io::Error) -> StoreError {
+    move |source| StoreError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// The digest and the size of a file, if it is a program for this host.
+fn examine(path: &Utf8Path) -> Result<(Digest, u64), StoreError> {
+    let io = io_at(path);
+    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    // A link may lead to the program that was there before; a download is never one.
+    let is_ours = path.file_name().is_some_and(|name| name.starts_with('.'));
+    let flags = if is_ours { no_follow } else { 0 };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(&io)?;
+    let size_bytes = file.metadata().map_err(&io)?.len();
+    if size_bytes > ARTIFACT_BYTES_MAX {
+        return Err(StoreError::TooLarge(size_bytes));
+    }
+    let mut hasher = Hasher::new();
+    let mut header = Vec::with_capacity(EXECUTABLE_HEADER_BYTES);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let length = file.read(&mut buffer).map_err(&io)?;
+        let read = buffer.get(..length).unwrap_or_default();
+        if read.is_empty() {
+            break;
+        }
+        hasher.update(read);
+        let missing = EXECUTABLE_HEADER_BYTES
+            .saturating_sub(header.len())
+            .min(length);
+        header.extend_from_slice(read.get(..missing).unwrap_or_default());
+    }
+    platform::check_executable(&header, platform::current())?;
+    Ok((hasher.finish(), size_bytes))
+}
+
+/// The folders in a folder, by name.
+fn folders(folder: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>, StoreError> {
+    let io = io_at(folder);
+    let mut found = Vec::new();
+    for entry in folder.read_dir_utf8().map_err(&io)? {
+        let entry = entry.map_err(&io)?;
+        if entry.file_type().map_err(&io)?.is_dir() {
+            found.push((entry.file_name().to_owned(), entry.path().to_owned()));
+        }
+    }
+    Ok(found)
+}
+
+fn remove_folder(folder: &Utf8Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store, and this very test as a program for this host, with a few bytes of its own at the end.
+    struct Place {
+        dir: tempfile::TempDir,
+        store: Store,
+        component: ComponentName,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let root = Utf8Path::from_path(dir.path()).unwrap().join("releases");
+            let store = Store::open(root).unwrap();
+            Self {
+                dir,
+                store,
+                component: "blob".parse().unwrap(),
+            }
+        }
+
+        fn program(&self, version: u64) -> (Release, Utf8PathBuf) {
+            let path = Utf8Path::from_path(self.dir.path())
+                .unwrap()
+                .join(format!("program-{version}"));
+            let mut bytes = vec![0; 4096];
+            File::open(std::env::current_exe().unwrap())
+                .unwrap()
+                .read_exact(&mut bytes)
+                .unwrap();
+            bytes.extend_from_slice(&version.to_le_bytes());
+            fs::write(&path, &bytes).unwrap();
+            let digest = evenkeel_common::digest::digest_of(&bytes);
+            (
+                Release {
+                    version: semver::Version::new(version, 0, 0),
+                    digest,
+                },
+                path,
+            )
+        }
+
+        fn install(&self, version: u64) -> Release {
+            let (release, path) = self.program(version);
+            self.store
+                .install(&self.component, "blob", &release, &path, Origin::Configured)
+                .unwrap();
+            release
+        }
+
+        fn reopened(&self) -> Store {
+            Store::open(self.store.root().to_owned()).unwrap()
+        }
+    }
+
+    #[test]
+    fn an_installed_release_is_found_again_also_by_its_executable() {
+        let place = Place::new();
+        let release = place.install(1);
+        let store = place.reopened();
+        assert!(store.has(&place.component, &release));
+        let executable = store.folder_of(&place.component, &release).join("blob");
+        assert!(executable.is_file());
+        assert_eq!(store.release_of_executable(&executable), Some(release));
+        assert_eq!(store.release_of_executable(Utf8Path::new("/bin/sh")), None);
+    }
+
+    #[test]
+    fn other_bytes_than_promised_never_become_a_release() {
+        let place = Place::new();
+        let (release, path) = place.program(1);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let refused = place.store.install(
+            &place.component,
+            "blob",
+            &release,
+            &path,
+            Origin::Configured,
+        );
+        assert!(
+            matches!(refused, Err(StoreError::Digest { .. })),
+            "{refused:?}"
+        );
+        assert!(!place.reopened().has(&place.component, &release));
+    }
+
+    #[test]
+    fn a_script_is_not_a_release() {
+        let place = Place::new();
+        let script = Utf8Path::from_path(place.dir.path())
+            .unwrap()
+            .join("script");
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        let refused = place.store.adopt(
+            &place.component,
+            "blob",
+            &semver::Version::new(1, 0, 0),
+            &script,
+        );
+        assert!(
+            matches!(refused, Err(StoreError::Platform(_))),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_only_half_there_is_cleared_away_and_never_a_release() {
+        let place = Place::new();
+        let release = place.install(1);
+        let folder = place.store.component_folder(&place.component).unwrap();
+        fs::create_dir(folder.join(".new-2.0.0-aaaaaaaaaaaa")).unwrap();
+        fs::create_dir(folder.join("3.0.0-aaaaaaaaaaaa")).unwrap();
+        let store = place.reopened();
+        assert!(store.has(&place.component, &release));
+        assert_eq!(store.named(&place.component, "3.0.0-aaaaaaaaaaaa"), None);
+        assert!(!folder.join(".new-2.0.0-aaaaaaaaaaaa").exists());
+    }
+
+    #[test]
+    fn what_is_needed_and_the_two_newest_others_stay() {
+        let place = Place::new();
+        let releases: Vec<Release> = (1..=6).map(|version| place.install(version)).collect();
+        for (age, release) in releases.iter().enumerate() {
+            let file = place
+                .store
+                .folder_of(&place.component, release)
+                .join(description::FILE_NAME);
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age as u64);
+            File::options()
+                .write(true)
+                .open(file)
+                .unwrap()
+                .set_modified(at)
+                .unwrap();
+        }
+        place.store.need(
+            &"a".parse().unwrap(),
+            &place.component,
+            vec![releases[0].clone()],
+        );
+        place.store.expect(&"b".parse().unwrap(), &place.component);
+        place.store.collect(&place.component).unwrap();
+        assert!(
+            releases
+                .iter()
+                .all(|release| place.reopened().has(&place.component, release))
+        );
+        place.store.need(
+            &"b".parse().unwrap(),
+            &place.component,
+            vec![releases[1].clone()],
+        );
+        place.store.collect(&place.component).unwrap();
+        let store = place.reopened();
+        let kept: Vec<bool> = releases
+            .iter()
+            .map(|r| store.has(&place.component, r))
+            .collect();
+        assert_eq!(kept, [true, true, false, false, true, true]);
+    }
+}

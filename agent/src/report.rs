@@ -1,0 +1,204 @@
+//! What is true of the instances, for the coordinator: the newest of each, and which ones it has not heard yet.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use evenkeel_agent_core::{Progress, Release, Status};
+use evenkeel_common::{
+    clock::Timestamp,
+    limits::{REASON_BYTES_MAX, cut},
+    names::{ComponentName, InstanceName},
+};
+use tokio::sync::Notify;
+
+use crate::{config::InstanceSettings, probes::Health, releases::Staged};
+
+/// What is true of one instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstanceFacts {
+    /// Its component.
+    pub component: ComponentName,
+    /// Its own labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where it is in its life.
+    pub status: Status,
+    /// What its probes say.
+    pub health: Health,
+    /// What is not as it should be; empty if all is.
+    pub reason: String,
+    /// The release that is current.
+    pub current: Option<Release>,
+    /// Its process.
+    pub process: Option<ProcessFacts>,
+    /// Releases that were asked for ahead of time.
+    pub staged: Vec<Staged>,
+    /// The highest epoch accepted.
+    pub accepted_epoch: u64,
+    /// The highest generation accepted.
+    pub accepted_generation: u64,
+    /// What was done about the newest order.
+    pub progress: Option<Progress>,
+}
+
+/// A process that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// The release that it executes.
+    pub release: Release,
+}
+
+impl InstanceFacts {
+    /// An instance of which nothing is known yet.
+    #[must_use]
+    pub fn unknown(settings: &InstanceSettings) -> Self {
+        Self {
+            component: settings.component.clone(),
+            labels: settings.labels.clone(),
+            status: Status::Running,
+            health: Health::Error,
+            reason: "the agent has not looked at it yet".to_owned(),
+            current: None,
+            process: None,
+            staged: Vec::new(),
+            accepted_epoch: 0,
+            accepted_generation: 0,
+            progress: None,
+        }
+    }
+}
+
+/// The newest facts of every instance.
+#[derive(Debug, Default)]
+pub struct Reports {
+    board: Mutex<Board>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    facts: BTreeMap<InstanceName, InstanceFacts>,
+    unheard: BTreeSet<InstanceName>,
+}
+
+impl Reports {
+    /// Facts of these instances, of which nothing is known yet.
+    #[must_use]
+    pub fn of<'a>(instances: impl Iterator<Item = &'a InstanceSettings>) -> Self {
+        let facts =
+            instances.map(|settings| (settings.name.clone(), InstanceFacts::unknown(settings)));
+        let board = Board {
+            facts: facts.collect(),
+            unheard: BTreeSet::new(),
+        };
+        Self {
+            board: Mutex::new(board),
+            news: Notify::new(),
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is true of an instance. Unless that makes a difference, nobody is told.
+    pub fn update(&self, instance: &InstanceName, change: impl FnOnce(&mut InstanceFacts)) {
+        let mut board = self.board();
+        let Some(facts) = board.facts.get_mut(instance) else {
+            return;
+        };
+        let before = facts.clone();
+        change(facts);
+        if *facts != before {
+            board.unheard.insert(instance.clone());
+            self.news.notify_one();
+        }
+    }
+
+    /// What is true of every instance; the coordinator has heard all of it then.
+    #[must_use]
+    pub fn all(&self) -> Vec<(InstanceName, InstanceFacts)> {
+        let mut board = self.board();
+        board.unheard.clear();
+        board
+            .facts
+            .iter()
+            .map(|(name, facts)| (name.clone(), facts.clone()))
+            .collect()
+    }
+
+    /// What is true of the instances that changed; the coordinator has heard that then.
+    #[must_use]
+    pub fn unheard(&self) -> Vec<(InstanceName, InstanceFacts)> {
+        let mut board = self.board();
+        let names = std::mem::take(&mut board.unheard);
+        names
+            .into_iter()
+            .filter_map(|name| board.facts.get_key_value(&name))
+            .map(|(n, f)| (n.clone(), f.clone()))
+            .collect()
+    }
+
+    /// Waits until there may be something that the coordinator has not heard.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+}
+
+/// An error with all that is behind it, in one line of bounded length.
+#[must_use]
+pub fn sentence(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    cut(text, REASON_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> InstanceSettings {
+        InstanceSettings {
+            name: "a".parse().unwrap(),
+            component: "blob".parse().unwrap(),
+            command: Vec::new(),
+            binary: "blob".to_owned(),
+            env: BTreeMap::new(),
+            working_dir: None,
+            stop_signal: rustix::process::Signal::TERM,
+            stop_timeout: std::time::Duration::from_secs(1),
+            data_dirs: Vec::new(),
+            labels: BTreeMap::new(),
+            initial: None,
+            restart: evenkeel_agent_core::RestartPolicy::default(),
+            probes: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_newest_of_what_changed_is_heard_and_only_once() {
+        let settings = settings();
+        let reports = Reports::of(std::iter::once(&settings));
+        assert!(reports.unheard().is_empty());
+        reports.update(&settings.name, |facts| facts.accepted_epoch = 1);
+        reports.update(&settings.name, |facts| facts.accepted_epoch = 2);
+        reports.news().await;
+        let heard = reports.unheard();
+        assert_eq!(heard.len(), 1);
+        assert_eq!(heard[0].1.accepted_epoch, 2);
+        reports.update(&settings.name, |facts| facts.accepted_epoch = 2);
+        assert!(reports.unheard().is_empty());
+        assert_eq!(reports.all().len(), 1);
+    }
+}

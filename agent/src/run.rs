@@ -1,0 +1,156 @@
+//! Puts the parts of the agent together and runs them until it is told to stop.
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use camino::Utf8PathBuf;
+use evenkeel_common::files::{FolderLock, create_private_folder};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::{JoinSet, spawn_blocking},
+    time::sleep,
+};
+
+use crate::{
+    clock,
+    config::Settings,
+    instance::{self, Surroundings},
+    releases::{Prefetcher, Store, StoreError},
+    report::Reports,
+    session::Session,
+    supervisor::exec::{ExecSupervisor, ExitWatcher},
+};
+
+/// How often the files that processes write to are looked at.
+const OUTPUT_LOOK: Duration = Duration::from_secs(10);
+
+/// Why the agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another agent runs on the same folder.
+    #[error("another agent runs on {data_dir}; only one may")]
+    Locked {
+        /// The folder.
+        data_dir: Utf8PathBuf,
+    },
+    /// The folder cannot be used.
+    #[error("cannot use the data folder {data_dir}")]
+    DataDir {
+        /// The folder.
+        data_dir: Utf8PathBuf,
+        /// What the file system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The releases cannot be used.
+    #[error("cannot open the release store")]
+    Store(#[from] StoreError),
+    /// The system does not give what is needed.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> RunError {
+    move |source| RunError::System { what, source }
+}
+
+/// Runs the agent until SIGTERM or SIGINT. The storage processes are left as they are then.
+///
+/// # Errors
+/// When it cannot begin.
+pub async fn run(settings: Settings) -> Result<(), RunError> {
+    let (_lock, data_dir) = take_data_dir(&settings)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("listen for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen for SIGINT"))?;
+    let boot = clock::boot_id().map_err(system("read the boot id"))?;
+    let watcher = Arc::new(ExitWatcher::start().map_err(system("watch for processes that end"))?);
+    let store = Arc::new(Store::open(data_dir.join("releases"))?);
+    let reports = Arc::new(Reports::of(settings.instances.iter()));
+    for instance in &settings.instances {
+        store.expect(&instance.name, &instance.component);
+    }
+
+    let mut tasks = JoinSet::new();
+    let mut inboxes = BTreeMap::new();
+    let mut supervisors = Vec::new();
+    for instance in &settings.instances {
+        let (inbox, desired) = watch::channel(None);
+        inboxes.insert(instance.name.clone(), inbox);
+        let instance = Arc::new(instance.clone());
+        let folder = data_dir.join("instances").join(instance.name.as_str());
+        let supervisor = ExecSupervisor::new(
+            Arc::clone(&instance),
+            folder.clone(),
+            boot,
+            Arc::clone(&store),
+            Arc::clone(&watcher),
+        );
+        supervisors.push(supervisor.clone());
+        let surroundings = Surroundings {
+            folder,
+            boot,
+            store: Arc::clone(&store),
+            supervisor,
+            reports: Arc::clone(&reports),
+        };
+        tasks.spawn(instance::run(instance, surroundings, desired));
+    }
+    let (wanted, wanted_too) = watch::channel(BTreeMap::new());
+    let (channel, channel_too) = watch::channel(None);
+    let keys = settings.trusted_release_keys.clone();
+    let prefetcher = Prefetcher::new(store, keys, Arc::clone(&reports), wanted_too, channel_too);
+    tasks.spawn(prefetcher.run());
+    tasks.spawn(Session::new(Arc::new(settings), reports, inboxes, wanted, channel).run());
+    tasks.spawn(trim_outputs(supervisors));
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("the agent stops; the storage processes go on");
+    Ok(())
+}
+
+/// Takes the data folder for this agent alone.
+fn take_data_dir(settings: &Settings) -> Result<(FolderLock, Utf8PathBuf), RunError> {
+    let data_dir = &settings.data_dir;
+    let unusable = |source| RunError::DataDir {
+        data_dir: data_dir.clone(),
+        source,
+    };
+    create_private_folder(data_dir).map_err(unusable)?;
+    let lock = FolderLock::take(data_dir).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => RunError::Locked {
+            data_dir: data_dir.clone(),
+        },
+        _ => unusable(source),
+    })?;
+    // Executables are known by the paths that the kernel gives them.
+    let data_dir = data_dir.canonicalize_utf8().map_err(unusable)?;
+    Ok((lock, data_dir))
+}
+
+async fn trim_outputs(supervisors: Vec<ExecSupervisor>) {
+    let supervisors = Arc::new(supervisors);
+    loop {
+        sleep(OUTPUT_LOOK).await;
+        let supervisors = Arc::clone(&supervisors);
+        let trimmed = spawn_blocking(move || {
+            for error in supervisors
+                .iter()
+                .filter_map(|supervisor| supervisor.trim_output().err())
+            {
+                tracing::warn!(%error, "cannot bound the file that a process writes to");
+            }
+        });
+        if trimmed.await.is_err() {
+            return;
+        }
+    }
+}

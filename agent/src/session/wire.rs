@@ -1,0 +1,275 @@
+//! Between the words of the API and those of the agent. Messages stop here.
+
+use evenkeel_agent_core::{Order, OrderResult, Progress, Release, Status, StepName};
+use evenkeel_common::{
+    clock::Timestamp,
+    manifest::{ReleaseManifest, SignedManifest, VERSION_CHARS_MAX},
+    names::InstanceName,
+};
+use evenkeel_proto::v1;
+
+use crate::{
+    instance::{DatedOrder, Desired},
+    probes::Health,
+    releases::{Stage, Staged},
+    report::{InstanceFacts, ProcessFacts},
+};
+
+/// The longest list of releases to have at hand that is listened to.
+const PREFETCH_MAX: usize = 16;
+
+/// What a coordinator said of an instance.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) name: InstanceName,
+    pub(super) desired: Desired,
+    pub(super) manifests: Vec<SignedManifest>,
+}
+
+/// What a desired instance means.
+///
+/// # Errors
+/// Says what is wrong with it; it is not listened to then.
+pub(super) fn hear(
+    epoch: u64,
+    answers_clock_ms: u64,
+    instance: v1::DesiredInstance,
+) -> Result<Heard, String> {
+    let name = instance
+        .name
+        .parse::<InstanceName>()
+        .map_err(|error| error.to_string())?;
+    if instance.prefetch.len() > PREFETCH_MAX {
+        return Err(format!(
+            "{name} is to have more than {PREFETCH_MAX} releases at hand"
+        ));
+    }
+    let manifests: Vec<SignedManifest> = instance
+        .prefetch
+        .into_iter()
+        .map(|signed| {
+            let key_id = signed
+                .key_id
+                .parse()
+                .map_err(|error| format!("{name}: {error}"))?;
+            Ok(SignedManifest {
+                manifest: signed.manifest,
+                key_id,
+                signature: signed.signature,
+            })
+        })
+        .collect::<Result<_, String>>()?;
+    let prefetch = manifests
+        .iter()
+        .filter_map(|signed| ReleaseManifest::decode(&signed.manifest).ok())
+        .map(|manifest| Release {
+            version: manifest.version,
+            digest: manifest.sha256,
+        })
+        .collect();
+    let order = instance
+        .order
+        .map(|order| hear_order(order, answers_clock_ms))
+        .transpose()
+        .map_err(|reason| format!("the order for {name} cannot be understood: {reason}"))?;
+    Ok(Heard {
+        name,
+        desired: Desired {
+            epoch,
+            order,
+            prefetch,
+        },
+        manifests,
+    })
+}
+
+fn hear_order(order: v1::Order, answers_clock_ms: u64) -> Result<DatedOrder, String> {
+    if order.generation == 0 || order.ready_within_ms == 0 {
+        return Err("it has no generation or no time".to_owned());
+    }
+    Ok(DatedOrder {
+        order: Order {
+            generation: order.generation,
+            release: hear_release(order.release.ok_or("it names no release")?)?,
+            fallback: order.fallback.map(hear_release).transpose()?,
+            ready_within_ms: order.ready_within_ms.into(),
+        },
+        answers_clock_ms,
+        begin_within_ms: order.begin_within_ms.into(),
+    })
+}
+
+fn hear_release(release: v1::ReleaseRef) -> Result<Release, String> {
+    if release.version.len() > VERSION_CHARS_MAX {
+        return Err(format!(
+            "a version is longer than {VERSION_CHARS_MAX} characters"
+        ));
+    }
+    Ok(Release {
+        version: release
+            .version
+            .parse()
+            .map_err(|error| format!("{:?} is no version: {error}", release.version))?,
+        digest: release
+            .digest
+            .parse()
+            .map_err(|error| format!("{:?}: {error}", release.digest))?,
+    })
+}
+
+/// What is true of an instance, to say.
+pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceReport {
+    v1::InstanceReport {
+        name: name.to_string(),
+        component: facts.component.to_string(),
+        labels: facts.labels.into_iter().collect(),
+        status: say_status(facts.status).into(),
+        health: say_health(facts.health).into(),
+        reason: facts.reason,
+        current: facts.current.as_ref().map(say_release),
+        process: facts.process.as_ref().map(say_process),
+        staged: facts.staged.into_iter().map(say_staged).collect(),
+        accepted_epoch: facts.accepted_epoch,
+        accepted_generation: facts.accepted_generation,
+        progress: facts.progress.map(say_progress),
+    }
+}
+
+fn say_status(status: Status) -> v1::InstanceStatus {
+    match status {
+        Status::Running => v1::InstanceStatus::Running,
+        Status::Upgrading => v1::InstanceStatus::Upgrading,
+        Status::Stopped => v1::InstanceStatus::Stopped,
+        Status::Error => v1::InstanceStatus::Error,
+    }
+}
+
+fn say_health(health: Health) -> v1::InstanceHealth {
+    match health {
+        Health::Healthy => v1::InstanceHealth::Healthy,
+        Health::Warning => v1::InstanceHealth::Warning,
+        Health::Error => v1::InstanceHealth::Error,
+    }
+}
+
+fn say_release(release: &Release) -> v1::ReleaseRef {
+    v1::ReleaseRef {
+        version: release.version.to_string(),
+        digest: release.digest.to_string(),
+    }
+}
+
+fn say_process(process: &ProcessFacts) -> v1::Process {
+    let Timestamp(started_at_ms) = process.started_at;
+    v1::Process {
+        pid: process.pid,
+        started_at: Some(prost_types::Timestamp {
+            seconds: i64::try_from(started_at_ms / 1000).unwrap_or(i64::MAX),
+            nanos: i32::try_from(started_at_ms % 1000 * 1_000_000).unwrap_or(0),
+        }),
+        release: Some(say_release(&process.release)),
+    }
+}
+
+fn say_staged(staged: Staged) -> v1::StagedRelease {
+    let state = match staged.stage {
+        Stage::Fetching => v1::StageState::Fetching,
+        Stage::Ready => v1::StageState::Ready,
+        Stage::Failed => v1::StageState::Failed,
+    };
+    v1::StagedRelease {
+        release: Some(say_release(&staged.release)),
+        state: state.into(),
+        reason: staged.reason,
+    }
+}
+
+fn say_progress(progress: Progress) -> v1::OrderProgress {
+    let step = match progress.step {
+        StepName::Stopping => v1::OrderStep::Stopping,
+        StepName::Swapping => v1::OrderStep::Swapping,
+        StepName::Starting => v1::OrderStep::Starting,
+        StepName::Verifying => v1::OrderStep::Verifying,
+        StepName::Ended => v1::OrderStep::Ended,
+    };
+    let result = match progress.result {
+        None => v1::OrderResult::Unspecified,
+        Some(OrderResult::Done) => v1::OrderResult::Done,
+        Some(OrderResult::Reverted) => v1::OrderResult::Reverted,
+        Some(OrderResult::Failed) => v1::OrderResult::Failed,
+    };
+    v1::OrderProgress {
+        generation: progress.generation,
+        step: step.into(),
+        result: result.into(),
+        reason: progress.reason,
+        stop_to_ready_us: progress.stop_to_ready_us,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> v1::Order {
+        let release = |version: &str| v1::ReleaseRef {
+            version: version.to_owned(),
+            digest: "ab".repeat(32),
+        };
+        v1::Order {
+            generation: 1,
+            release: Some(release("1.1.0")),
+            fallback: Some(release("1.0.0")),
+            begin_within_ms: 30_000,
+            ready_within_ms: 1_000,
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut v1::Order)) -> Result<Heard, String> {
+        let mut order = order();
+        change(&mut order);
+        hear(
+            1,
+            2,
+            v1::DesiredInstance {
+                name: "a".to_owned(),
+                prefetch: Vec::new(),
+                order: Some(order),
+            },
+        )
+    }
+
+    #[test]
+    fn an_order_is_understood() {
+        let order = check(|_| {}).unwrap().desired.order.unwrap();
+        assert_eq!(order.order.release.version, semver::Version::new(1, 1, 0));
+        assert_eq!(order.answers_clock_ms, 2);
+    }
+
+    #[test]
+    fn an_order_without_sense_is_not_listened_to() {
+        assert!(check(|order| order.generation = 0).is_err());
+        assert!(check(|order| order.release = None).is_err());
+        assert!(check(|order| order.ready_within_ms = 0).is_err());
+        let with_release = |order: &mut v1::Order, version: &str, digest: &str| {
+            order.release = Some(v1::ReleaseRef {
+                version: version.to_owned(),
+                digest: digest.to_owned(),
+            });
+        };
+        assert!(check(|order| with_release(order, "1.1", &"ab".repeat(32))).is_err());
+        assert!(check(|order| with_release(order, "../1.1.0", &"ab".repeat(32))).is_err());
+        assert!(check(|order| with_release(order, "1.1.0", "../../etc")).is_err());
+        assert!(
+            hear(
+                1,
+                2,
+                v1::DesiredInstance {
+                    name: "../a".to_owned(),
+                    ..Default::default()
+                }
+            )
+            .is_err()
+        );
+    }
+}

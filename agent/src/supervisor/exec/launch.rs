@@ -1,0 +1,206 @@
+//! Starts storage processes.
+
+use std::{
+    env,
+    fs::File,
+    io::{self, Read as _},
+    os::fd::OwnedFd,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_agent_core::Release;
+use evenkeel_common::failpoint;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    pipe::{PipeFlags, pipe_with},
+};
+
+use super::{
+    ExecSupervisor, FindError, StorageProcess, lock, output, proc, record,
+    shim::{LOCK_IS_HELD, SHIM_MODE},
+};
+use crate::{config::RELEASE_PLACEHOLDER, failpoints};
+
+/// How long it may take from the agent's call to the execution of the storage process.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a process that holds the lock may take to let go of it after it was killed.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest report of the shim, in bytes.
+const REPORT_BYTES_MAX: u64 = 2048;
+
+/// What of the agent's own environment a storage process gets.
+const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER"];
+
+/// Why no process runs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A folder that has to be there is not; perhaps a disk that is not mounted.
+    #[error("the folder {0} is not there")]
+    Folder(Utf8PathBuf),
+    /// The system refused.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// It got as far as this.
+    #[error("{0}")]
+    Refused(String),
+    /// It ended at once.
+    #[error("it ended as soon as it was started: {0}")]
+    Ended(String),
+    /// It took too long.
+    #[error("it did not begin to execute within {} s", START_TIMEOUT.as_secs())]
+    Timeout,
+    /// A process that nobody can identify is in the way.
+    #[error("another process of this instance holds its lock")]
+    Locked,
+    /// What runs cannot be told.
+    #[error("cannot tell what runs")]
+    Find(#[from] FindError),
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+pub(super) fn start(
+    supervisor: &ExecSupervisor,
+    release: &Release,
+) -> Result<StorageProcess, StartError> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        let locked = match attempt(supervisor, release)? {
+            Some(process) => return Ok(process),
+            None => StartError::Locked,
+        };
+        // A process that a former agent started holds the lock, or children of one that has ended.
+        if let Some(process) = supervisor.find()? {
+            return Ok(process);
+        }
+        if let Some(record) = record::read(&supervisor.folder).filter(|r| r.boot == supervisor.boot)
+        {
+            let lock = lock::path(&supervisor.folder);
+            proc::kill_session(record.pid, |pid| proc::has_open(pid, &lock));
+        }
+        if Instant::now() >= deadline {
+            return Err(locked);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Starts the release; none if another process holds the lock.
+fn attempt(
+    supervisor: &ExecSupervisor,
+    release: &Release,
+) -> Result<Option<StorageProcess>, StartError> {
+    let settings = &supervisor.settings;
+    let working_dir = settings
+        .working_dir
+        .as_deref()
+        .unwrap_or(&supervisor.folder);
+    for folder in settings
+        .data_dirs
+        .iter()
+        .map(|dir| dir.as_path())
+        .chain([working_dir])
+    {
+        if !folder.is_dir() {
+            return Err(StartError::Folder(folder.to_owned()));
+        }
+    }
+    failpoint::hit(failpoints::START[0]);
+    let (report, child) = begin(supervisor, release, working_dir)?;
+    failpoint::hit(failpoints::START[1]);
+    let process = await_execution(supervisor, report, child)?;
+    failpoint::hit(failpoints::START[2]);
+    Ok(process)
+}
+
+fn begin(
+    supervisor: &ExecSupervisor,
+    release: &Release,
+    working_dir: &Utf8Path,
+) -> Result<(OwnedFd, Child), StartError> {
+    let settings = &supervisor.settings;
+    let release_dir = supervisor.store.folder_of(&settings.component, release);
+    let words = settings
+        .command
+        .iter()
+        .map(|word| word.replace(RELEASE_PLACEHOLDER, release_dir.as_str()));
+    let log = output::open(&supervisor.folder).map_err(system("open the output file"))?;
+    let log_too = log.try_clone().map_err(system("open the output file"))?;
+    let (report, report_writer) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| system("make a pipe")(error.into()))?;
+    let inherited = INHERITED
+        .into_iter()
+        .filter_map(|name| Some((name, env::var_os(name)?)));
+    let child = Command::new("/proc/self/exe")
+        .arg(SHIM_MODE)
+        .arg(&supervisor.folder)
+        .arg(working_dir)
+        .args(words)
+        .env_clear()
+        .envs(inherited)
+        .envs(&settings.env)
+        .stdin(Stdio::from(report_writer))
+        .stdout(log)
+        .stderr(log_too)
+        .spawn()
+        .map_err(system("start a process"))?;
+    Ok((report, child))
+}
+
+fn await_execution(
+    supervisor: &ExecSupervisor,
+    report: OwnedFd,
+    mut child: Child,
+) -> Result<Option<StorageProcess>, StartError> {
+    let timeout = Timespec {
+        tv_sec: START_TIMEOUT.as_secs().cast_signed(),
+        tv_nsec: 0,
+    };
+    let ready = poll(&mut [PollFd::new(&report, PollFlags::IN)], Some(&timeout));
+    if !matches!(ready, Ok(1..)) {
+        // It is an unreaped child of ours: its number is nobody else's.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(StartError::Timeout);
+    }
+    let mut said = String::new();
+    File::from(report)
+        .take(REPORT_BYTES_MAX)
+        .read_to_string(&mut said)
+        .map_err(system("hear what became of a process"))?;
+    if !said.is_empty() {
+        let _ = child.wait();
+        return if said == LOCK_IS_HELD {
+            Ok(None)
+        } else {
+            Err(StartError::Refused(said))
+        };
+    }
+    match supervisor.find()? {
+        Some(process) if process.pid() == child.id() => Ok(Some(process.with_child(child))),
+        // It did not live until it was looked at.
+        Some(_) | None => {
+            let _ = child.kill();
+            let how = match child.wait() {
+                Ok(status) => status.to_string(),
+                Err(error) => error.to_string(),
+            };
+            Err(StartError::Ended(output::with_last_line(
+                how,
+                &supervisor.folder,
+            )))
+        }
+    }
+}

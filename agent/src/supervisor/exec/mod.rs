@@ -1,0 +1,79 @@
+//! Storage processes as the agent's own children, each in a session of its own, with its output in a file.
+//!
+//! They outlive the agent: a new one finds them again by what they wrote down about themselves, and looks at
+//! boot, number, start time and executable before it believes that. What is left alone on purpose: systemd.
+
+mod launch;
+mod lock;
+mod output;
+mod proc;
+mod process;
+mod record;
+mod shim;
+mod watcher;
+
+use std::{io, sync::Arc};
+
+use camino::Utf8PathBuf;
+use evenkeel_agent_core::{BootId, Release};
+
+pub use launch::StartError;
+pub use process::{FindError, StorageProcess};
+pub use shim::{SHIM_MODE, become_instance};
+pub use watcher::ExitWatcher;
+
+use crate::{config::InstanceSettings, releases::Store};
+
+/// Runs the storage process of one instance.
+#[derive(Debug, Clone)]
+pub struct ExecSupervisor {
+    settings: Arc<InstanceSettings>,
+    folder: Utf8PathBuf,
+    boot: BootId,
+    store: Arc<Store>,
+    watcher: Arc<ExitWatcher>,
+}
+
+impl ExecSupervisor {
+    /// A supervisor of the instance that lives in this folder.
+    #[must_use]
+    pub fn new(
+        settings: Arc<InstanceSettings>,
+        folder: Utf8PathBuf,
+        boot: BootId,
+        store: Arc<Store>,
+        watcher: Arc<ExitWatcher>,
+    ) -> Self {
+        Self {
+            settings,
+            folder,
+            boot,
+            store,
+            watcher,
+        }
+    }
+
+    /// The living process, if there is one. Blocks.
+    ///
+    /// # Errors
+    /// When that cannot be told for sure.
+    pub fn find(&self) -> Result<Option<StorageProcess>, FindError> {
+        StorageProcess::find(&self.folder, self.boot, &self.store, &self.watcher)
+    }
+
+    /// Starts a release and waits until it executes; the process that is there, if one already is. Blocks.
+    ///
+    /// # Errors
+    /// When no process runs, and why.
+    pub fn start(&self, release: &Release) -> Result<StorageProcess, StartError> {
+        launch::start(self, release)
+    }
+
+    /// Keeps the file that the process writes to from growing without bounds. Blocks.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn trim_output(&self) -> io::Result<()> {
+        output::trim(&self.folder)
+    }
+}

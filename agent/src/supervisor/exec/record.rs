@@ -1,0 +1,86 @@
+//! Which process is the instance's: written by the process itself before it becomes the storage process, so that
+//! there is no moment in which one runs that nobody could find.
+//!
+//! Replaced by rename, so that a reader sees one record whole. It is not synced: after a power failure the boot
+//! is another and no process is left that it could speak of.
+
+use std::{fs, io};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_agent_core::BootId;
+use evenkeel_common::{
+    clock::Timestamp,
+    digest::{from_hex, to_hex},
+    secrets::read_small,
+};
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+
+/// Who the instance's process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProcessRecord {
+    pub(super) boot: BootId,
+    pub(super) pid: Pid,
+    pub(super) start_ticks: u64,
+    pub(super) started_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    boot_id: String,
+    pid: i32,
+    start_ticks: u64,
+    started_at_ms: u64,
+}
+
+fn path(folder: &Utf8Path) -> Utf8PathBuf {
+    folder.join("process.json")
+}
+
+/// Reads the record in an instance's folder; none if there is none, or one that a power failure cut short.
+pub(super) fn read(folder: &Utf8Path) -> Option<ProcessRecord> {
+    let written: Written = serde_json::from_slice(&read_small(&path(folder)).ok()?).ok()?;
+    Some(ProcessRecord {
+        boot: from_hex(&written.boot_id).map(BootId)?,
+        pid: Pid::from_raw(written.pid)?,
+        start_ticks: written.start_ticks,
+        started_at: Timestamp(written.started_at_ms),
+    })
+}
+
+/// Writes the record into an instance's folder.
+pub(super) fn write(folder: &Utf8Path, record: &ProcessRecord) -> io::Result<()> {
+    let written = Written {
+        boot_id: to_hex(&record.boot.0),
+        pid: record.pid.as_raw_pid(),
+        start_ticks: record.start_ticks,
+        started_at_ms: record.started_at.0,
+    };
+    // The number of the process keeps two that are started at once out of each other's way.
+    let temporary = folder.join(format!(".process.json.{}", written.pid));
+    fs::write(&temporary, serde_json::to_vec(&written)?)?;
+    fs::rename(&temporary, path(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_and_rubbish_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(dir.path()).unwrap();
+        assert_eq!(read(folder), None);
+        let record = ProcessRecord {
+            boot: BootId([7; 16]),
+            pid: rustix::process::getpid(),
+            start_ticks: 42,
+            started_at: Timestamp(1),
+        };
+        write(folder, &record).unwrap();
+        assert_eq!(read(folder), Some(record));
+        fs::write(path(folder), "{\"boot_id\":").unwrap();
+        assert_eq!(read(folder), None);
+    }
+}

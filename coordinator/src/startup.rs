@@ -47,7 +47,12 @@ pub fn open(data_dir: &Utf8Path, cluster: &str) -> anyhow::Result<Opened> {
             "the ledger {ledger_folder} is gone, but the view {view_folder} is there: bring the ledger back from a backup; only if this is meant to be a new cluster, delete the view too"
         );
     }
-    let (ledger, report) = LocalLedger::open(LocalLedgerSettings::new(&ledger_folder, cluster))
+    let ledger_settings = LocalLedgerSettings {
+        // A ledger is older than its view, so beside a view there must be one.
+        may_create: !view_folder.exists(),
+        ..LocalLedgerSettings::new(&ledger_folder, cluster)
+    };
+    let (ledger, report) = LocalLedger::open(ledger_settings)
         .with_context(|| format!("cannot open the ledger {ledger_folder}"))?;
     if let Some(torn) = &report.torn {
         tracing::warn!(

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::local::LocalLedger;
 use super::segment::{SECTOR_BYTES, SEGMENT_HEADER_BYTES, segment_path};
-use super::tests::{open, payload, replayed, settings};
+use super::tests::{open, payload, replayed, try_open};
 use super::{Fault, Ledger, LedgerError};
 
 /// A ledger on disk and what was acknowledged.
@@ -49,7 +48,7 @@ impl Sample {
 
     /// The fault that opening refuses with.
     fn refusal(&self) -> Fault {
-        match LocalLedger::open(settings(self.path())) {
+        match try_open(self.path()) {
             Err(LedgerError::Damaged(damage)) => damage.fault,
             other => panic!("expected a refusal, got {other:?}"),
         }
@@ -85,7 +84,7 @@ fn every_point_at_which_the_last_batch_may_stop_keeps_the_batches_before_it() {
         let mut bytes = whole.clone();
         bytes[stop..].fill(0);
         fs::write(&path, &bytes).unwrap();
-        match LocalLedger::open(settings(sample.path())) {
+        match try_open(sample.path()) {
             Ok((mut ledger, report)) => {
                 assert_eq!(replayed(&ledger, 1), kept, "stopped at {stop}");
                 assert_eq!(report.torn.is_some(), stop > start, "stopped at {stop}");
@@ -166,7 +165,7 @@ fn no_flip_of_any_byte_loses_an_acknowledged_record() {
             let mut bytes = whole.clone();
             bytes[at] ^= flip;
             fs::write(&path, &bytes).unwrap();
-            match LocalLedger::open(settings(sample.path())) {
+            match try_open(sample.path()) {
                 Ok((ledger, _)) => {
                     assert_eq!(
                         replayed(&ledger, 1),
@@ -198,9 +197,7 @@ fn a_flip_in_the_newest_acknowledged_batch_is_refused_with_the_place() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[SEGMENT_HEADER_BYTES + 1_000] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    let error = LocalLedger::open(settings(sample.path()))
-        .unwrap_err()
-        .to_string();
+    let error = try_open(sample.path()).unwrap_err().to_string();
     assert!(error.contains("fails its checksum"), "{error}");
     assert!(
         error.contains("00000000000000000001.segment at byte 512"),

@@ -35,6 +35,12 @@ pub enum LedgerError {
         /// The ledger's folder.
         folder: PathBuf,
     },
+    /// There is no ledger where there must be one.
+    #[error("there is no segment in ledger {}; bring the ledger back from a backup or a standby", folder.display())]
+    Missing {
+        /// The ledger's folder.
+        folder: PathBuf,
+    },
     /// The ledger belongs to another cluster.
     #[error("ledger file {} belongs to cluster {found:?}, not to {expected:?}; check the state folder's path",
         path.display())]

@@ -45,15 +45,18 @@ pub struct LocalLedgerSettings {
     pub cluster: String,
     /// Length of new segments in bytes, rounded up to whole sectors.
     pub segment_bytes: u64,
+    /// Whether to make an empty ledger where there is none. Who knows that there must be one says no.
+    pub may_create: bool,
 }
 
 impl LocalLedgerSettings {
-    /// Settings with the default segment length.
+    /// Settings with the default segment length, for a ledger that may be made.
     pub fn new(folder: impl Into<PathBuf>, cluster: impl Into<String>) -> Self {
         Self {
             folder: folder.into(),
             cluster: cluster.into(),
             segment_bytes: SEGMENT_BYTES_DEFAULT,
+            may_create: true,
         }
     }
 
@@ -90,7 +93,7 @@ impl LocalLedgerSettings {
 /// What opening found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenReport {
-    /// There was no segment, so a first one was made. Who expected records must not go on.
+    /// There was no segment, so a first one was made.
     pub created: bool,
     /// How many segments there are.
     pub segments: usize,
@@ -119,7 +122,7 @@ impl LocalLedger {
     /// Opens the ledger and checks all of it, or makes an empty one where there is none.
     ///
     /// # Errors
-    /// Refuses, without having changed anything, a ledger in use, of another cluster, of a later format or with
+    /// Refuses, without having changed anything, a ledger that is missing and may not be made, in use, of another cluster, of a later format or with
     /// damage to anything that was acknowledged.
     pub fn open(mut settings: LocalLedgerSettings) -> Result<(Self, OpenReport), LedgerError> {
         settings.check()?;
@@ -132,7 +135,12 @@ impl LocalLedger {
         };
         let (found, created) = match recover(&settings.folder, &settings.cluster, genesis)? {
             Some(found) => (found, false),
-            None => (create_first(&settings, genesis)?, true),
+            None if settings.may_create => (create_first(&settings, genesis)?, true),
+            None => {
+                return Err(LedgerError::Missing {
+                    folder: settings.folder,
+                });
+            }
         };
         let report = OpenReport {
             created,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -17,8 +18,20 @@ pub(super) fn settings(folder: &Path) -> LocalLedgerSettings {
     }
 }
 
+/// Opens the ledger. A process that another test has just begun to start may hold the lock for a moment: until it is
+/// replaced, it has all that this process has open.
+pub(super) fn try_open(folder: &Path) -> Result<(LocalLedger, OpenReport), LedgerError> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match LocalLedger::open(settings(folder)) {
+            Err(LedgerError::InUse { .. }) if Instant::now() < deadline => std::thread::yield_now(),
+            result => return result,
+        }
+    }
+}
+
 pub(super) fn open(folder: &Path) -> (LocalLedger, OpenReport) {
-    LocalLedger::open(settings(folder)).unwrap()
+    try_open(folder).unwrap()
 }
 
 pub(super) fn payload(seed: u64, bytes: usize) -> Bytes {
@@ -185,6 +198,21 @@ fn another_cluster_is_refused() {
     };
     let error = LocalLedger::open(other).unwrap_err();
     assert!(matches!(error, LedgerError::WrongCluster { .. }), "{error}");
+}
+
+#[test]
+fn a_ledger_that_must_be_there_is_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let must_exist = LocalLedgerSettings {
+        may_create: false,
+        ..settings(folder.path())
+    };
+    for _ in 0..2 {
+        let error = LocalLedger::open(must_exist.clone()).unwrap_err();
+        assert!(matches!(error, LedgerError::Missing { .. }), "{error}");
+    }
+    open(folder.path());
+    assert!(!LocalLedger::open(must_exist).unwrap().1.created);
 }
 
 #[test]

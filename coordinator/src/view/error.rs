@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a view cannot be used. The ledger has all that is needed to make it again.
@@ -145,10 +146,11 @@ pub enum ViewError {
         /// How many changes wait.
         changes: usize,
     },
-    /// An earlier update failed; the view stays where it was until the next start.
-    #[error("the view was given up after an earlier failure ({message})")]
+    /// An update failed; the view stays where it was until the next start.
+    #[error("the view was given up after a failure; it stays as it is until the next start")]
     GivenUp {
         /// The first failure.
-        message: String,
+        #[source]
+        cause: Arc<ViewError>,
     },
 }

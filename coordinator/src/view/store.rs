@@ -152,6 +152,14 @@ impl Store {
         Ok(())
     }
 
+    /// Spoils an entry behind the back of whoever writes.
+    #[cfg(test)]
+    pub(super) fn damage_for_test(&self, key: &[u8]) {
+        self.db
+            .insert(stored_key(key), b"spoilt".as_slice())
+            .expect("the database is open");
+    }
+
     /// Hands everything applied to the operating system, so that it survives this process.
     pub(super) fn flush(&self) -> Result<(), ViewError> {
         self.db

@@ -3,6 +3,7 @@
 //! Updates are merged by key while they wait, so that what waits is never more than the state itself, whoever submits
 //! never waits, and a burst of changes to one key is written once. The thread takes all that waits as one batch.
 
+use std::any::Any;
 use std::collections::btree_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -50,14 +51,14 @@ pub struct ViewUpdate {
 }
 
 /// How the view fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ViewHealth {
     /// The position that is flushed.
     pub written: Position,
     /// How many changed keys are not flushed yet.
     pub waiting_changes: usize,
     /// Why the view was given up, if it was. It then stays at its position until the next start.
-    pub failure: Option<String>,
+    pub failure: Option<Arc<ViewError>>,
 }
 
 /// The submitting end of the view's thread. Dropping it lets the thread finish what waits; [`ViewWriter::close`] waits
@@ -85,7 +86,7 @@ struct State {
     hurry: bool,
     closing: bool,
     ended: bool,
-    failure: Option<String>,
+    failure: Option<Arc<ViewError>>,
 }
 
 impl Shared {
@@ -153,15 +154,9 @@ impl ViewWriter {
     /// update is refused, and the next start replays the ledger from there. Nothing is lost but time.
     pub fn submit(&self, update: ViewUpdate) -> Result<(), ViewError> {
         let mut state = self.shared.state();
-        if let Some(message) = &state.failure {
-            return Err(ViewError::GivenUp {
-                message: message.clone(),
-            });
-        }
-        let result = state.merge(update);
-        if let Err(error) = &result {
-            state.failure = Some(error.to_string());
-        }
+        state.check()?;
+        let merged = state.merge(update);
+        let result = merged.map_err(|error| state.give_up(error));
         drop(state);
         self.shared.changed.notify_all();
         result
@@ -189,11 +184,7 @@ impl ViewWriter {
         state.hurry = true;
         self.shared.changed.notify_all();
         loop {
-            if let Some(message) = &state.failure {
-                return Err(ViewError::GivenUp {
-                    message: message.clone(),
-                });
-            }
+            state.check()?;
             if state.written.revision >= target.revision {
                 return Ok(state.written);
             }
@@ -219,16 +210,13 @@ impl ViewWriter {
             }
             state = self.shared.wait(state, Some(deadline));
         }
-        let (written, failure) = (state.written, state.failure.clone());
+        let result = state.check().map(|()| state.written);
         drop(state);
         if let Some(thread) = self.thread.take() {
             // It has said that it ended, and has caught its panics.
             let _ = thread.join();
         }
-        match failure {
-            None => Ok(written),
-            Some(message) => Err(ViewError::GivenUp { message }),
-        }
+        result
     }
 }
 
@@ -240,6 +228,21 @@ impl Drop for ViewWriter {
 }
 
 impl State {
+    fn check(&self) -> Result<(), ViewError> {
+        match &self.failure {
+            None => Ok(()),
+            Some(cause) => Err(ViewError::GivenUp {
+                cause: Arc::clone(cause),
+            }),
+        }
+    }
+
+    /// Keeps the first failure, which ends the writing, and returns it.
+    fn give_up(&mut self, error: ViewError) -> ViewError {
+        let cause = Arc::clone(self.failure.get_or_insert_with(|| Arc::new(error)));
+        ViewError::GivenUp { cause }
+    }
+
     fn merge(&mut self, update: ViewUpdate) -> Result<(), ViewError> {
         let (revision, after) = (update.position.revision, self.submitted.revision);
         if revision <= after {
@@ -277,23 +280,31 @@ fn run(mut store: Store, folder: ViewFolder, settings: ViewWriterSettings, share
     let failure = match result {
         Ok(Ok(())) => catch_unwind(AssertUnwindSafe(|| drop(store)))
             .err()
-            .map(|panic| panic_message(panic.as_ref())),
-        failed => {
+            .map(panicked),
+        Ok(Err(error)) => {
             // Closing a database that failed may write, panic or hang.
             std::mem::forget(store);
-            match failed {
-                Ok(Err(error)) => Some(error_chain(&error)),
-                Err(panic) => Some(panic_message(panic.as_ref())),
-                Ok(Ok(())) => None,
-            }
+            Some(error)
+        }
+        Err(panic) => {
+            std::mem::forget(store);
+            Some(panicked(panic))
         }
     };
     drop(folder);
     let mut state = shared.state();
-    state.failure = state.failure.take().or(failure);
+    if let Some(error) = failure {
+        state.give_up(error);
+    }
     state.ended = true;
     drop(state);
     shared.changed.notify_all();
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> ViewError {
+    ViewError::Panicked {
+        message: panic_message(panic.as_ref()),
+    }
 }
 
 /// Writes what is submitted until closed, or until the view was given up.
@@ -336,16 +347,4 @@ fn next_batch(settings: ViewWriterSettings, shared: &Shared) -> Option<(Changes,
     let changes = std::mem::take(&mut state.waiting);
     state.in_progress = changes.len();
     Some((changes, state.submitted))
-}
-
-/// The error and everything that caused it, on one line.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -297,7 +297,7 @@ fn abort(
         PlanState::Draft => PlanState::Aborted(reason),
         PlanState::Running | PlanState::Paused(_) => PlanState::Aborting(reason),
         PlanState::Aborting(_) | PlanState::Aborted(_) | PlanState::Finalized => {
-            return Err(wrong_state(plan, "it has ended or is about to"));
+            return Err(wrong_state(plan, "it has ended, or is about to"));
         }
     };
     let ended = matches!(next, PlanState::Aborted(_));

@@ -17,7 +17,8 @@ pub struct DesiredInstance {
     pub name: InstanceName,
     /// Releases to have at hand.
     pub prefetch: Vec<SignedManifest>,
-    /// What to run, if anything was ever ordered.
+    /// What to run, while its slot is held: an order that has ended in good health is not repeated, or an
+    /// agent that lost its journal would carry it out again without a slot.
     pub order: Option<Order>,
 }
 
@@ -29,7 +30,7 @@ pub fn desired<'a>(
     state.instances_on(node).map(|instance| DesiredInstance {
         name: instance.id.name.clone(),
         prefetch: prefetch(state, instance),
-        order: instance.order.clone(),
+        order: instance.order.clone().filter(|_| instance.slot.is_some()),
     })
 }
 

@@ -184,7 +184,7 @@ pub struct Instance {
 }
 
 impl Report {
-    /// What is left of an instance that its agent no longer has, while something is owed to it.
+    /// What is left of an instance that its agent no longer has, while a plan waits for it.
     #[must_use]
     pub fn absent(&self) -> Self {
         Self {

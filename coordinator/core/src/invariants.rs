@@ -273,13 +273,14 @@ fn generations_rise(before: &State, after: &State) -> Vec<String> {
         .collect()
 }
 
-/// A slot is given back on the word of its instance's agent that the order has ended, and in good health.
+/// A slot is given back on the word of its instance's agent that the order has ended, and in good health;
+/// or that there is no such instance, when no plan waits for it.
 fn slots_returned_on_evidence(before: &State, after: &State) -> Vec<String> {
     before
         .slot_holders()
         .filter(|holder| {
             let Some(now) = after.instance(&holder.id) else {
-                return true;
+                return before.claimed_by(&holder.id).is_some();
             };
             let generation = holder.generation();
             let ended = now.progress_of(generation).is_some_and(|p| p.step.ended());

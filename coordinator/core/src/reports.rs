@@ -25,8 +25,8 @@ pub struct Hello {
     pub instances: BTreeMap<InstanceName, Report>,
 }
 
-/// Takes in a hello. Instances that the agent no longer has are gone, unless something is still owed to
-/// them, a slot or a plan under way: then they count as stopped.
+/// Takes in a hello. Instances that the agent no longer has are gone, with any slot, unless a plan under way
+/// has a task for them: then they count as stopped.
 #[must_use]
 pub fn hello(state: &State, name: &NodeName, hello: &Hello) -> Option<Change> {
     let mut resources = Vec::new();
@@ -35,7 +35,7 @@ pub fn hello(state: &State, name: &NodeName, hello: &Hello) -> Option<Change> {
         if hello.instances.contains_key(&instance.id.name) {
             continue;
         }
-        if instance.slot.is_some() || state.claimed_by(&instance.id).is_some() {
+        if state.claimed_by(&instance.id).is_some() {
             reports.insert(instance.id.name.clone(), instance.report.absent());
         } else {
             resources.push(Resource::InstanceGone(instance.id.clone()));
@@ -114,13 +114,13 @@ fn fenced(state: &State, node: &NodeName, hello: &Hello) -> Option<String> {
         let accepted = report.accepted;
         if accepted.epoch > state.epoch() {
             Some(format!(
-                "{id} has accepted epoch {}, this coordinator is at {}: its state is an old copy, or another coordinator is at work",
+                "{id} has accepted epoch {}, and this coordinator is at {}: its state is an old copy, or another coordinator is at work",
                 accepted.epoch,
                 state.epoch()
             ))
         } else if accepted.generation > known {
             Some(format!(
-                "{id} has accepted order {}, this coordinator's state knows of {known}: it is an old copy, or another coordinator is at work",
+                "{id} has accepted order {}, and this coordinator knows of {known}: its state is an old copy, or another coordinator is at work",
                 accepted.generation
             ))
         } else {

@@ -29,7 +29,7 @@ fn down_by_itself(state: &State, instance: &Instance) -> Option<String> {
             return Some("has not been heard of since the coordinator started".to_owned());
         }
         Some(Liveness::Suspect | Liveness::AgentLost) => {
-            return Some("has an agent that is silent".to_owned());
+            return Some("has a silent agent".to_owned());
         }
     }
     let report = &instance.report;
@@ -101,11 +101,10 @@ fn room(
         return None;
     }
     let (first, why) = in_group.first_key_value()?;
-    let more = match down {
-        1 => String::new(),
-        down => format!(", so are or may be {} more of its group", down - 1),
-    };
-    Some(format!(
-        "{first} {why}{more}; at most {max} of a group may be down at once (max_unavailable)"
-    ))
+    Some(match down {
+        1 => format!("{first} {why}, and max_unavailable is {max}"),
+        down => format!(
+            "{down} of its group count as down ({first} {why}), and max_unavailable is {max}"
+        ),
+    })
 }

@@ -25,7 +25,7 @@ fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Optio
         .map(|progress| &progress.step);
     let next = match &task.state {
         TaskState::Admitted | TaskState::Stopped | TaskState::Swapped | TaskState::Started => {
-            forward(step?)
+            forward(&task.state, step?)?
         }
         TaskState::Verified => match soak(state, plan, task, instance, now)? {
             Soak::Good => TaskState::Done,
@@ -49,11 +49,13 @@ fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Optio
         | TaskState::Reverted(_)
         | TaskState::Parked(_) => return None,
     };
-    (next != task.state).then(|| moved(plan, task, instance, next, now))
+    Some(moved(plan, task, instance, next, now))
 }
 
-fn forward(step: &Step) -> TaskState {
-    match step {
+/// Where the order's newest step brings the task, if that is further than it was: an agent that turns back
+/// goes through the same steps again.
+fn forward(state: &TaskState, step: &Step) -> Option<TaskState> {
+    let next = match step {
         Step::Stopping => TaskState::Admitted,
         Step::Swapping => TaskState::Stopped,
         Step::Starting => TaskState::Swapped,
@@ -62,7 +64,19 @@ fn forward(step: &Step) -> TaskState {
         Step::Done => TaskState::Verified,
         Step::Reverted(reason) => TaskState::Reverted(reason.clone()),
         Step::Failed(reason) => TaskState::Parked(reason.clone()),
-    }
+    };
+    let way = [
+        TaskState::Admitted,
+        TaskState::Stopped,
+        TaskState::Swapped,
+        TaskState::Started,
+    ];
+    let place = |state| {
+        way.iter()
+            .position(|step| step == state)
+            .unwrap_or(way.len())
+    };
+    (place(&next) > place(state)).then_some(next)
 }
 
 enum Soak {

@@ -5,7 +5,7 @@ use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{budget, timers, way_back::waits as way_back_waits};
 use crate::{
-    instance::{Health, Instance, StageState},
+    instance::{Health, Instance, StageState, Step},
     node::Liveness,
     plan::{Plan, PlanState, Task, TaskState},
     state::State,
@@ -228,25 +228,23 @@ fn node(state: &State, instance: &Instance) -> Option<String> {
 }
 
 fn agent(state: &State, task: &Task) -> String {
-    let order = format!(
-        "order {} to the agent of {}",
-        task.generation, task.instance
-    );
     let instance = state.instance(&task.instance);
-    let silent = instance.and_then(|instance| node(state, instance));
-    let begun = instance.is_some_and(|instance| instance.progress_of(task.generation).is_some());
-    let doing = match (&task.state, begun) {
-        (_, false) => "has not begun",
-        (TaskState::Admitted, true) => "is stopping the process",
-        (TaskState::Stopped, true) => "is swapping the release",
-        (TaskState::Swapped, true) => "is starting the process",
-        (TaskState::Started, true) => "waits for the probes",
-        (_, true) => "is putting the release before back",
+    let progress = instance.and_then(|instance| instance.progress_of(task.generation));
+    let doing = match progress.map(|progress| &progress.step) {
+        None if instance.is_some_and(|instance| instance.is_absent()) => "no longer has it",
+        None => "has not begun",
+        Some(Step::Stopping) => "is stopping the process",
+        Some(Step::Swapping) => "is swapping the release",
+        Some(Step::Starting) => "is starting the process",
+        Some(Step::Verifying) => "is waiting for the probes",
+        Some(Step::Done | Step::Reverted(_) | Step::Failed(_)) => "has ended",
     };
-    match silent {
-        Some(silent) => format!("{order} {doing}; {silent}"),
-        None => format!("{order} {doing}"),
-    }
+    let silent = instance.and_then(|instance| node(state, instance));
+    let silent = silent.map_or_else(String::new, |silent| format!("; {silent}"));
+    format!(
+        "the agent of {} {doing} (order {}){silent}",
+        task.instance.node, task.generation
+    )
 }
 
 fn soak(state: &State, plan: &Plan, task: &Task) -> String {

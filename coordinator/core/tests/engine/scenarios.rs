@@ -27,5 +27,28 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    a_coordinator_that_restarts_goes_on_where_it_was
+    a_draft_starts_only_against_the_fleet_it_was_computed_for
+    a_group_loses_no_more_than_max_unavailable
+    a_plan_that_was_given_up_ends_though_a_node_is_lost
+    a_sick_one_is_put_back_when_the_budget_has_room
+    a_silent_agent_uses_up_the_budget
+    a_slot_is_given_back_only_on_newer_evidence
+    abort_finishes_what_is_in_flight_and_starts_nothing_more
+    an_agent_that_knows_more_than_this_coordinator_gets_no_orders
+    an_agent_that_loses_its_journal_does_it_again
+    an_instance_that_its_agent_no_longer_has
+    deadlines_pause_the_plan_and_free_no_slot
+    failure_domains_are_never_down_two_at_once
+    nothing_stops_before_every_host_holds_the_artifact
+    one_that_gets_sick_while_it_soaks_is_put_back
+    one_that_serves_neither_release_is_parked
+    one_that_was_put_back_pauses_the_plan_until_it_is_resumed
+    pause_starts_nothing_new_and_resume_goes_on
     the_canary_goes_first_and_then_the_rest
+    the_same_request_twice_is_answered_twice_and_done_once
+    the_way_back_may_fail_as_well
+    two_plans_may_not_touch_the_same_instance
+    what_makes_no_sense_is_refused_with_a_sentence
+    what_was_changed_by_hand_is_not_overwritten
 }

@@ -45,6 +45,8 @@ pub(crate) struct Host {
     pub(crate) instances: BTreeMap<InstanceName, Local>,
     /// What it heard last, and from which epoch.
     pub(crate) heard: Option<(u64, Vec<DesiredInstance>)>,
+    /// What it heard before that.
+    pub(crate) before: Option<(u64, Vec<DesiredInstance>)>,
     /// Messages pass.
     pub(crate) reachable: bool,
     /// Its session is open: it has said hello.
@@ -60,6 +62,7 @@ impl Host {
             labels,
             instances: BTreeMap::new(),
             heard: None,
+            before: None,
             reachable: true,
             in_session: false,
             hangs: false,
@@ -81,6 +84,19 @@ impl Host {
             }
         }
         moved
+    }
+
+    /// Every journal is lost, and with it what was heard; the processes run on.
+    pub(crate) fn forget(&mut self) {
+        self.instances.values_mut().for_each(Local::forget);
+        (self.heard, self.before) = (None, None);
+        self.in_session = false;
+    }
+
+    /// Nothing is wrong any more.
+    pub(crate) fn mend(&mut self) {
+        (self.reachable, self.hangs) = (true, false);
+        self.instances.values_mut().for_each(Local::mend);
     }
 
     pub(crate) fn hello(&self) -> Hello {
@@ -151,8 +167,15 @@ impl Local {
         self.process = Some(release);
     }
 
-    /// The journal is lost; the process runs on.
-    pub(crate) fn forget(&mut self) {
+    fn mend(&mut self) {
+        self.faults.clear();
+        (self.sick, self.shaky, self.unfetchable) = (None, false, None);
+        if !self.busy() {
+            self.process = Some(self.current.clone());
+        }
+    }
+
+    fn forget(&mut self) {
         *self = Self {
             faults: self.faults.clone(),
             sick: self.sick.clone(),
@@ -201,10 +224,8 @@ impl Local {
         let (digest, version) = text.split_once(' ').unwrap();
         let digest: Digest = digest.parse().unwrap();
         self.versions.insert(digest, version.parse().unwrap());
-        if self.at_hand.contains(&digest) {
-            return false;
-        }
         let next = match (self.staged.get(&digest), &self.unfetchable) {
+            _ if self.at_hand.contains(&digest) => StageState::Ready,
             (None, _) => StageState::Fetching,
             (Some(_), Some(reason)) => StageState::Failed(reason.clone()),
             (Some(_), None) => {

@@ -246,10 +246,7 @@ impl Script {
             ("cannot-fetch", Some(local)) => local.unfetchable = Some(words.rest()),
             ("can-fetch", Some(local)) => local.unfetchable = None,
             ("by-hand", Some(local)) => local.by_hand(release(&words.version())),
-            ("forget", Some(local)) => {
-                local.forget();
-                host.in_session = false;
-            }
+            ("forget", _) => host.forget(),
             ("accepted", Some(local)) => {
                 local.accepted.epoch = words.number("epoch", 0).into();
                 local.accepted.generation = words.number("generation", 0).into();

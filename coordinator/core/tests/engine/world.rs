@@ -6,16 +6,17 @@ use std::{collections::BTreeMap, time::Duration};
 use evenkeel_coordinator_core::{
     calls::{self, Call, Outcome},
     change::{Change, RequestKey, Resource},
-    desired, engine,
-    instance::Fence,
-    invariants,
-    node::{Liveness, LivenessTimings},
+    desired, engine, invariants,
+    node::LivenessTimings,
     plan::{Plan, PlanId, PlanState},
     refusal::Refusal,
     reports,
     state::{Key, State},
 };
-use evenkeel_words::{names::NodeName, timestamp::Timestamp};
+use evenkeel_words::{
+    names::{InstanceId, NodeName},
+    timestamp::Timestamp,
+};
 
 use crate::host::Host;
 
@@ -195,7 +196,29 @@ impl World {
         let epoch = self.state.epoch();
         let host = self.hosts.get_mut(node).unwrap();
         if host.reachable && host.in_session {
-            host.heard = Some((epoch, desired));
+            host.before = host.heard.replace((epoch, desired));
+        }
+    }
+
+    /// What the agent heard before the last word comes once more.
+    pub(crate) fn hear_late(&mut self, node: &NodeName) {
+        let host = self.hosts.get_mut(node).unwrap();
+        if let Some(before) = host.before.clone() {
+            host.heard = Some(before);
+        }
+    }
+
+    /// No process is touched but under a slot.
+    pub(crate) fn held_while_busy(&self) {
+        for (node, host) in &self.hosts {
+            for (name, _) in host.instances.iter().filter(|(_, local)| local.busy()) {
+                let id = InstanceId {
+                    node: node.clone(),
+                    name: name.clone(),
+                };
+                let slot = &self.state.instance(&id).unwrap().slot;
+                assert!(slot.is_some(), "{id} is touched without a slot");
+            }
         }
     }
 
@@ -300,18 +323,8 @@ impl World {
         self.turn();
     }
 
-    /// What was accepted on a host, for each of its instances.
-    pub(crate) fn accepted(&self, node: &NodeName) -> Vec<Fence> {
-        let instances = self.hosts[node].instances.values();
-        instances.map(|local| local.accepted).collect()
-    }
-
     pub(crate) fn plan_state(&self, id: PlanId) -> &PlanState {
         &self.state.plan(id).unwrap().state
-    }
-
-    pub(crate) fn liveness(&self, node: &NodeName) -> Liveness {
-        self.state.node(node).unwrap().liveness
     }
 
     /// The same changes from nothing make the same state, and so do those after any point on top of what was

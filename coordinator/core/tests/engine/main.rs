@@ -9,6 +9,7 @@
     clippy::panic,
     reason = "tests may be blunt"
 )]
+#![allow(clippy::disallowed_methods, reason = "transcripts are files")]
 
 mod host;
 mod lives;

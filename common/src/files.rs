@@ -4,6 +4,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
 };
 
 use camino::Utf8Path;
@@ -13,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 ///
 /// # Errors
 /// What the file system says.
-pub fn sync_folder(folder: &Utf8Path) -> io::Result<()> {
+pub fn sync_folder(folder: impl AsRef<Path>) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -21,7 +22,7 @@ pub fn sync_folder(folder: &Utf8Path) -> io::Result<()> {
 ///
 /// # Errors
 /// What the file system says.
-pub fn create_private_folder(folder: &Utf8Path) -> io::Result<()> {
+pub fn create_private_folder(folder: impl AsRef<Path>) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
@@ -72,14 +73,22 @@ impl FolderLock {
     ///
     /// # Errors
     /// `WouldBlock` when another process holds it; otherwise what the file system says.
-    pub fn take(folder: &Utf8Path) -> io::Result<Self> {
+    pub fn take(folder: impl AsRef<Path>) -> io::Result<Self> {
+        Self::take_by(folder.as_ref().join("lock"))
+    }
+
+    /// Takes the folder by a lock on `file`, which need not be in it: for a folder that is itself renamed.
+    ///
+    /// # Errors
+    /// As [`FolderLock::take`].
+    pub fn take_by(file: impl AsRef<Path>) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(folder.join("lock"))?;
+            .open(file)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self { _file: file })
     }

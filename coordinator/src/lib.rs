@@ -6,7 +6,6 @@
 pub mod api;
 pub mod artifacts;
 pub mod convert;
-mod exclusive;
 pub mod ledger;
 pub mod settings;
 pub mod startup;

@@ -3,22 +3,21 @@
 //! A folder of segments, each named for its first revision; [`LocalLedger::open`] reads and checks all of them. Only
 //! the newest is written, at its end, and only by the process that holds the folder's lock.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
+use std::fs::{self, File, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use evenkeel_common::files::{FolderLock, create_private_folder, sync_folder};
 
 use super::error::LedgerError;
 use super::frame::{Cursor, encode_batch, encode_seal, frame_bytes};
 use super::preallocation::Preallocation;
 use super::recovery::{Recovered, SegmentFile, has_room, io_error, recover};
 use super::replay::LocalReplay;
-use super::segment::{
-    CLUSTER_BYTES_MAX, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SpareSegment, sync_folder,
-};
+use super::segment::{CLUSTER_BYTES_MAX, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SpareSegment};
 use super::{BATCH_BYTES_MAX, ChainHash, Ledger, PAYLOAD_BYTES_MAX, Position, Replay};
-use crate::exclusive::lock_file;
 
 pub use super::recovery::TornTail;
 
@@ -30,7 +29,6 @@ pub const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
 /// Longest segment that may be set, in bytes; a segment is read into memory as a whole.
 pub const SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-const LOCK_NAME: &str = "lock";
 const SPARE_NAME: &str = "spare.tmp";
 const OVERSIZE_NAME: &str = "oversize.tmp";
 /// Capacity of the encoding buffer that is kept between appends, in bytes.
@@ -115,7 +113,7 @@ pub struct LocalLedger {
     buffer: Vec<u8>,
     poisoned: bool,
     /// Held for as long as anything of this ledger may write; so the last field.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl LocalLedger {
@@ -165,8 +163,7 @@ impl LocalLedger {
     /// Makes every later write fail, as a full or dying disk would.
     #[cfg(test)]
     pub(super) fn fail_writes_for_test(&mut self) {
-        self.active =
-            File::open(self.settings.folder.join(LOCK_NAME)).expect("the lock file is there");
+        self.active = File::open(&self.settings.folder).expect("the folder is there");
     }
 
     fn write_batch(
@@ -315,12 +312,9 @@ fn activate(
 }
 
 /// Makes the folder if need be, keeps others out of it, and takes its lock.
-fn lock_folder(folder: &Path) -> Result<File, LedgerError> {
+fn lock_folder(folder: &Path) -> Result<FolderLock, LedgerError> {
     let made = !folder.exists();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
+    create_private_folder(folder)
         .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)))
         .map_err(|source| io_error("make folder", folder, source))?;
     if let Some(parent) = folder
@@ -329,12 +323,12 @@ fn lock_folder(folder: &Path) -> Result<File, LedgerError> {
     {
         sync_folder(parent).map_err(|source| io_error("sync folder", parent, source))?;
     }
-    let path = folder.join(LOCK_NAME);
-    lock_file(&path)
-        .map_err(|source| io_error("lock", &path, source))?
-        .ok_or_else(|| LedgerError::InUse {
+    FolderLock::take(folder).map_err(|source| match source.kind() {
+        ErrorKind::WouldBlock => LedgerError::InUse {
             folder: folder.to_owned(),
-        })
+        },
+        _ => io_error("lock", folder, source),
+    })
 }
 
 /// Removes segments that were never finished: they bear temporary names and hold no record.
@@ -342,7 +336,7 @@ fn remove_leftovers(folder: &Path) -> Result<(), LedgerError> {
     for name in [SPARE_NAME, OVERSIZE_NAME] {
         let path = folder.join(name);
         match fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
                 return Err(io_error("remove leftover", &path, source));
             }
             _ => {}

@@ -21,6 +21,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use evenkeel_common::files::sync_folder;
+
 use super::error::LedgerError;
 use super::{ChainHash, Fault, Position};
 
@@ -199,9 +201,4 @@ impl SpareSegment {
             })?;
         Ok((self.file, path))
     }
-}
-
-/// Makes the names in `folder` durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

@@ -85,31 +85,47 @@ fn check(path: &Path, damage: &str) -> Option<RebuildReason> {
     }
 }
 
+/// A view to take damaged copies of.
+struct Sample {
+    folder: tempfile::TempDir,
+    original: PathBuf,
+}
+
+impl Sample {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let original = folder.path().join("original");
+        sample(&original);
+        Self { folder, original }
+    }
+
+    /// Does `damage` to a copy of `file` in a copy of the view, and checks what comes out; true if it was made again.
+    fn damaged(&self, file: &Path, what: &str, damage: impl FnOnce(&Path)) -> bool {
+        let name = file.strip_prefix(&self.original).unwrap();
+        let copies = self.folder.path().join("copies");
+        let copy = copies.join("view");
+        copy_folder(&self.original, &copy);
+        damage(&copy.join(name));
+        let reason = check(&copy, &format!("{} {what}", name.display()));
+        fs::remove_dir_all(copies).unwrap();
+        reason.is_some()
+    }
+}
+
 #[test]
 fn a_view_cut_short_anywhere_is_whole_or_made_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let original = folder.path().join("original");
-    sample(&original);
+    let sample = Sample::new();
     let mut made_again = 0;
-    for file in files_in(&original) {
+    for file in files_in(&sample.original) {
         let length = fs::metadata(&file).unwrap().len();
-        let name = file.strip_prefix(&original).unwrap();
         for part in 0..20 {
-            let cut = length * part / 20 + u64::from(part == 1);
-            let copy = folder.path().join(format!("{part}")).join("view");
-            copy_folder(&original, &copy);
-            fs::OpenOptions::new()
-                .write(true)
-                .open(copy.join(name))
-                .unwrap()
-                .set_len(cut)
-                .unwrap();
-            let reason = check(
-                &copy,
-                &format!("{} cut to {cut} of {length}", name.display()),
-            );
-            made_again += u32::from(reason.is_some());
-            fs::remove_dir_all(copy.parent().unwrap()).unwrap();
+            let length_kept = length * part / 20 + u64::from(part == 1);
+            let cut = |path: &Path| {
+                let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+                file.set_len(length_kept).unwrap();
+            };
+            let what = format!("cut to {length_kept} of {length}");
+            made_again += u32::from(sample.damaged(&file, &what, cut));
         }
     }
     assert!(made_again > 20, "{made_again}");
@@ -117,50 +133,37 @@ fn a_view_cut_short_anywhere_is_whole_or_made_again() {
 
 #[test]
 fn a_view_with_a_file_missing_is_made_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let original = folder.path().join("original");
-    sample(&original);
-    for (number, file) in files_in(&original).iter().enumerate() {
-        let name = file.strip_prefix(&original).unwrap();
-        let copy = folder.path().join(format!("{number}")).join("view");
-        copy_folder(&original, &copy);
-        fs::remove_file(copy.join(name)).unwrap();
-        check(&copy, &format!("{} removed", name.display()));
+    let sample = Sample::new();
+    for file in files_in(&sample.original) {
+        sample.damaged(&file, "removed", |path| fs::remove_file(path).unwrap());
     }
-    fs::remove_dir_all(&original).unwrap();
-    assert_eq!(rebuild_reason(&original), RebuildReason::Missing);
-    fs::create_dir(&original).unwrap();
-    assert_eq!(rebuild_reason(&original), RebuildReason::MetaMissing);
-    fs::write(&original, "a file").unwrap();
-    check(&original, "a file instead of a folder").unwrap();
+    let path = &sample.original;
+    fs::remove_dir_all(path).unwrap();
+    assert_eq!(rebuild_reason(path), RebuildReason::Missing);
+    fs::create_dir(path).unwrap();
+    assert_eq!(rebuild_reason(path), RebuildReason::MetaMissing);
+    fs::write(path, "a file").unwrap();
+    check(path, "a file instead of a folder").unwrap();
 }
 
 #[test]
 fn a_view_with_any_byte_changed_is_whole_or_made_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let original = folder.path().join("original");
-    sample(&original);
+    let sample = Sample::new();
     let mut random = StdRng::seed_from_u64(1);
     let mut made_again = 0;
-    for file in files_in(&original) {
-        let name = file.strip_prefix(&original).unwrap();
+    for file in files_in(&sample.original) {
         let bytes = fs::read(&file).unwrap();
         let data: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
         for case in 0..130 {
-            let copy = folder.path().join("copies").join("view");
-            copy_folder(&original, &copy);
             // Mostly where there is data: most of a database is empty space.
-            let at = if case % 8 == 0 {
-                random.random_range(0..bytes.len())
-            } else {
-                data[random.random_range(0..data.len())]
+            let at = match case % 8 {
+                0 => random.random_range(0..bytes.len()),
+                _ => data[random.random_range(0..data.len())],
             };
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 1 << random.random_range(0..8);
-            fs::write(copy.join(name), damaged).unwrap();
-            let reason = check(&copy, &format!("{} flipped at {at}", name.display()));
-            made_again += u32::from(reason.is_some());
-            fs::remove_dir_all(copy.parent().unwrap()).unwrap();
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << random.random_range(0..8);
+            let flip = |path: &Path| fs::write(path, changed).unwrap();
+            made_again += u32::from(sample.damaged(&file, &format!("flipped at {at}"), flip));
         }
     }
     assert!(made_again > 100, "{made_again}");

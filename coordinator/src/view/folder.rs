@@ -6,8 +6,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use evenkeel_common::files::{FolderLock, create_private_folder};
+
 use super::error::{RebuildReason, ViewError};
-use crate::exclusive::lock_file;
 
 /// How many views that were set aside are kept for whoever wants to know.
 const DAMAGED_KEPT: usize = 2;
@@ -16,25 +17,23 @@ const DAMAGED_KEPT: usize = 2;
 #[derive(Debug)]
 pub(super) struct ViewFolder {
     path: PathBuf,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl ViewFolder {
     /// Takes the lock on the view at `path`, which need not exist yet.
     pub(super) fn lock(path: &Path) -> Result<Self, ViewError> {
         if let Some(parent) = path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
+            create_private_folder(parent)
                 .map_err(|source| io_error("make folder", parent, source))?;
         }
         let lock_path = beside(path, ".lock");
-        let lock = lock_file(&lock_path)
-            .map_err(|source| io_error("lock", &lock_path, source))?
-            .ok_or_else(|| ViewError::InUse {
+        let lock = FolderLock::take_by(&lock_path).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => ViewError::InUse {
                 folder: path.to_owned(),
-            })?;
+            },
+            _ => io_error("lock", &lock_path, source),
+        })?;
         Ok(Self {
             path: path.to_owned(),
             _lock: lock,

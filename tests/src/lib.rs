@@ -1,1 +1,13 @@
-//! (skeleton)
+//! What whole-system tests and the demo stand on: real coordinators, real agents and real storage systems,
+//! as processes on loopback, with real certificates.
+//!
+//! [`fleet`] runs Evenkeel, [`systems`] says how each storage system is run under it and loads it, [`api`] talks to
+//! the coordinator as an operator does.
+
+pub mod api;
+pub mod fleet;
+pub mod places;
+pub mod ports;
+pub mod program;
+pub mod systems;
+pub mod wait;

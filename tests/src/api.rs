@@ -1,0 +1,259 @@
+//! Talking to the coordinator as an operator does.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use camino::Utf8Path;
+use evenkeel_common::{
+    digest::{Digest, digest_of},
+    manifest::{ReleaseManifest, SigningKey},
+    platform,
+    tls::{self, TlsFiles},
+};
+use evenkeel_proto::v1::{
+    self, CreatePlanRequest, GetPlanRequest, ListInstancesRequest, ListNodesRequest,
+    ListTasksRequest, Plan, PlanPolicy, PlanState, PublishHeader, PublishReleaseRequest,
+    StartPlanRequest, fleet_service_client::FleetServiceClient,
+    plan_service_client::PlanServiceClient, publish_release_request::Part,
+    release_service_client::ReleaseServiceClient,
+};
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use crate::wait;
+
+/// The bytes of one message of a publish call.
+const CHUNK_BYTES: usize = 512 << 10;
+
+/// A connection to the coordinator.
+#[derive(Debug, Clone)]
+pub struct Api {
+    channel: Channel,
+}
+
+/// A new name for a mutating call.
+#[must_use]
+pub fn request_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+impl Api {
+    /// Connects with the certificate in `files`; the connection is made anew whenever it is lost.
+    ///
+    /// # Errors
+    /// When the files are not as they have to be.
+    pub fn connect(address: &str, files: &TlsFiles) -> anyhow::Result<Self> {
+        let channel = tls::connect_lazy(address, files)?;
+        Ok(Self { channel })
+    }
+
+    /// The client of the fleet's service.
+    #[must_use]
+    pub fn fleet(&self) -> FleetServiceClient<Channel> {
+        FleetServiceClient::new(self.channel.clone())
+    }
+
+    /// The client of the releases' service.
+    #[must_use]
+    pub fn releases(&self) -> ReleaseServiceClient<Channel> {
+        ReleaseServiceClient::new(self.channel.clone())
+    }
+
+    /// The client of the plans' service.
+    #[must_use]
+    pub fn plans(&self) -> PlanServiceClient<Channel> {
+        PlanServiceClient::new(self.channel.clone())
+    }
+
+    /// Every node, by name; at most 1,000.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn nodes(&self) -> anyhow::Result<BTreeMap<String, v1::Node>> {
+        let request = ListNodesRequest {
+            page_size: 1_000,
+            page_token: String::new(),
+        };
+        let nodes = self.fleet().list_nodes(request).await?.into_inner().nodes;
+        Ok(nodes
+            .into_iter()
+            .map(|node| (node.name.clone(), node))
+            .collect())
+    }
+
+    /// Every instance, by name; at most 1,000.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn instances(&self) -> anyhow::Result<BTreeMap<String, v1::Instance>> {
+        let request = ListInstancesRequest {
+            page_size: 1_000,
+            ..Default::default()
+        };
+        let instances = self
+            .fleet()
+            .list_instances(request)
+            .await?
+            .into_inner()
+            .instances;
+        Ok(instances.into_iter().map(|i| (i.name.clone(), i)).collect())
+    }
+
+    /// Publishes a file as a release for this platform, signed with the key.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn publish(
+        &self,
+        component: &str,
+        version: &str,
+        file: &Utf8Path,
+        key: &SigningKey,
+    ) -> anyhow::Result<Digest> {
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {file}"))?;
+        let manifest = ReleaseManifest {
+            component: component.parse()?,
+            version: version.parse()?,
+            platform: platform::current().to_owned(),
+            sha256: digest_of(&bytes),
+            size_bytes: bytes.len() as u64,
+        };
+        let requests = publish_requests(&manifest, key, bytes)?;
+        self.releases()
+            .publish_release(tokio_stream::iter(requests))
+            .await
+            .with_context(|| format!("publishing {component} {version}"))?;
+        Ok(manifest.sha256)
+    }
+
+    /// Creates a draft.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn create_plan(
+        &self,
+        component: &str,
+        from: &str,
+        to: &str,
+        policy: PlanPolicy,
+    ) -> anyhow::Result<Plan> {
+        let request = CreatePlanRequest {
+            request_id: request_id(),
+            component: component.to_owned(),
+            from_version: from.to_owned(),
+            to_version: to.to_owned(),
+            policy: Some(policy),
+        };
+        let created = self.plans().create_plan(request).await?.into_inner();
+        created.plan.context("the answer has no plan")
+    }
+
+    /// Starts a draft.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn start_plan(&self, name: &str) -> anyhow::Result<Plan> {
+        let request = StartPlanRequest {
+            request_id: request_id(),
+            name: name.to_owned(),
+        };
+        let started = self.plans().start_plan(request).await?.into_inner();
+        started.plan.context("the answer has no plan")
+    }
+
+    /// The plan as it is.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn plan(&self, name: &str) -> anyhow::Result<Plan> {
+        let name = name.to_owned();
+        let got = self
+            .plans()
+            .get_plan(GetPlanRequest { name })
+            .await?
+            .into_inner();
+        got.plan.context("the answer has no plan")
+    }
+
+    /// The plan's tasks, by instance; at most 1,000.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn tasks(&self, plan: &str) -> anyhow::Result<BTreeMap<String, v1::Task>> {
+        let request = ListTasksRequest {
+            plan: plan.to_owned(),
+            page_size: 1_000,
+            page_token: String::new(),
+        };
+        let tasks = self.plans().list_tasks(request).await?.into_inner().tasks;
+        Ok(tasks
+            .into_iter()
+            .map(|task| (task.instance.clone(), task))
+            .collect())
+    }
+
+    /// Waits until the plan is in `state`; coming to rest in another is an error that says why.
+    ///
+    /// # Errors
+    /// When it ends or pauses otherwise, or takes longer than `within`. A coordinator that is away is waited for.
+    pub async fn wait_for_plan(
+        &self,
+        name: &str,
+        state: PlanState,
+        within: Duration,
+    ) -> anyhow::Result<Plan> {
+        let what = format!("{name} to be {}", state.as_str_name());
+        let at_rest = wait::until(&what, within, || async {
+            let plan = self.plan(name).await?;
+            let resting = matches!(
+                plan.state(),
+                PlanState::Paused | PlanState::Finalized | PlanState::Aborted
+            );
+            ensure!(
+                resting || plan.state() == state,
+                "it is {}",
+                plan.state().as_str_name()
+            );
+            Ok(plan)
+        })
+        .await?;
+        if at_rest.state() != state {
+            bail!(
+                "{name} is {}: {}",
+                at_rest.state().as_str_name(),
+                at_rest.reason
+            );
+        }
+        Ok(at_rest)
+    }
+}
+
+/// The messages of a publish call.
+///
+/// # Errors
+/// When the manifest cannot be signed.
+pub fn publish_requests(
+    manifest: &ReleaseManifest,
+    key: &SigningKey,
+    bytes: Vec<u8>,
+) -> anyhow::Result<Vec<PublishReleaseRequest>> {
+    let signed = manifest.sign(key)?;
+    let header = PublishHeader {
+        request_id: request_id(),
+        manifest: Some(v1::SignedManifest {
+            manifest: signed.manifest,
+            key_id: signed.key_id.to_string(),
+            signature: signed.signature,
+        }),
+    };
+    let mut parts = vec![Part::Header(header)];
+    parts.extend(
+        bytes
+            .chunks(CHUNK_BYTES)
+            .map(|chunk| Part::Chunk(chunk.to_vec().into())),
+    );
+    Ok(parts
+        .into_iter()
+        .map(|part| PublishReleaseRequest { part: Some(part) })
+        .collect())
+}

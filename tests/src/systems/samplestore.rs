@@ -1,0 +1,77 @@
+//! The sample store: five nodes by default, quorum of three.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use camino::Utf8Path;
+use evenkeel_samplestore::client::{Client, ClientOptions};
+
+use crate::{
+    fleet::{FleetSpec, NodeSpec},
+    places, ports,
+};
+
+/// Its component.
+pub const COMPONENT: &str = "sample-store";
+
+/// A layout of sample store nodes.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The fleet that runs them.
+    pub spec: FleetSpec,
+    /// Where they answer clients.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Layout {
+    /// `count` nodes that run `version`, one to a zone, their data below `folder`.
+    ///
+    /// # Errors
+    /// When there is no free port, or the release is not built.
+    pub fn new(folder: &Utf8Path, count: usize, version: &str) -> anyhow::Result<Self> {
+        let binary = places::samplestore(version)?;
+        let addresses: Vec<SocketAddr> = ports::free(count)?
+            .into_iter()
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+            .collect();
+        let peers: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let peers = peers.join(",");
+        let mut nodes = Vec::new();
+        for (address, number) in addresses.iter().zip(1..) {
+            let node = format!("n{number}");
+            let data = folder.join("storage").join(&node);
+            std::fs::create_dir_all(&data).with_context(|| format!("cannot make {data}"))?;
+            let instance = format!(
+                r#"[[instance]]
+name = "store"
+component = "{COMPONENT}"
+binary = "samplestore"
+command = ["{{release}}/samplestore", "serve", "--name", "{node}", "--listen", "{address}", "--data", "{data}", "--peers", "{peers}"]
+stop_timeout = "10s"
+data_dirs = ["{data}"]
+initial = {{ version = "{version}", path = "{binary}" }}
+[[instance.probe]]
+type = "http"
+url = "http://{address}/health"
+interval = "500ms"
+timeout = "1s"
+"#
+            );
+            nodes.push(NodeSpec::new(node, instance).label("zone", &format!("z{number}")));
+        }
+        Ok(Self {
+            spec: FleetSpec::new(nodes),
+            addresses,
+        })
+    }
+
+    /// A client of all nodes.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        let options = ClientOptions {
+            deadline: Duration::from_secs(5),
+            ..ClientOptions::default()
+        };
+        Client::new(self.addresses.clone(), options)
+    }
+}

@@ -1,7 +1,6 @@
 //! What the program says when it could not do what was asked: one sentence, what to do next, and the status.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 
 use evenkeel_common::config::ConfigError;
@@ -162,16 +161,6 @@ impl From<ConfigError> for Failure {
         Self {
             exit: Exit::Usage,
             ..Self::local(&error)
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "error: {}", self.sentence)?;
-        match &self.hint {
-            Some(hint) => write!(formatter, "\nhint: {hint}"),
-            None => Ok(()),
         }
     }
 }

@@ -40,7 +40,10 @@ fn main() -> ExitCode {
         Err(failure) => {
             // Whoever closed the output has seen enough.
             if failure.exit != Exit::BrokenPipe {
-                remark(failure.to_string());
+                remark(format!("error: {}", failure.sentence));
+                if let Some(hint) = &failure.hint {
+                    remark(format!("hint: {hint}"));
+                }
             }
             failure.exit.into()
         }

@@ -1,0 +1,187 @@
+//! Changing things: each call with an id of its own, and the same id when it is made again.
+
+use evenkeel_common::problem::{ErrorCode, Problem};
+use evenkeel_proto::v1::PlanState;
+
+use crate::coordinator::Coordinator;
+use crate::sample;
+
+const ID: &str = "6f7dd4f5-3a46-4f33-8d3a-0d2f1e0a9c10";
+
+fn unavailable() -> tonic::Status {
+    Problem::new(ErrorCode::Unavailable, "the ledger is being replayed").into()
+}
+
+#[test]
+fn a_plan_is_made_shown_and_not_started() {
+    let coordinator = Coordinator::start(sample::fleet());
+    let run = coordinator.run(&[
+        "plan",
+        "create",
+        "--component",
+        "store",
+        "--from",
+        "1.0.0",
+        "--to",
+        "1.1.0",
+        "--max-unavailable",
+        "2",
+        "--failure-domain",
+        "zone",
+        "--canary",
+        "1",
+        "--soak",
+        "2m",
+        "--instance-deadline",
+        "5m",
+        "--progress-deadline",
+        "1500ms",
+    ]);
+    assert!(run.err.contains("evenkeel plan start p1"), "{run:?}");
+    let text = run.good();
+    assert!(text.contains("State:               draft"), "{text}");
+    assert!(
+        text.contains("n3/store   1      1.0.0   1.1.0   pending"),
+        "{text}"
+    );
+
+    let state = coordinator.state();
+    let created = state.created.clone().unwrap();
+    assert_eq!(created.component, "store");
+    assert_eq!(
+        (created.from_version.as_str(), created.to_version.as_str()),
+        ("1.0.0", "1.1.0")
+    );
+    let policy = created.policy.unwrap();
+    assert_eq!(policy.max_unavailable, Some(2));
+    assert_eq!(policy.failure_domain.as_deref(), Some("zone"));
+    assert_eq!(policy.canary, Some(1));
+    assert_eq!(policy.soak.unwrap().seconds, 120);
+    assert_eq!(policy.instance_deadline.unwrap().seconds, 300);
+    let deadline = policy.progress_deadline.unwrap();
+    assert_eq!((deadline.seconds, deadline.nanos), (1, 500_000_000));
+    assert_eq!(state.changes.len(), 1);
+}
+
+#[test]
+fn what_is_not_said_of_the_policy_is_left_to_the_coordinator() {
+    let coordinator = Coordinator::start(sample::fleet());
+    coordinator
+        .run(&[
+            "plan", "create", "-c", "store", "--from", "1.0.0", "--to", "1.1.0",
+        ])
+        .good();
+    let policy = coordinator.state().created.clone().unwrap().policy.unwrap();
+    assert_eq!(policy, evenkeel_proto::v1::PlanPolicy::default());
+}
+
+#[test]
+fn a_plan_that_is_started_at_once_takes_a_second_call_with_a_second_id() {
+    let coordinator = Coordinator::start(sample::fleet());
+    let create = [
+        "plan",
+        "create",
+        "-c",
+        "store",
+        "--from",
+        "1.0.0",
+        "--to",
+        "1.1.0",
+        "--start",
+        "--request-id",
+        ID,
+        "-o",
+        "json",
+    ];
+    let plan = coordinator.run(&create).json();
+    assert_eq!(plan["state"], "running");
+    let again = coordinator.run(&create).json();
+    assert_eq!(again["name"], "p1");
+    let changes = coordinator.state().changes.clone();
+    let methods: Vec<_> = changes.iter().map(|(method, _)| *method).collect();
+    assert_eq!(
+        methods,
+        ["CreatePlan", "StartPlan", "CreatePlan", "StartPlan"]
+    );
+    assert_eq!(changes[0].1, ID);
+    assert_ne!(changes[1].1, ID);
+    // To repeat the command is to repeat both calls, not to make new ones.
+    assert_eq!(changes[..2], changes[2..]);
+}
+
+#[test]
+fn a_call_that_found_nobody_is_made_again_with_the_same_id() {
+    let coordinator = Coordinator::start(sample::fleet());
+    coordinator.state().failures = [unavailable(), unavailable()].into();
+    let text = coordinator.run(&["plan", "start", "p1"]).good();
+    assert_eq!(text, "plan p1 is running\n");
+    let changes = coordinator.state().changes.clone();
+    assert_eq!(changes.len(), 3);
+    assert!(
+        changes.iter().all(|change| *change == changes[0]),
+        "{changes:?}"
+    );
+    assert!(changes[0].1.parse::<uuid::Uuid>().is_ok());
+
+    coordinator.run(&["plan", "start", "p1"]).good();
+    let changes = coordinator.state().changes.clone();
+    assert_ne!(changes[3].1, changes[0].1);
+}
+
+#[test]
+fn a_call_is_not_made_again_for_ever_and_then_says_how_to_repeat_it() {
+    let coordinator = Coordinator::start(sample::fleet());
+    coordinator.state().failures = std::iter::repeat_n(unavailable(), 100).collect();
+    let run = coordinator.run(&["plan", "start", "p1", "--request-id", ID]);
+    run.refused(
+        7,
+        "the ledger is being replayed",
+        &format!("--request-id {ID}"),
+    );
+    assert_eq!(coordinator.state().changes.len(), 5);
+}
+
+#[test]
+fn a_refusal_is_final() {
+    let coordinator = Coordinator::start(sample::fleet());
+    let changed = Problem::new(ErrorCode::FleetChanged, "n1/store runs 1.1.0 now");
+    coordinator.state().failures = [changed.into()].into();
+    let run = coordinator.run(&["plan", "start", "p1"]);
+    run.refused(
+        5,
+        "n1/store runs 1.1.0 now",
+        ErrorCode::FleetChanged.remedy(),
+    );
+    assert_eq!(coordinator.state().changes.len(), 1);
+}
+
+#[test]
+fn pausing_resuming_and_aborting_say_what_became_of_the_plan() {
+    let mut state = sample::fleet();
+    state.plans = vec![sample::plan(PlanState::Running, 1)];
+    let coordinator = Coordinator::start(state);
+    let said = |arguments: &[&str]| coordinator.run(arguments).good();
+    assert_eq!(
+        said(&["plan", "pause", "p1", "--reason", "lunch"]),
+        "plan p1 is paused: lunch\n"
+    );
+    assert_eq!(said(&["plan", "resume", "p1"]), "plan p1 is running\n");
+    assert_eq!(said(&["plan", "abort", "p1"]), "plan p1 is aborting\n");
+    let json = coordinator
+        .run(&["plan", "abort", "p1", "--reason", "no", "-o", "json"])
+        .json();
+    assert_eq!(
+        (&json["state"], &json["reason"]),
+        (&"aborting".into(), &"no".into())
+    );
+    let methods: Vec<_> = coordinator
+        .state()
+        .changes
+        .iter()
+        .map(|change| change.0)
+        .collect();
+    assert_eq!(
+        methods,
+        ["PausePlan", "ResumePlan", "AbortPlan", "AbortPlan"]
+    );
+}

@@ -5,6 +5,7 @@
 //! programs are run, [`workspace`] what Cargo knows of this tree. Everything this program has to say goes to stderr, so
 //! the output of what it runs stays usable.
 
+mod bench;
 mod cache;
 mod demo;
 mod digest;
@@ -65,6 +66,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build with optimisation, then run every benchmark (docs/BENCHMARKS.md).
+    Bench,
     /// Check formatting, clippy and the proto files.
     Lint,
     /// Check licences, bans and sources of the dependencies (`deny.toml`).
@@ -103,6 +106,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Demo { arguments } => return demo::run(&Workspace::load()?, &arguments),
         Command::Test { arguments } => return test::run(&Workspace::load()?, &cache, &arguments),
+        Command::Bench => bench::run(&Workspace::load()?)?,
         Command::Lint => lint::run(&Workspace::load()?, &cache)?,
         Command::Deny => lint::deny(&Workspace::load()?, &cache)?,
     }

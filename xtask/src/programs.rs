@@ -21,11 +21,12 @@ use crate::workspace::{self, Workspace};
 use crate::{cache, place, process};
 
 /// What the demo and the tests start, beside the sample store.
-const PROGRAMS: [&str; 4] = [
+const PROGRAMS: [&str; 5] = [
     "evenkeel-coordinator",
     "evenkeel-agent",
     "evenkeel",
     "evenkeel-demo",
+    "evenkeel-bench-process",
 ];
 
 /// The package and the program of the sample store.

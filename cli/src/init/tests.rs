@@ -338,7 +338,7 @@ fn a_ca_key_that_others_may_read_is_refused() {
 fn two_runs_at_once_do_not_mix() {
     let place = Place::new();
     place.init("--cluster prod").unwrap();
-    let _held = FolderLock::take(&place.dir()).unwrap();
+    let _held = FolderLock::take(place.dir()).unwrap();
     assert!(place.refusal("--node n1").contains("another init"));
 }
 

@@ -133,7 +133,7 @@ async fn send(
         bar.inc(piece.len() as u64);
         // Nobody waits for progress any more once the call has ended.
         let _ = taken.send(());
-        part(Part::Chunk(piece.into()))
+        part(Part::Chunk(piece))
     });
     let parts = tokio_stream::once(part(Part::Header(header))).chain(chunks);
     let mut client = ReleaseServiceClient::new(session.client.channel());

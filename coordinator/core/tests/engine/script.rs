@@ -48,7 +48,24 @@ pub(crate) fn check(name: &str) {
     if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
         std::fs::write(&path, &actual).unwrap();
     } else {
-        assert_eq!(actual, expected, "{path}");
+        let lines = actual.lines().zip(expected.lines());
+        let same = lines
+            .take_while(|(actual, expected)| actual == expected)
+            .count();
+        let rest = |text: &str| {
+            text.lines()
+                .skip(same)
+                .take(12)
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert!(
+            actual == expected,
+            "{path}:{}\n--- expected\n{}\n--- what came\n{}",
+            same + 1,
+            rest(&expected),
+            rest(&actual)
+        );
     }
 }
 

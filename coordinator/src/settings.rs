@@ -18,6 +18,9 @@ pub const ENV_PREFIX: &str = "EVENKEEL_COORDINATOR";
 /// The shortest heartbeat interval.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 
+/// The longest heartbeat interval: an order answers a heartbeat, and has to be begun within 30 s of it.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(20);
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -120,11 +123,11 @@ impl Settings {
                 "is empty, so that no release could ever be published; name at least one key",
             ));
         }
-        if self.heartbeat_interval < HEARTBEAT_MIN {
+        if !(HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(&self.heartbeat_interval) {
             return Err(ConfigError::setting(
                 "agents.heartbeat_interval",
                 format!(
-                    "is {:?}, the least is {HEARTBEAT_MIN:?}",
+                    "is {:?}, allowed are {HEARTBEAT_MIN:?} to {HEARTBEAT_MAX:?}",
                     self.heartbeat_interval
                 ),
             ));

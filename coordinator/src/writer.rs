@@ -52,7 +52,7 @@ const LIVENESS_EVERY: Duration = Duration::from_millis(500);
 /// How long the view may take to be flushed at the end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The programs's failpoints around an append, for tests that kill it there.
+/// The program's failpoints around an append, for tests that kill it there.
 pub const FAILPOINTS: [&str; 3] = [
     "coordinator.append.before",
     "coordinator.append.after",
@@ -368,7 +368,11 @@ impl Writer {
         let judged: Vec<_> = self
             .heard
             .iter()
-            .map(|(node, heard)| (node.clone(), self.timings.judge(Some(*heard), now)))
+            .filter_map(|(node, heard)| {
+                let judged = self.timings.judge(Some(*heard), now);
+                let known = self.state.node(node)?.liveness;
+                (judged != known).then(|| (node.clone(), judged))
+            })
             .collect();
         if let Some(change) = reports::liveness(&self.state, &judged) {
             self.take(turn, &change);
@@ -442,13 +446,16 @@ impl Writer {
     }
 }
 
-/// The nodes whose agents may have to hear something else now.
+/// The nodes whose agents may have to hear something else now: an order, or what to prefetch.
 fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<NodeName> {
     let mut nodes = BTreeSet::new();
     for key in keys {
         match key {
-            Key::Instance(id) | Key::Task(_, id) => {
-                nodes.insert(id.node.clone());
+            Key::Instance(id) => {
+                let order = |state: &State| state.instance(id).map(|i| i.generation());
+                if order(before) != order(after) {
+                    nodes.insert(id.node.clone());
+                }
             }
             Key::Plan(id) => {
                 let state = |state: &State| state.plan(*id).map(|plan| plan.state.name());
@@ -456,7 +463,11 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
                     nodes.extend(after.tasks_of(*id).map(|task| task.instance.node.clone()));
                 }
             }
-            Key::Coordinator | Key::Node(_) | Key::Release(..) | Key::Request(_) => {}
+            Key::Coordinator
+            | Key::Node(_)
+            | Key::Release(..)
+            | Key::Task(..)
+            | Key::Request(_) => {}
         }
     }
     nodes

@@ -247,15 +247,18 @@ impl Session<'_> {
         self.welcome(hello).await?;
         loop {
             self.say().await?;
-            tokio::select! {
-                message = inbound.message() => match message?.map(|message| message.message) {
-                    None => return Ok(()),
-                    Some(Some(session_request::Message::Report(report))) => self.hear(report).await?,
-                    Some(Some(session_request::Message::Hello(_)) | None) => {
-                        return Err(bad("every message after the hello has to be a report").into());
-                    }
-                },
-                () = changed.notified() => {}
+            let said_at_ms = self.clock_ms;
+            while self.clock_ms.saturating_sub(said_at_ms) < SAY_AGAIN_AFTER_MS {
+                tokio::select! {
+                    message = inbound.message() => match message?.map(|message| message.message) {
+                        None => return Ok(()),
+                        Some(Some(session_request::Message::Report(report))) => self.hear(report).await?,
+                        Some(Some(session_request::Message::Hello(_)) | None) => {
+                            return Err(bad("every message after the hello has to be a report").into());
+                        }
+                    },
+                    () = changed.notified() => break,
+                }
             }
         }
     }

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use crate::{
-    engine::{self, budget, waits},
-    instance::Instance,
+    engine::{self, waits},
+    instance::{Health, Instance, Status},
     node::Liveness,
     plan::{Plan, PlanId, PlanState, Task, TaskState},
     state::{Key, State},
@@ -319,7 +319,7 @@ fn admissions_right(before: &State, after: &State) -> Vec<String> {
         }
         let mut group = 1;
         for other in before.instances_of(&instance.report.component) {
-            if other.id == *id || budget::unavailable(before, other).is_none() {
+            if other.id == *id || serves(before, other) {
                 continue;
             }
             group += u32::from(other.group() == instance.group());
@@ -344,6 +344,14 @@ fn admissions_right(before: &State, after: &State) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Whether an instance may be counted on: said here once more, apart from the budget that is checked.
+fn serves(state: &State, instance: &Instance) -> bool {
+    let node = state.node(&instance.id.node);
+    let heard = node.is_some_and(|node| node.liveness == Liveness::Up);
+    let well = instance.report.status == Status::Running && instance.report.health != Health::Error;
+    heard && well && instance.slot.is_none()
 }
 
 fn revision_rises(before: &State, after: &State) -> Vec<String> {

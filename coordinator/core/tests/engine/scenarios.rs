@@ -33,6 +33,7 @@ transcripts! {
     a_plan_that_was_given_up_ends_though_a_node_is_lost
     a_sick_one_is_put_back_when_the_budget_has_room
     a_silent_agent_uses_up_the_budget
+    a_soak_that_nobody_sees_does_not_count
     a_slot_is_given_back_only_on_newer_evidence
     abort_finishes_what_is_in_flight_and_starts_nothing_more
     an_agent_that_knows_more_than_this_coordinator_gets_no_orders

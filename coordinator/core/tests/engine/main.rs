@@ -13,6 +13,7 @@
 
 mod host;
 mod lives;
+mod pages;
 mod scenarios;
 mod script;
 mod world;

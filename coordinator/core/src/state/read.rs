@@ -1,0 +1,277 @@
+//! How the things of a state are found: by name, in pages, and by what changed.
+
+use std::{num::NonZeroU64, ops::RangeInclusive, sync::Arc};
+
+use evenkeel_words::{
+    names::{ComponentName, InstanceId, InstanceName, NodeName},
+    timestamp::Timestamp,
+};
+use imbl::OrdMap;
+use semver::Version;
+
+use super::{Key, State};
+use crate::{
+    change::{Request, RequestKey, Resource},
+    instance::Instance,
+    node::Node,
+    plan::{Plan, PlanId, Task},
+    refusal::{Refusal, RefusalKind},
+    release::Release,
+};
+
+impl State {
+    /// The thing of that name, as it is kept; nothing if it is not there (any more).
+    #[must_use]
+    pub fn resource(&self, key: &Key) -> Option<Resource> {
+        match key {
+            Key::Coordinator => Some(Resource::Coordinator { epoch: self.epoch }),
+            Key::Node(name) => self.nodes.get(name).map(|x| Resource::Node(Node::clone(x))),
+            Key::Instance(id) => self
+                .instances
+                .get(id)
+                .map(|x| Resource::Instance(Instance::clone(x))),
+            Key::Release(component, version) => self
+                .releases
+                .get(&(component.clone(), version.clone()))
+                .map(|x| Resource::Release(Release::clone(x))),
+            Key::Plan(id) => self.plans.get(id).map(|x| Resource::Plan(Plan::clone(x))),
+            Key::Task(plan, instance) => self
+                .tasks
+                .get(&(*plan, instance.clone()))
+                .map(|x| Resource::Task(Task::clone(x))),
+            Key::Request(key) => self
+                .requests
+                .get(key)
+                .map(|x| Resource::Request(Request::clone(x))),
+        }
+    }
+
+    /// The names of all things, for keeping the whole state elsewhere.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        let newest = self.newest.iter().map(|(_, key)| key.clone());
+        let requests = self.requests.keys().cloned().map(Key::Request);
+        std::iter::once(Key::Coordinator)
+            .chain(newest)
+            .chain(requests)
+    }
+
+    /// The things that changed after `revision`, oldest change first. Answered calls are not among them.
+    pub fn newer_than(&self, revision: u64) -> impl Iterator<Item = (u64, &Key)> {
+        let first = (revision.saturating_add(1), Key::Coordinator);
+        self.newest
+            .range(first..)
+            .map(|(revision, key)| (*revision, key))
+    }
+
+    /// How many changes were taken in.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// When the newest of them was.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The coordinator's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Every node, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// One node.
+    #[must_use]
+    pub fn node(&self, name: &NodeName) -> Option<&Arc<Node>> {
+        self.nodes.get(name)
+    }
+
+    /// The nodes after the one of this name, by name.
+    pub fn nodes_after<'a>(
+        &'a self,
+        after: Option<&'a NodeName>,
+    ) -> impl Iterator<Item = &'a Arc<Node>> {
+        after_key(&self.nodes, after)
+    }
+
+    /// Every instance, by name.
+    pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.instances.values()
+    }
+
+    /// One instance.
+    #[must_use]
+    pub fn instance(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
+        self.instances.get(id)
+    }
+
+    /// The instances after the one of this name, by name.
+    pub fn instances_after<'a>(
+        &'a self,
+        after: Option<&'a InstanceId>,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> {
+        after_key(&self.instances, after)
+    }
+
+    /// The instances of one node, by name.
+    pub fn instances_on<'a>(
+        &'a self,
+        node: &'a NodeName,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> {
+        // "0" is the least name there is.
+        let first = InstanceName::try_from("0".to_owned())
+            .ok()
+            .map(|name| InstanceId {
+                node: node.clone(),
+                name,
+            });
+        first
+            .into_iter()
+            .flat_map(|first| self.instances.range(first..))
+            .map(|(_, instance)| instance)
+            .take_while(move |instance| instance.id.node == *node)
+    }
+
+    /// The components that have instances, by name.
+    pub fn components(&self) -> impl Iterator<Item = &ComponentName> {
+        self.components.keys()
+    }
+
+    /// The instances that hold a slot of the budget, by name.
+    pub fn slot_holders(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.slots.iter().filter_map(|id| self.instances.get(id))
+    }
+
+    /// The instances of one component, by name.
+    pub fn instances_of<'a>(
+        &'a self,
+        component: &ComponentName,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> {
+        self.components
+            .get(component)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.instances.get(id))
+    }
+
+    /// One release.
+    #[must_use]
+    pub fn release(&self, component: &ComponentName, version: &Version) -> Option<&Arc<Release>> {
+        self.releases.get(&(component.clone(), version.clone()))
+    }
+
+    /// The releases after the one of this name, by component and version.
+    pub fn releases_after<'a>(
+        &'a self,
+        after: Option<&'a (ComponentName, Version)>,
+    ) -> impl Iterator<Item = &'a Arc<Release>> {
+        after_key(&self.releases, after)
+    }
+
+    /// The releases of one component, by version.
+    pub fn releases_of<'a>(
+        &'a self,
+        component: &'a ComponentName,
+    ) -> impl Iterator<Item = &'a Arc<Release>> {
+        self.releases
+            .values()
+            .filter(move |release| release.component == *component)
+    }
+
+    /// One plan.
+    #[must_use]
+    pub fn plan(&self, id: PlanId) -> Option<&Arc<Plan>> {
+        self.plans.get(&id)
+    }
+
+    /// One plan that has to be there.
+    ///
+    /// # Errors
+    /// `NotFound`, with the name.
+    pub fn known_plan(&self, id: PlanId) -> Result<&Arc<Plan>, Refusal> {
+        self.plans
+            .get(&id)
+            .ok_or_else(|| Refusal::new(RefusalKind::NotFound, format!("there is no plan {id}")))
+    }
+
+    /// The plans after the one of this name, oldest first.
+    pub fn plans_after(&self, after: Option<PlanId>) -> impl Iterator<Item = &Arc<Plan>> {
+        let range: RangeInclusive<PlanId> =
+            PlanId(after.map_or(NonZeroU64::MIN, |id| id.0.saturating_add(1)))
+                ..=PlanId(NonZeroU64::MAX);
+        self.plans.range(range).map(|(_, plan)| plan)
+    }
+
+    /// The name for the next plan.
+    #[must_use]
+    pub fn next_plan_id(&self) -> PlanId {
+        let last = self.plans.get_max().map(|(id, _)| id.0);
+        PlanId(last.map_or(NonZeroU64::MIN, |id| id.saturating_add(1)))
+    }
+
+    /// The plans that were started and have not ended.
+    pub fn plans_under_way(&self) -> impl Iterator<Item = &Arc<Plan>> {
+        self.plans_under_way
+            .iter()
+            .filter_map(|id| self.plans.get(id))
+    }
+
+    /// The plan under way that has a task for the instance.
+    #[must_use]
+    pub fn claimed_by(&self, instance: &InstanceId) -> Option<PlanId> {
+        self.claims.get(instance).copied()
+    }
+
+    /// One task.
+    #[must_use]
+    pub fn task(&self, plan: PlanId, instance: &InstanceId) -> Option<&Arc<Task>> {
+        self.tasks.get(&(plan, instance.clone()))
+    }
+
+    /// The tasks of one plan, by instance.
+    pub fn tasks_of(&self, plan: PlanId) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks_after(plan, None)
+    }
+
+    /// The tasks of one plan after that of the instance, by instance.
+    pub fn tasks_after<'a>(
+        &'a self,
+        plan: PlanId,
+        after: Option<&InstanceId>,
+    ) -> impl Iterator<Item = &'a Arc<Task>> {
+        let least = "0/0".parse::<InstanceId>().ok();
+        let skip = after.cloned();
+        after
+            .cloned()
+            .or(least)
+            .into_iter()
+            .flat_map(move |first| self.tasks.range((plan, first)..))
+            .take_while(move |((of, _), _)| *of == plan)
+            .filter(move |((_, instance), _)| Some(instance) != skip.as_ref())
+            .map(|(_, task)| task)
+    }
+
+    /// The answer that was given to a call of this name, if it is remembered.
+    #[must_use]
+    pub fn request(&self, key: &RequestKey) -> Option<&Arc<Request>> {
+        self.requests.get(key)
+    }
+}
+
+fn after_key<'a, K: Ord + Clone, V>(
+    map: &'a OrdMap<K, V>,
+    after: Option<&'a K>,
+) -> impl Iterator<Item = &'a V>
+where
+    V: Clone,
+{
+    use std::ops::Bound;
+    let first = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
+    map.range((first, Bound::Unbounded)).map(|(_, value)| value)
+}

@@ -29,6 +29,7 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Configuration file [default: ./evenkeel.toml, then evenkeel/evenkeel.toml in $XDG_CONFIG_HOME or ~/.config]
     #[arg(long, global = true, value_name = "PATH", env = "EVENKEEL_CONFIG")]
@@ -38,13 +39,14 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(crate) coordinator: Option<Address>,
 
-    /// For whom to write: people, or programs
+    /// How to write: `table` for people, `json` for programs
     #[arg(
         short,
         long,
         global = true,
         value_enum,
         default_value_t,
+        hide_possible_values = true,
         value_name = "FORMAT"
     )]
     pub(crate) output: Format,

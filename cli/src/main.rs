@@ -29,7 +29,7 @@ use tokio::runtime::Builder;
 use args::{Cli, Command, Globals, Noun};
 use exit::Exit;
 use failure::Failure;
-use output::{remark, write_out};
+use output::{Output, remark};
 use session::Session;
 
 fn main() -> ExitCode {
@@ -54,7 +54,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Init(args) => {
             let report = init::run(&args).map_err(|error| Failure::local(error.as_ref()))?;
-            write_out(report.to_string())
+            Output::new(cli.globals.output).result(&report, || report.to_string())
         }
         Command::Noun(noun) => {
             let runtime = Builder::new_current_thread().enable_all().build();

@@ -3,49 +3,68 @@
 use std::fmt;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
 
 /// What became of one thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Outcome {
     Created,
     Kept,
 }
 
 /// What was made and what was there already.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct InitReport {
     dir: Utf8PathBuf,
-    lines: Vec<(Utf8PathBuf, Outcome, String)>,
+    files: Vec<Entry>,
+}
+
+/// A file or folder.
+#[derive(Debug, Serialize)]
+struct Entry {
+    path: Utf8PathBuf,
+    outcome: Outcome,
+    what: String,
 }
 
 impl InitReport {
     pub(super) fn new(dir: &Utf8Path) -> Self {
         Self {
             dir: dir.to_owned(),
-            lines: Vec::new(),
+            files: Vec::new(),
         }
     }
 
     pub(super) fn add(&mut self, path: &Utf8Path, outcome: Outcome, what: impl Into<String>) {
-        self.lines.push((path.to_owned(), outcome, what.into()));
+        self.files.push(Entry {
+            path: path.to_owned(),
+            outcome,
+            what: what.into(),
+        });
     }
 
     /// What was made, or what was kept.
     #[cfg(test)]
     pub(super) fn paths(&self, wanted: Outcome) -> Vec<&Utf8Path> {
-        self.lines
+        self.files
             .iter()
-            .filter(|(_, outcome, _)| *outcome == wanted)
-            .map(|(path, _, _)| path.strip_prefix(&self.dir).unwrap_or(path))
+            .filter(|file| file.outcome == wanted)
+            .map(|file| file.path.strip_prefix(&self.dir).unwrap_or(&file.path))
             .collect()
     }
 }
 
 impl fmt::Display for InitReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.lines.iter().map(|(path, _, _)| path.as_str().len());
+        let width = self.files.iter().map(|file| file.path.as_str().len());
         let width = width.max().unwrap_or(0);
-        for (path, outcome, what) in &self.lines {
+        for Entry {
+            path,
+            outcome,
+            what,
+        } in &self.files
+        {
             let outcome = match outcome {
                 Outcome::Created => "created",
                 Outcome::Kept => "kept",

@@ -34,9 +34,9 @@ pub(crate) struct CreateArgs {
     #[arg(long)]
     start: bool,
     #[command(flatten)]
-    policy: PolicyArgs,
-    #[command(flatten)]
     change: ChangeArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 /// How carefully to go about it.

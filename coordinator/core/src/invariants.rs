@@ -40,6 +40,7 @@ pub fn violations_between(before: &State, after: &State) -> Vec<String> {
         slots_returned_on_evidence(before, after),
         admissions_right(before, after),
         revision_rises(before, after),
+        epochs_begin_unheard(before, after),
     ]
     .concat()
 }
@@ -342,6 +343,18 @@ fn admissions_right(before: &State, after: &State) -> Vec<String> {
         if !stage.all(|t| passed(t) || held(t)) {
             wrong.push(format!("{id} was admitted before every host was ready"));
         }
+    }
+    wrong
+}
+
+/// An epoch rises, and nobody has been heard in a new one.
+fn epochs_begin_unheard(before: &State, after: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if after.epoch() < before.epoch() {
+        wrong.push("the epoch fell".to_owned());
+    }
+    if after.epoch() != before.epoch() && after.nodes().any(|n| n.liveness != Liveness::Unknown) {
+        wrong.push("an epoch began with agents that were heard before".to_owned());
     }
     wrong
 }

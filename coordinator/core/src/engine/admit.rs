@@ -2,7 +2,7 @@
 
 use evenkeel_words::timestamp::Timestamp;
 
-use super::{Decision, slots, waits};
+use super::{Decision, budget::Down, slots, waits};
 use crate::{
     change::Resource,
     plan::{Plan, PlanId, Task, TaskState},
@@ -38,8 +38,14 @@ pub(super) fn prefetched(state: &State, plan: &Plan, now: Timestamp) -> Option<D
 
 /// The first task that nothing holds back.
 pub(super) fn admit(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    let task =
-        candidates(state, plan.id).find(|task| waits::admission(state, plan, task).is_none())?;
+    let wave = next_wave(state, plan.id);
+    let first = wave.first()?;
+    if waits::before_wave(state, plan, first).is_some() {
+        return None;
+    }
+    let down = Down::of(state, &state.instance(&first.instance)?.report.component);
+    let free = |task: &&&Task| waits::before_order(state, plan, task, &down).is_none();
+    let task = wave.iter().find(free)?;
     let instance = state.instance(&task.instance)?;
     let fallback = Some(task.from.clone());
     let instance = slots::order(plan, instance, task.to.clone(), fallback, now);
@@ -62,13 +68,13 @@ pub(super) fn admit(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
     Some((cause, resources))
 }
 
-/// The tasks that may be next, in the order they are to go: that in which they were laid out.
-fn candidates(state: &State, plan: PlanId) -> impl Iterator<Item = &Task> {
-    let mut tasks: Vec<&Task> = state
-        .tasks_of(plan)
-        .map(AsRef::as_ref)
-        .filter(|task| task.state == TaskState::Prefetched)
-        .collect();
-    tasks.sort_by_key(|task| (task.stage, task.wave));
-    tasks.into_iter()
+/// The tasks of the first wave that has any to begin, in the order in which they were laid out.
+fn next_wave(state: &State, plan: PlanId) -> Vec<&Task> {
+    let place = |task: &Task| (task.stage, task.wave);
+    let ready = || {
+        let tasks = state.tasks_of(plan).map(AsRef::as_ref);
+        tasks.filter(|task: &&Task| task.state == TaskState::Prefetched)
+    };
+    let first = ready().map(place).min();
+    ready().filter(|task| Some(place(task)) == first).collect()
 }

@@ -1,12 +1,12 @@
 //! The disruption budget: one ledger of what we hold down, what is down by itself, and what we do not
 //! know.
 
-use std::collections::BTreeMap;
+use evenkeel_words::names::ComponentName;
 
 use crate::{
     instance::{Health, Instance, Status},
     node::Liveness,
-    plan::{Plan, Task},
+    plan::Policy,
     state::State,
 };
 
@@ -44,67 +44,80 @@ fn down_by_itself(state: &State, instance: &Instance) -> Option<String> {
     })
 }
 
-/// What keeps the task's instance from being taken down, in one sentence; nothing if the budget has room.
-#[must_use]
-pub fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
-    room(state, plan, task, |other| unavailable(state, other))
+/// The instances of a component that count as down, each with why.
+#[derive(Debug)]
+pub struct Down<'a>(Vec<(&'a Instance, String)>);
+
+impl<'a> Down<'a> {
+    /// All that are not available.
+    #[must_use]
+    pub fn of(state: &'a State, component: &ComponentName) -> Self {
+        Self::counting(state, component, |instance| unavailable(state, instance))
+    }
+
+    /// Only those that we hold.
+    #[must_use]
+    pub fn held(state: &'a State, component: &ComponentName) -> Self {
+        Self::counting(state, component, held)
+    }
+
+    fn counting(
+        state: &'a State,
+        component: &ComponentName,
+        why: impl Fn(&Instance) -> Option<String>,
+    ) -> Self {
+        let instances = state.instances_of(component).map(AsRef::as_ref);
+        Self(instances.filter_map(|i| Some((i, why(i)?))).collect())
+    }
+
+    /// What keeps one more instance from being taken down, in one sentence; nothing if the budget has room.
+    #[must_use]
+    pub fn holds_back(&self, policy: &Policy, candidate: &Instance) -> Option<String> {
+        let label = policy.failure_domain.as_deref();
+        let domain = |instance: &Instance| label.and_then(|l| instance.labels.get(l).cloned());
+        let own_domain = domain(candidate);
+
+        let others = self.0.iter().filter(|(other, _)| other.id != candidate.id);
+        let mut in_group = Vec::new();
+        for (other, why) in others {
+            let other_domain = domain(other);
+            if other_domain != own_domain {
+                return Some(format!(
+                    "{} in {} {why}; {} is in {}, and two failure domains are never down at once",
+                    other.id,
+                    other_domain.as_deref().unwrap_or("no failure domain"),
+                    candidate.id,
+                    own_domain.as_deref().unwrap_or("none"),
+                ));
+            }
+            if other.group() == candidate.group() {
+                in_group.push((&other.id, why));
+            }
+        }
+        let down = u32::try_from(in_group.len()).unwrap_or(u32::MAX);
+        let max = policy.max_unavailable;
+        if down < max {
+            return None;
+        }
+        let (first, why) = in_group.first()?;
+        Some(match down {
+            1 => format!("{first} {why}, and max_unavailable is {max}"),
+            down => format!(
+                "{down} of its group count as down ({first} {why}), and max_unavailable is {max}"
+            ),
+        })
+    }
 }
 
-/// What keeps the task's instance from being put back, in one sentence; nothing if the budget has room.
-/// One that is down already takes nothing down: only what we hold counts then, or two sick ones
-/// would wait for each other for ever.
+/// What keeps an instance from being put back, in one sentence; nothing if the budget has room. One that is
+/// down already takes nothing down: only what we hold counts then, or two sick ones would wait for each
+/// other for ever.
 #[must_use]
-pub fn holds_back_way_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
-    let instance = state.instance(&task.instance)?;
-    match down_by_itself(state, instance) {
-        Some(_) => room(state, plan, task, held),
-        None => holds_back(state, plan, task),
-    }
-}
-
-/// What is in the way of one more instance, where `counts` says why another one is to be counted.
-fn room(
-    state: &State,
-    plan: &Plan,
-    task: &Task,
-    counts: impl Fn(&Instance) -> Option<String>,
-) -> Option<String> {
-    let candidate = state.instance(&task.instance)?;
-    let others = state
-        .instances_of(&candidate.report.component)
-        .filter(|other| other.id != candidate.id)
-        .filter_map(|other| Some((other, counts(other)?)));
-
-    let domain_label = plan.policy.failure_domain.as_deref();
-    let domain = |instance: &Instance| domain_label.and_then(|l| instance.labels.get(l).cloned());
-    let own_domain = domain(candidate);
-
-    let mut in_group = BTreeMap::new();
-    for (other, why) in others {
-        let other_domain = domain(other);
-        if other_domain != own_domain {
-            return Some(format!(
-                "{} in {} {why}; {} is in {}, and two failure domains are never down at once",
-                other.id,
-                other_domain.as_deref().unwrap_or("no failure domain"),
-                candidate.id,
-                own_domain.as_deref().unwrap_or("none"),
-            ));
-        }
-        if other.group() == candidate.group() {
-            in_group.insert(&other.id, why);
-        }
-    }
-    let down = u32::try_from(in_group.len()).unwrap_or(u32::MAX);
-    let max = plan.policy.max_unavailable;
-    if down < max {
-        return None;
-    }
-    let (first, why) = in_group.first_key_value()?;
-    Some(match down {
-        1 => format!("{first} {why}, and max_unavailable is {max}"),
-        down => format!(
-            "{down} of its group count as down ({first} {why}), and max_unavailable is {max}"
-        ),
-    })
+pub fn holds_back_way_back(state: &State, policy: &Policy, instance: &Instance) -> Option<String> {
+    let component = &instance.report.component;
+    let down = match down_by_itself(state, instance) {
+        Some(_) => Down::held(state, component),
+        None => Down::of(state, component),
+    };
+    down.holds_back(policy, instance)
 }

@@ -3,7 +3,11 @@
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
-use super::{budget, timers, way_back::waits as way_back_waits};
+use super::{
+    budget::{Down, holds_back_way_back},
+    timers,
+    way_back::waits as way_back_waits,
+};
 use crate::{
     instance::{Health, Instance, StageState, Step},
     node::Liveness,
@@ -98,18 +102,32 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
 }
 
 /// What keeps a task of a running plan from getting its order; nothing if it may.
-#[must_use]
-pub fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
+fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
     if let TaskState::Reverted(reason) | TaskState::Parked(reason) = &task.state {
         let name = task.state.name();
         return Some((WaitKind::Person, format!("the task is {name}: {reason}")));
     }
+    before_wave(state, plan, task).or_else(|| {
+        let component = &state.instance(&task.instance)?.report.component;
+        before_order(state, plan, task, &Down::of(state, component))
+    })
+}
+
+/// What keeps the whole wave of the task from beginning.
+pub(super) fn before_wave(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
     if let Some(sentence) = prefetch(state, plan, task) {
         return Some((WaitKind::Prefetch, sentence));
     }
-    if let Some(sentence) = wave(state, plan, task) {
-        return Some((WaitKind::Wave, sentence));
-    }
+    wave(state, plan, task).map(|sentence| (WaitKind::Wave, sentence))
+}
+
+/// What keeps a task whose wave may begin from getting its order, with that much of its component down.
+pub(super) fn before_order(
+    state: &State,
+    plan: &Plan,
+    task: &Task,
+    down: &Down<'_>,
+) -> Option<(WaitKind, String)> {
     let instance = state.instance(&task.instance)?;
     if let Some(sentence) = surprise(plan, task, instance) {
         return Some((WaitKind::Person, sentence));
@@ -117,17 +135,18 @@ pub fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, S
     if let Some(sentence) = node(state, instance) {
         return Some((WaitKind::Agent, sentence));
     }
-    budget::holds_back(state, plan, task).map(|sentence| (WaitKind::Budget, sentence))
+    let budget = down.holds_back(&plan.policy, instance);
+    budget.map(|sentence| (WaitKind::Budget, sentence))
 }
 
 /// What keeps a task that got sick from getting its order to go back; nothing if it may.
-#[must_use]
-pub fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
+pub(super) fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
     let instance = state.instance(&task.instance)?;
     if let Some(sentence) = node(state, instance) {
         return Some((WaitKind::Agent, sentence));
     }
-    budget::holds_back_way_back(state, plan, task).map(|sentence| (WaitKind::Budget, sentence))
+    let budget = holds_back_way_back(state, &plan.policy, instance);
+    budget.map(|sentence| (WaitKind::Budget, sentence))
 }
 
 /// The barrier: nothing stops before every host of the stage holds the verified artifact.

@@ -87,6 +87,7 @@ impl Session {
     pub async fn run(self) {
         let reconnect = self.settings.reconnect;
         let mut backoff = Backoff::new(reconnect.backoff_min, reconnect.backoff_max);
+        let mut said = String::new();
         sleep(reconnect.first_within.mul_f64(random_part())).await;
         loop {
             let mut welcomed = false;
@@ -96,8 +97,13 @@ impl Session {
                 backoff.reset();
             }
             let wait = backoff.wait();
-            let remedy = remedy(&ended);
-            tracing::warn!(coordinator = %self.settings.coordinator, reason = %ended, remedy, ?wait, "no session; tried again");
+            let reason = ended.to_string();
+            // Once for each reason; a coordinator that is away for a night does not fill the log.
+            if welcomed || reason != said {
+                let (coordinator, remedy) = (&self.settings.coordinator, remedy(&ended));
+                tracing::warn!(%coordinator, %reason, remedy, "no session; tried again until there is one");
+            }
+            said = reason;
             sleep(wait).await;
         }
     }

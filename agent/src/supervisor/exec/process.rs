@@ -93,7 +93,8 @@ impl StorageProcess {
             }
             let executable = match proc::executable(pid) {
                 Ok(executable) => executable,
-                Err(_) if !is_it() => return Ok(None),
+                // It is ending, and has let go of its program already.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Utf8PathBuf::new(),
                 Err(error) => return Err(look(error)),
             };
             match store.release_of_executable(&executable) {

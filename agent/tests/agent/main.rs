@@ -1,0 +1,16 @@
+//! The agent's own program with real storage processes and, where one is needed, a coordinator that says over
+//! real mTLS what a test tells it to.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may be blunt"
+)]
+
+mod crashes;
+mod downloads;
+mod orders;
+mod processes;
+mod settings;
+mod support;

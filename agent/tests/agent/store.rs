@@ -1,0 +1,78 @@
+//! The storage process of the agent's tests: answers `GET /health` on the address that it is given.
+//!
+//! Each release of it is this one program with a line of its own at the end of the file, which it reads itself:
+//! `release=<version> mode=<mode>`. The modes are what a release may be like: `good`, `sick` (never healthy),
+//! `broken` (ends at once), `forking` (leaves a child behind).
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Command, ExitCode},
+    thread,
+};
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let Some(address) = arguments.next() else {
+        return ExitCode::FAILURE;
+    };
+    if address == "wait-for-ever" {
+        loop {
+            thread::park();
+        }
+    }
+    let (release, mode) = stamp();
+    eprintln!(
+        "release {release}, which is {mode}, of process {}",
+        std::process::id()
+    );
+    if mode == "broken" {
+        eprintln!("this release is broken");
+        return ExitCode::from(3);
+    }
+    if mode == "forking" {
+        let Ok(_child) = Command::new("/proc/self/exe").arg("wait-for-ever").spawn() else {
+            return ExitCode::FAILURE;
+        };
+    }
+    let Ok(listener) = TcpListener::bind(&address) else {
+        eprintln!("cannot listen on {address}");
+        return ExitCode::from(4);
+    };
+    for stream in listener.incoming().flatten() {
+        answer(&stream, &release, &mode);
+    }
+    ExitCode::SUCCESS
+}
+
+fn answer(mut stream: &TcpStream, release: &str, mode: &str) {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    while lines.next().is_some_and(|line| !line.is_empty()) {}
+    let status = if mode == "sick" {
+        "503 Service Unavailable"
+    } else {
+        "200 OK"
+    };
+    let body = format!("release {release}");
+    let length = body.len();
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+}
+
+/// The version and the mode in the last line of this very file.
+fn stamp() -> (String, String) {
+    let program = fs::read("/proc/self/exe").unwrap_or_default();
+    let last = program
+        .rsplit(|byte| *byte == b'\n')
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    let line = String::from_utf8_lossy(last).into_owned();
+    let value = |key: &str| {
+        let word = line.split(' ').find_map(|word| word.strip_prefix(key));
+        word.unwrap_or("unknown").to_owned()
+    };
+    (value("release="), value("mode="))
+}

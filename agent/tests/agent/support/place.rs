@@ -1,0 +1,236 @@
+//! A folder with all that an agent needs: certificates, a configuration, and programs to be releases.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_common::{
+    digest::{Digest, digest_of},
+    identity::{Identity, Usage},
+    manifest::{ReleaseManifest, SignedManifest, SigningKey},
+    pki::{Authority, IssueRequest, Validity, new_release_key_pem},
+    platform,
+    tls::TlsFiles,
+};
+use evenkeel_proto::v1;
+
+/// A place for one agent, and for the coordinator that it talks to.
+pub(crate) struct Place {
+    _dir: tempfile::TempDir,
+    pub(crate) root: Utf8PathBuf,
+    authority: Authority,
+    key: SigningKey,
+    /// Where the storage process listens.
+    pub(crate) address: SocketAddr,
+}
+
+/// A program that can be a release.
+#[derive(Clone)]
+pub(crate) struct Program {
+    pub(crate) version: semver::Version,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+    pub(crate) signed: SignedManifest,
+}
+
+impl Program {
+    pub(crate) fn reference(&self) -> v1::ReleaseRef {
+        v1::ReleaseRef {
+            version: self.version.to_string(),
+            digest: self.digest.to_string(),
+        }
+    }
+
+    pub(crate) fn manifest(&self) -> v1::SignedManifest {
+        v1::SignedManifest {
+            manifest: self.signed.manifest.clone(),
+            key_id: self.signed.key_id.to_string(),
+            signature: self.signed.signature.clone(),
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+        let validity = validity();
+        let (authority, _) = Authority::create("test".parse().unwrap(), validity).unwrap();
+        let key = SigningKey::from_pem(new_release_key_pem().unwrap().as_bytes()).unwrap();
+        let place = Self {
+            _dir: dir,
+            root,
+            authority,
+            key,
+            address: free_address(),
+        };
+        fs::write(place.root.join("ca.pem"), place.authority.certificate_pem()).unwrap();
+        place.issue("agent", "spiffe://test/agent/n1", Usage::Client);
+        place.issue(
+            "coordinator",
+            "spiffe://test/coordinator/main",
+            Usage::Server,
+        );
+        fs::write(
+            place.root.join("store-1.0.0"),
+            place.program("1.0.0", "good").bytes,
+        )
+        .unwrap();
+        place
+    }
+
+    fn issue(&self, name: &str, identity: &str, usage: Usage) {
+        let request = IssueRequest {
+            identity: identity.parse::<Identity>().unwrap(),
+            dns_names: vec!["localhost".to_owned()],
+            ip_addresses: vec!["127.0.0.1".parse().unwrap()],
+            usage,
+            validity: validity(),
+        };
+        let issued = self.authority.issue(&request).unwrap();
+        fs::write(
+            self.root.join(format!("{name}.pem")),
+            issued.certificate_pem,
+        )
+        .unwrap();
+        let key = self.root.join(format!("{name}.key"));
+        fs::write(&key, issued.key_pem).unwrap();
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub(crate) fn tls_of(&self, name: &str) -> TlsFiles {
+        TlsFiles {
+            ca: self.root.join("ca.pem"),
+            certificate: self.root.join(format!("{name}.pem")),
+            key: self.root.join(format!("{name}.key")),
+        }
+    }
+
+    /// The test's store as this version, which is like this.
+    pub(crate) fn program(&self, version: &str, mode: &str) -> Program {
+        self.sign("store", version, mode)
+    }
+
+    /// The same program, said to be another component.
+    pub(crate) fn program_of(&self, component: &str, version: &str) -> Program {
+        self.sign(component, version, "good")
+    }
+
+    fn sign(&self, component: &str, version: &str, mode: &str) -> Program {
+        let mut bytes = fs::read(store_program()).unwrap();
+        bytes.extend_from_slice(format!("\nrelease={version} mode={mode}\n").as_bytes());
+        let manifest = ReleaseManifest {
+            component: component.parse().unwrap(),
+            version: version.parse().unwrap(),
+            platform: platform::current().to_owned(),
+            sha256: digest_of(&bytes),
+            size_bytes: bytes.len() as u64,
+        };
+        Program {
+            version: manifest.version.clone(),
+            digest: manifest.sha256,
+            signed: manifest.sign(&self.key).unwrap(),
+            bytes,
+        }
+    }
+
+    /// A program that somebody else signed.
+    pub(crate) fn foreign_program(&self, version: &str) -> Program {
+        let foreign = SigningKey::from_pem(new_release_key_pem().unwrap().as_bytes()).unwrap();
+        let mut program = self.program(version, "good");
+        let manifest = ReleaseManifest::decode(&program.signed.manifest).unwrap();
+        program.signed = manifest.sign(&foreign).unwrap();
+        program
+    }
+
+    /// Writes a configuration with one instance, `s1`, that is at release 1.0.0. `extra` goes into its table.
+    pub(crate) fn configure(&self, coordinator: SocketAddr, extra: &str) -> Utf8PathBuf {
+        let text = format!(
+            r#"
+node = "n1"
+coordinator = "{coordinator}"
+data_dir = "state"
+trusted_release_keys = ["{key}"]
+labels = {{ zone = "a" }}
+reconnect = {{ first_within = "0s", backoff_min = "20ms", backoff_max = "100ms" }}
+[tls]
+ca = "ca.pem"
+certificate = "agent.pem"
+key = "agent.key"
+[[instance]]
+name = "s1"
+component = "store"
+command = ["{{release}}/store", "{address}"]
+{extra}
+[instance.initial]
+version = "1.0.0"
+path = "store-1.0.0"
+[instance.restart]
+attempts = 3
+backoff_min = "10ms"
+backoff_max = "20ms"
+[[instance.probe]]
+type = "http"
+url = "http://{address}/health"
+interval = "50ms"
+"#,
+            key = self.key.public_key(),
+            address = self.address,
+        );
+        let path = self.root.join("agent.toml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A file of the instance.
+    pub(crate) fn of_instance(&self, name: &str) -> Utf8PathBuf {
+        self.root.join("state/instances/s1").join(name)
+    }
+
+    /// The version of the release that is current, which has to be whole.
+    pub(crate) fn current(&self) -> String {
+        let link = self.of_instance("current");
+        let program = link.join("store");
+        let digest =
+            digest_of(&fs::read(&program).expect("current leads to a whole release")).to_string();
+        let target = link.read_link_utf8().unwrap();
+        let (version, short) = target.file_name().unwrap().rsplit_once('-').unwrap();
+        assert!(
+            digest.starts_with(short),
+            "the bytes of {target} are not those of its name"
+        );
+        version.to_owned()
+    }
+}
+
+fn validity() -> Validity {
+    let now = SystemTime::now();
+    Validity {
+        not_before: now - Duration::from_secs(60),
+        not_after: now + Duration::from_secs(3600),
+    }
+}
+
+/// An address that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+/// The example `test-store`, which is built with the tests.
+fn store_program() -> Utf8PathBuf {
+    let agent = Utf8Path::new(env!("CARGO_BIN_EXE_evenkeel-agent"));
+    let program = agent.with_file_name("examples").join("test-store");
+    assert!(
+        Path::new(&program).exists(),
+        "{program} is not built; run the tests without `--test`"
+    );
+    program
+}

@@ -256,7 +256,7 @@ proptest! {
     #[test]
     fn whatever_happens_every_rule_holds_and_every_plan_comes_to_an_end(
         fleet in fleets(),
-        acts in vec(acts(), 0..120),
+        acts in vec(acts(), 0..80),
         point in any::<prop::sample::Index>(),
     ) {
         let mut life = Life::new(&fleet);

@@ -94,11 +94,12 @@ impl World {
         wrong.extend(self.not_told(&before));
         self.history.push((change, self.now));
         self.refuse(&wrong);
-        let restored = State::restore(
-            self.view.values().cloned(),
-            self.state.revision(),
-            self.state.at(),
-        );
+    }
+
+    /// A coordinator that started now out of its view would have the same state.
+    fn restores(&self) {
+        let things = self.view.values().cloned();
+        let restored = State::restore(things, self.state.revision(), self.state.at());
         assert!(restored == self.state, "the view restores another state");
     }
 
@@ -164,6 +165,7 @@ impl World {
         for _ in 0..20 + 10 * tasks {
             let Some(change) = engine::advance(&self.state, self.now) else {
                 let wrong = invariants::violations_at_rest(&self.state, self.now);
+                self.restores();
                 return self.refuse(&wrong);
             };
             self.apply(change);

@@ -1,8 +1,10 @@
 //! The rules that never break, as questions to the state: what is wrong with it, in sentences; nothing if
 //! all is well. Defined once, for tests, simulation and, counted, in production.
 //!
-//! [`violations`] looks at one state, [`violations_between`] at two that follow each other. The functions
-//! they are made of each ask for one rule.
+//! [`violations`] looks at one state, [`violations_at_rest`] at one that the engine is done with, and
+//! [`violations_between`] at two that follow each other. The functions they are made of each ask for one rule.
+
+mod between;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +12,12 @@ use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use crate::{
     engine::{self, waits},
-    instance::{Health, Instance, Status},
-    node::Liveness,
+    instance::Instance,
     plan::{Plan, PlanId, PlanState, Task, TaskState},
     state::{Key, State},
 };
+
+pub use between::violations_between;
 
 /// What is wrong with the state.
 #[must_use]
@@ -28,19 +31,6 @@ pub fn violations(state: &State) -> Vec<String> {
         waves_in_order(state),
         counts_right(state),
         revisions_right(state),
-    ]
-    .concat()
-}
-
-/// What is wrong with the way from one state to the next.
-#[must_use]
-pub fn violations_between(before: &State, after: &State) -> Vec<String> {
-    [
-        generations_rise(before, after),
-        slots_returned_on_evidence(before, after),
-        admissions_right(before, after),
-        revision_rises(before, after),
-        epochs_begin_unheard(before, after),
     ]
     .concat()
 }
@@ -254,123 +244,5 @@ fn waits_have_sentences(state: &State) -> Vec<String> {
             let state = task.state.name();
             format!("{} of {} is {state} for no reason", task.instance, plan.id)
         })
-        .collect()
-}
-
-/// A generation never falls, and the same one never says something else.
-fn generations_rise(before: &State, after: &State) -> Vec<String> {
-    after
-        .instances()
-        .filter(|new| {
-            let old = before.instance(&new.id);
-            old.is_some_and(|old| old.order != new.order && old.generation() >= new.generation())
-        })
-        .map(|new| {
-            format!(
-                "the order of {} changed and its generation did not rise",
-                new.id
-            )
-        })
-        .collect()
-}
-
-/// A slot is given back on the word of its instance's agent that the order has ended, and in good health;
-/// or that there is no such instance, when no plan waits for it.
-fn slots_returned_on_evidence(before: &State, after: &State) -> Vec<String> {
-    before
-        .slot_holders()
-        .filter(|holder| {
-            let Some(now) = after.instance(&holder.id) else {
-                return before.claimed_by(&holder.id).is_some();
-            };
-            let generation = holder.generation();
-            let ended = now.progress_of(generation).is_some_and(|p| p.step.ended());
-            let evidence = ended && now.is_healthy();
-            now.slot.is_none() && !evidence
-        })
-        .map(|holder| format!("{} gave its slot back without evidence", holder.id))
-        .collect()
-}
-
-/// An order that takes an instance down was given where the budget had room, on hosts that hold what they
-/// are to run, to an agent that is there.
-fn admissions_right(before: &State, after: &State) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (plan, task) in tasks_under_way(after) {
-        let (id, was) = (&task.instance, before.task(plan.id, &task.instance));
-        let admitted = task.state == TaskState::Admitted
-            && was.is_none_or(|was| was.state == TaskState::Prefetched);
-        if !admitted {
-            continue;
-        }
-        let (Some(instance), Some(node)) = (before.instance(id), before.node(&id.node)) else {
-            wrong.push(format!("{id} was admitted and is not there"));
-            continue;
-        };
-        if before
-            .plan(plan.id)
-            .is_none_or(|p| p.state != PlanState::Running)
-        {
-            wrong.push(format!("{id} was admitted though {} does not run", plan.id));
-        }
-        if node.liveness != Liveness::Up || node.fenced.is_some() {
-            wrong.push(format!(
-                "{id} was admitted though its agent takes no orders"
-            ));
-        }
-        let mut group = 1;
-        for other in before.instances_of(&instance.report.component) {
-            if other.id == *id || serves(before, other) {
-                continue;
-            }
-            group += u32::from(other.group() == instance.group());
-            let label = plan.policy.failure_domain.as_ref();
-            if label.is_some_and(|l| other.labels.get(l) != instance.labels.get(l)) {
-                wrong.push(format!("{id} was admitted while {} is down too", other.id));
-            }
-        }
-        if group > plan.policy.max_unavailable {
-            wrong.push(format!(
-                "{id} was admitted beyond the budget: {group} are down"
-            ));
-        }
-        let mut stage = before.tasks_of(plan.id).filter(|t| t.stage == task.stage);
-        let held = |t: &Task| {
-            let instance = before.instance(&t.instance);
-            instance.is_some_and(|instance| instance.holds(&t.to.digest))
-        };
-        let passed = |t: &Task| t.state != TaskState::Pending && t.state != TaskState::Prefetched;
-        if !stage.all(|t| passed(t) || held(t)) {
-            wrong.push(format!("{id} was admitted before every host was ready"));
-        }
-    }
-    wrong
-}
-
-/// An epoch rises, and nobody has been heard in a new one.
-fn epochs_begin_unheard(before: &State, after: &State) -> Vec<String> {
-    let mut wrong = Vec::new();
-    if after.epoch() < before.epoch() {
-        wrong.push("the epoch fell".to_owned());
-    }
-    if after.epoch() != before.epoch() && after.nodes().any(|n| n.liveness != Liveness::Unknown) {
-        wrong.push("an epoch began with agents that were heard before".to_owned());
-    }
-    wrong
-}
-
-/// Whether an instance may be counted on: said here once more, apart from the budget that is checked.
-fn serves(state: &State, instance: &Instance) -> bool {
-    let node = state.node(&instance.id.node);
-    let heard = node.is_some_and(|node| node.liveness == Liveness::Up);
-    let well = instance.report.status == Status::Running && instance.report.health != Health::Error;
-    heard && well && instance.slot.is_none()
-}
-
-fn revision_rises(before: &State, after: &State) -> Vec<String> {
-    let wrong = after.revision() <= before.revision() || after.at() < before.at();
-    wrong
-        .then(|| "time or revision went back".to_owned())
-        .into_iter()
         .collect()
 }

@@ -1,0 +1,192 @@
+//! What may not happen between one state and the next.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    instance::{Health, Instance, Status},
+    node::Liveness,
+    plan::{Plan, PlanState, Task, TaskState},
+    state::State,
+};
+
+/// What is wrong with the way from one state to the next.
+#[must_use]
+pub fn violations_between(before: &State, after: &State) -> Vec<String> {
+    [
+        generations_rise(before, after),
+        slots_returned_on_evidence(before, after),
+        orders_within_budget(before, after),
+        orders_heard(before, after),
+        orders_of_running_plans(before, after),
+        orders_after_the_barrier(before, after),
+        revision_rises(before, after),
+        epochs_begin_unheard(before, after),
+    ]
+    .concat()
+}
+
+/// An order that was just given for a task.
+struct NewOrder<'a> {
+    plan: &'a Plan,
+    task: &'a Task,
+    /// The instance as it was before.
+    instance: &'a Instance,
+}
+
+impl NewOrder<'_> {
+    /// Whether it is the order to go to the new release, not the one to go back.
+    fn is_forward(&self) -> bool {
+        self.task.state == TaskState::Admitted
+    }
+}
+
+fn new_orders<'a>(before: &'a State, after: &'a State) -> impl Iterator<Item = NewOrder<'a>> {
+    super::tasks_under_way(after).filter_map(|(plan, task)| {
+        let was = before.task(plan.id, &task.instance)?;
+        let instance = before.instance(&task.instance)?;
+        let new = task.generation > was.generation && task.generation > instance.generation();
+        new.then_some(NewOrder {
+            plan,
+            task,
+            instance,
+        })
+    })
+}
+
+/// A generation never falls, and the same one never says something else.
+fn generations_rise(before: &State, after: &State) -> Vec<String> {
+    after
+        .instances()
+        .filter(|new| {
+            let old = before.instance(&new.id);
+            old.is_some_and(|old| old.order != new.order && old.generation() >= new.generation())
+        })
+        .map(|new| {
+            format!(
+                "the order of {} changed and its generation did not rise",
+                new.id
+            )
+        })
+        .collect()
+}
+
+/// A slot is given back on the word of its instance's agent that the order has ended, and in good health;
+/// or that there is no such instance, when no plan waits for it.
+fn slots_returned_on_evidence(before: &State, after: &State) -> Vec<String> {
+    before
+        .slot_holders()
+        .filter(|holder| {
+            let Some(now) = after.instance(&holder.id) else {
+                return before.claimed_by(&holder.id).is_some();
+            };
+            let generation = holder.generation();
+            let ended = now.progress_of(generation).is_some_and(|p| p.step.ended());
+            let evidence = ended && now.is_healthy();
+            now.slot.is_none() && !evidence
+        })
+        .map(|holder| format!("{} gave its slot back without evidence", holder.id))
+        .collect()
+}
+
+/// What an order takes down is within the budget, with all that is down or unknown already, and in one
+/// failure domain with it. An order to go back takes nothing down if the instance was down.
+fn orders_within_budget(before: &State, after: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let taken_down =
+        new_orders(before, after).filter(|new| new.is_forward() || serves(before, new.instance));
+    for NewOrder { plan, instance, .. } in taken_down {
+        let down = before
+            .instances_of(&instance.report.component)
+            .filter(|other| other.id != instance.id && !serves(before, other));
+        let mut groups = BTreeMap::from([(instance.group(), 1)]);
+        for other in down {
+            *groups.entry(other.group()).or_default() += 1;
+            let label = plan.policy.failure_domain.as_ref();
+            if label.is_some_and(|l| other.labels.get(l) != instance.labels.get(l)) {
+                wrong.push(format!(
+                    "{} was ordered while {} of another domain is down",
+                    instance.id, other.id
+                ));
+            }
+        }
+        let group: u32 = groups[instance.group()];
+        if group > plan.policy.max_unavailable {
+            wrong.push(format!(
+                "{} was ordered as number {group} down",
+                instance.id
+            ));
+        }
+    }
+    wrong
+}
+
+/// An order is given where its agent is there to hear it, and takes orders.
+fn orders_heard(before: &State, after: &State) -> Vec<String> {
+    new_orders(before, after)
+        .filter(|new| {
+            let node = before.node(&new.instance.id.node);
+            !node.is_some_and(|node| node.liveness == Liveness::Up && node.fenced.is_none())
+        })
+        .map(|new| format!("{} was ordered and nobody hears it", new.instance.id))
+        .collect()
+}
+
+/// Only a plan that runs begins anything.
+fn orders_of_running_plans(before: &State, after: &State) -> Vec<String> {
+    new_orders(before, after)
+        .filter(NewOrder::is_forward)
+        .filter(|new| {
+            let plan = before.plan(new.plan.id);
+            plan.is_none_or(|plan| plan.state != PlanState::Running)
+        })
+        .map(|new| format!("{} was ordered by a plan that rests", new.instance.id))
+        .collect()
+}
+
+/// Nothing is stopped before every host of the stage holds the artifact.
+fn orders_after_the_barrier(before: &State, after: &State) -> Vec<String> {
+    let ready = |task: &Task| match task.state {
+        TaskState::Pending => false,
+        TaskState::Prefetched => {
+            let instance = before.instance(&task.instance);
+            instance.is_some_and(|instance| instance.holds(&task.to.digest))
+        }
+        _ => true,
+    };
+    new_orders(before, after)
+        .filter(NewOrder::is_forward)
+        .filter(|new| {
+            let mut tasks = before.tasks_of(new.plan.id);
+            tasks.any(|task| task.stage == new.task.stage && !ready(task))
+        })
+        .map(|new| format!("{} was ordered before the barrier opened", new.instance.id))
+        .collect()
+}
+
+fn revision_rises(before: &State, after: &State) -> Vec<String> {
+    let wrong = after.revision() <= before.revision() || after.at() < before.at();
+    wrong
+        .then(|| "time or revision went back".to_owned())
+        .into_iter()
+        .collect()
+}
+
+/// An epoch rises, and nobody has been heard in a new one.
+fn epochs_begin_unheard(before: &State, after: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if after.epoch() < before.epoch() {
+        wrong.push("the epoch fell".to_owned());
+    }
+    if after.epoch() != before.epoch() && after.nodes().any(|n| n.liveness != Liveness::Unknown) {
+        wrong.push("an epoch began with agents that were heard before".to_owned());
+    }
+    wrong
+}
+
+/// Whether an instance may be counted on: said here once more, apart from the budget that is checked.
+fn serves(state: &State, instance: &Instance) -> bool {
+    let node = state.node(&instance.id.node);
+    let heard = node.is_some_and(|node| node.liveness == Liveness::Up);
+    let well = instance.report.status == Status::Running && instance.report.health != Health::Error;
+    heard && well && instance.slot.is_none()
+}

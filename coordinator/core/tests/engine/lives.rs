@@ -252,7 +252,18 @@ impl Life {
     }
 }
 
+/// Half as many as usual, for a life is long; `PROPTEST_CASES` makes it more.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        cases: usual.cases / 2,
+        ..usual
+    }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn whatever_happens_every_rule_holds_and_every_plan_comes_to_an_end(
         fleet in fleets(),

@@ -12,7 +12,7 @@ use evenkeel_common::{
     limits::{REASON_BYTES_MAX, cut},
     names::{ComponentName, InstanceName},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{config::InstanceSettings, probes::Health, releases::Staged};
 
@@ -61,7 +61,7 @@ impl InstanceFacts {
         Self {
             component: settings.component.clone(),
             labels: settings.labels.clone(),
-            status: Status::Running,
+            status: Status::Error,
             health: Health::Error,
             reason: "the agent has not looked at it yet".to_owned(),
             current: None,
@@ -75,10 +75,12 @@ impl InstanceFacts {
 }
 
 /// The newest facts of every instance.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reports {
     board: Mutex<Board>,
     news: Notify,
+    /// The instances that nobody has looked at yet.
+    unseen: watch::Sender<BTreeSet<InstanceName>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,16 +93,31 @@ impl Reports {
     /// Facts of these instances, of which nothing is known yet.
     #[must_use]
     pub fn of<'a>(instances: impl Iterator<Item = &'a InstanceSettings>) -> Self {
-        let facts =
-            instances.map(|settings| (settings.name.clone(), InstanceFacts::unknown(settings)));
+        let facts: BTreeMap<_, _> = instances
+            .map(|settings| (settings.name.clone(), InstanceFacts::unknown(settings)))
+            .collect();
+        let unseen = watch::Sender::new(facts.keys().cloned().collect());
         let board = Board {
-            facts: facts.collect(),
+            facts,
             unheard: BTreeSet::new(),
         };
         Self {
             board: Mutex::new(board),
             news: Notify::new(),
+            unseen,
         }
+    }
+
+    /// An instance was looked at: what is true of it is known from now on.
+    pub fn looked_at(&self, instance: &InstanceName) {
+        self.unseen
+            .send_if_modified(|unseen| unseen.remove(instance));
+    }
+
+    /// Waits until every instance was looked at.
+    pub async fn all_looked_at(&self) {
+        // The sender is right here.
+        let _ = self.unseen.subscribe().wait_for(BTreeSet::is_empty).await;
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {

@@ -7,7 +7,7 @@ use evenkeel_common::{
     config::duration,
     manifest::TrustedKeys,
     names::{ComponentName, InstanceName, NodeName},
-    tls::TlsFiles,
+    tls::{Address, TlsFiles},
 };
 use semver::Version;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) node: NodeName,
-    pub(super) coordinator: String,
+    pub(super) coordinator: Address,
     pub(super) data_dir: Utf8PathBuf,
     pub(super) trusted_release_keys: TrustedKeys,
     #[serde(default)]

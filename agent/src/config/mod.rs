@@ -14,7 +14,7 @@ use evenkeel_common::{
     config::{self, ConfigError},
     manifest::TrustedKeys,
     names::{ComponentName, InstanceName, NodeName},
-    tls::TlsFiles,
+    tls::{Address, TlsFiles},
 };
 use rustix::process::Signal;
 use semver::Version;
@@ -29,8 +29,8 @@ pub const RELEASE_PLACEHOLDER: &str = "{release}";
 pub struct Settings {
     /// The node's name.
     pub node: NodeName,
-    /// `host:port` of the coordinator.
-    pub coordinator: String,
+    /// Where the coordinator is.
+    pub coordinator: Address,
     /// Where the agent keeps what it has to remember.
     pub data_dir: Utf8PathBuf,
     /// Whose releases may run here.

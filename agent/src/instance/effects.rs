@@ -75,11 +75,11 @@ impl Instance {
 
     /// The process has had its time to stop. What follows if it cannot be killed either.
     pub(super) fn kill(&mut self) -> Option<Event> {
-        let process = self.process.as_ref()?;
-        let ticket = self.stopping.as_ref()?.ticket;
-        if !self.is_backed(ticket) {
-            return None;
-        }
+        let stopping = self.stopping.as_mut()?;
+        // Once, whatever comes of it.
+        stopping.killed = true;
+        let ticket = stopping.ticket;
+        let process = self.process.as_ref().filter(|_| self.is_backed(ticket))?;
         tracing::warn!(
             instance = %self.settings.name,
             pid = process.pid(),
@@ -87,9 +87,6 @@ impl Instance {
             "the process did not stop in its time and is killed"
         );
         let killed = process.kill();
-        if let Some(stopping) = &mut self.stopping {
-            stopping.killed = true;
-        }
         let error = killed.err()?;
         let reason = format!("the process cannot be killed: {error}");
         tracing::error!(instance = %self.settings.name, %reason);

@@ -43,6 +43,7 @@ pub(super) async fn run(settings: Arc<InstanceSettings>, around: Surroundings, r
             facts.current.clone_from(&current);
             facts.process = process.as_ref().map(process_facts);
         });
+        around.reports.looked_at(&settings.name);
         tokio::select! {
             () = ended(&mut process) => {
                 process = None;

@@ -95,6 +95,7 @@ impl Instance {
     /// Runs until the program ends.
     async fn run(mut self, found: Event) {
         self.handle(found).await;
+        self.reports.looked_at(&self.settings.name);
         loop {
             self.look_at_probes().await;
             self.publish();
@@ -319,11 +320,7 @@ impl Instance {
 
     fn collect_releases(&self) {
         let (store, component) = (Arc::clone(&self.store), self.settings.component.clone());
-        spawn_blocking(move || {
-            if let Err(error) = store.collect(&component) {
-                tracing::warn!(%component, error = sentence(&error), "cannot delete old releases");
-            }
-        });
+        spawn_blocking(move || store.collect_or_warn(&component));
     }
 
     /// Writes down what is true now, for the coordinator.

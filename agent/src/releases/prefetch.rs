@@ -12,6 +12,7 @@ use evenkeel_common::{
 };
 use tokio::{
     sync::watch,
+    task::spawn_blocking,
     time::{Instant, sleep_until},
 };
 use tonic::transport::Channel;
@@ -236,6 +237,8 @@ impl Prefetcher {
             Ok(()) => {
                 tracing::info!(%component, %version, "a release is at hand");
                 self.failures.remove(digest);
+                let (store, component) = (Arc::clone(&self.store), component.clone());
+                spawn_blocking(move || store.collect_or_warn(&component));
             }
             Err(error) => {
                 let reason = crate::report::sentence(&error);

@@ -22,7 +22,7 @@ use evenkeel_common::{
 };
 
 use super::description::{self, Description};
-use crate::failpoints;
+use crate::{failpoints, report::sentence};
 
 /// How many releases of a component stay that nobody needs, so that there is something to go back to.
 const OLD_RELEASES_KEPT: usize = 2;
@@ -262,6 +262,13 @@ impl Store {
         Ok(release)
     }
 
+    /// As [`Store::collect`]; what goes wrong is logged, since nobody depends on it.
+    pub fn collect_or_warn(&self, component: &ComponentName) {
+        if let Err(error) = self.collect(component) {
+            tracing::warn!(%component, error = sentence(&error), "cannot delete old releases");
+        }
+    }
+
     /// An instance will say which releases of its component it needs; until then it may be any.
     pub fn expect(&self, instance: &InstanceName, component: &ComponentName) {
         self.shared()
@@ -390,167 +397,4 @@ fn remove_folder(folder: &Utf8Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A store, and this very test as a program for this host, with a few bytes of its own at the end.
-    struct Place {
-        dir: tempfile::TempDir,
-        store: Store,
-        component: ComponentName,
-    }
-
-    impl Place {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let root = Utf8Path::from_path(dir.path()).unwrap().join("releases");
-            let store = Store::open(root).unwrap();
-            Self {
-                dir,
-                store,
-                component: "blob".parse().unwrap(),
-            }
-        }
-
-        fn program(&self, version: u64) -> (Release, Utf8PathBuf) {
-            let path = Utf8Path::from_path(self.dir.path())
-                .unwrap()
-                .join(format!("program-{version}"));
-            let mut bytes = vec![0; 4096];
-            File::open(std::env::current_exe().unwrap())
-                .unwrap()
-                .read_exact(&mut bytes)
-                .unwrap();
-            bytes.extend_from_slice(&version.to_le_bytes());
-            fs::write(&path, &bytes).unwrap();
-            let digest = evenkeel_common::digest::digest_of(&bytes);
-            (
-                Release {
-                    version: semver::Version::new(version, 0, 0),
-                    digest,
-                },
-                path,
-            )
-        }
-
-        fn install(&self, version: u64) -> Release {
-            let (release, path) = self.program(version);
-            self.store
-                .install(&self.component, "blob", &release, &path, Origin::Configured)
-                .unwrap();
-            release
-        }
-
-        fn reopened(&self) -> Store {
-            Store::open(self.store.root().to_owned()).unwrap()
-        }
-    }
-
-    #[test]
-    fn an_installed_release_is_found_again_also_by_its_executable() {
-        let place = Place::new();
-        let release = place.install(1);
-        let store = place.reopened();
-        assert!(store.has(&place.component, &release));
-        let executable = store.folder_of(&place.component, &release).join("blob");
-        assert!(executable.is_file());
-        assert_eq!(store.release_of_executable(&executable), Some(release));
-        assert_eq!(store.release_of_executable(Utf8Path::new("/bin/sh")), None);
-    }
-
-    #[test]
-    fn other_bytes_than_promised_never_become_a_release() {
-        let place = Place::new();
-        let (release, path) = place.program(1);
-        let mut bytes = fs::read(&path).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        fs::write(&path, bytes).unwrap();
-        let refused = place.store.install(
-            &place.component,
-            "blob",
-            &release,
-            &path,
-            Origin::Configured,
-        );
-        assert!(
-            matches!(refused, Err(StoreError::Digest { .. })),
-            "{refused:?}"
-        );
-        assert!(!place.reopened().has(&place.component, &release));
-    }
-
-    #[test]
-    fn a_script_is_not_a_release() {
-        let place = Place::new();
-        let script = Utf8Path::from_path(place.dir.path())
-            .unwrap()
-            .join("script");
-        fs::write(&script, "#!/bin/sh\n").unwrap();
-        let refused = place.store.adopt(
-            &place.component,
-            "blob",
-            &semver::Version::new(1, 0, 0),
-            &script,
-        );
-        assert!(
-            matches!(refused, Err(StoreError::Platform(_))),
-            "{refused:?}"
-        );
-    }
-
-    #[test]
-    fn a_folder_that_is_only_half_there_is_cleared_away_and_never_a_release() {
-        let place = Place::new();
-        let release = place.install(1);
-        let folder = place.store.component_folder(&place.component).unwrap();
-        fs::create_dir(folder.join(".new-2.0.0-aaaaaaaaaaaa")).unwrap();
-        fs::create_dir(folder.join("3.0.0-aaaaaaaaaaaa")).unwrap();
-        let store = place.reopened();
-        assert!(store.has(&place.component, &release));
-        assert_eq!(store.named(&place.component, "3.0.0-aaaaaaaaaaaa"), None);
-        assert!(!folder.join(".new-2.0.0-aaaaaaaaaaaa").exists());
-    }
-
-    #[test]
-    fn what_is_needed_and_the_two_newest_others_stay() {
-        let place = Place::new();
-        let releases: Vec<Release> = (1..=6).map(|version| place.install(version)).collect();
-        for (age, release) in releases.iter().enumerate() {
-            let file = place
-                .store
-                .folder_of(&place.component, release)
-                .join(description::FILE_NAME);
-            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age as u64);
-            File::options()
-                .write(true)
-                .open(file)
-                .unwrap()
-                .set_modified(at)
-                .unwrap();
-        }
-        place.store.need(
-            &"a".parse().unwrap(),
-            &place.component,
-            vec![releases[0].clone()],
-        );
-        place.store.expect(&"b".parse().unwrap(), &place.component);
-        place.store.collect(&place.component).unwrap();
-        assert!(
-            releases
-                .iter()
-                .all(|release| place.reopened().has(&place.component, release))
-        );
-        place.store.need(
-            &"b".parse().unwrap(),
-            &place.component,
-            vec![releases[1].clone()],
-        );
-        place.store.collect(&place.component).unwrap();
-        let store = place.reopened();
-        let kept: Vec<bool> = releases
-            .iter()
-            .map(|r| store.has(&place.component, r))
-            .collect();
-        assert_eq!(kept, [true, true, false, false, true, true]);
-    }
-}
+mod tests;

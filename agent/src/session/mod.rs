@@ -31,6 +31,9 @@ use crate::{
 /// How long the coordinator may take to welcome the agent.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long the first session waits for the agent to have looked at its instances; a disk may hang.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The bounds of the interval between two reports, whatever the coordinator says.
 const HEARTBEAT_MS: (u32, u32) = (10, 10 * 60 * 1000);
 
@@ -88,6 +91,8 @@ impl Session {
         let reconnect = self.settings.reconnect;
         let mut backoff = Backoff::new(reconnect.backoff_min, reconnect.backoff_max);
         let mut said = String::new();
+        // What a coordinator hears first of an instance is not that nobody has looked yet.
+        let _ = timeout(LOOK_TIMEOUT, self.reports.all_looked_at()).await;
         sleep(reconnect.first_within.mul_f64(random_part())).await;
         loop {
             let mut welcomed = false;
@@ -110,7 +115,8 @@ impl Session {
 
     /// Opens a session and holds it until it ends.
     async fn hold(&self, welcomed: &mut bool) -> SessionError {
-        let connected = tls::connect(&self.settings.coordinator, &self.settings.tls).await;
+        let connected =
+            tls::connect(&self.settings.coordinator.to_string(), &self.settings.tls).await;
         let channel = match connected {
             Ok(channel) => channel,
             Err(error) => return SessionError::Connect(tls::explain(&error)),

@@ -57,8 +57,8 @@ pub(super) fn write(folder: &Utf8Path, record: &ProcessRecord) -> io::Result<()>
         start_ticks: record.start_ticks,
         started_at_ms: record.started_at.0,
     };
-    // The number of the process keeps two that are started at once out of each other's way.
-    let temporary = folder.join(format!(".process.json.{}", written.pid));
+    // One process at a time holds the lock and gets here.
+    let temporary = folder.join(".process.json.new");
     fs::write(&temporary, serde_json::to_vec(&written)?)?;
     fs::rename(&temporary, path(folder))
 }

@@ -1,6 +1,6 @@
 //! Free ports on loopback.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context as _;
 
@@ -18,4 +18,15 @@ pub fn free(count: usize) -> anyhow::Result<Vec<u16>> {
         .iter()
         .map(|listener| Ok(listener.local_addr()?.port()));
     ports.collect()
+}
+
+/// As many addresses as asked for, each with a free port.
+///
+/// # Errors
+/// When the system has no more ports.
+pub fn loopback(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    let ports = free(count)?.into_iter();
+    Ok(ports
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .collect())
 }

@@ -13,7 +13,7 @@ use crate::limits::{ANSWER_BYTES_MAX, IDLE_CONNECTIONS_MAX, REASON_BYTES_MAX};
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
+pub enum CallError {
     /// No connection, or it broke before the answer's head was there.
     #[error("no answer")]
     NoAnswer(#[source] legacy::Error),
@@ -27,12 +27,20 @@ pub(crate) enum CallError {
 
 /// Clones share their connections.
 #[derive(Clone, Debug)]
-pub(crate) struct HttpClient {
+pub struct HttpClient {
     client: legacy::Client<HttpConnector, Full<Bytes>>,
 }
 
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl HttpClient {
-    pub(crate) fn new() -> Self {
+    /// A client without connections. It must be used within a Tokio runtime.
+    #[must_use]
+    pub fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = legacy::Client::builder(TokioExecutor::new())
@@ -43,7 +51,10 @@ impl HttpClient {
     }
 
     /// Sends the request and reads the whole answer.
-    pub(crate) async fn call(
+    ///
+    /// # Errors
+    /// When there is no whole answer within `timeout`.
+    pub async fn call(
         &self,
         request: Request<Full<Bytes>>,
         timeout: Duration,
@@ -68,12 +79,14 @@ impl HttpClient {
 }
 
 /// The address of a path at a node. The path is made of keys and constants, which need no escaping.
-pub(crate) fn url(node: SocketAddr, path: &str) -> String {
+#[must_use]
+pub fn url(node: SocketAddr, path: &str) -> String {
     format!("http://{node}{path}")
 }
 
 /// What a node said in words, shortened to something that fits a log line.
-pub(crate) fn reason(answer: &Response<Bytes>) -> String {
+#[must_use]
+pub fn reason(answer: &Response<Bytes>) -> String {
     let body = answer.body();
     let text = String::from_utf8_lossy(&body[..body.len().min(REASON_BYTES_MAX)]);
     let line: String = text

@@ -10,7 +10,7 @@
 
 pub mod client;
 pub mod errors;
-mod http_client;
+pub mod http_client;
 mod http_server;
 pub mod key;
 pub mod limits;

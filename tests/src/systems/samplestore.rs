@@ -30,10 +30,7 @@ impl Layout {
     /// When there is no free port, or the release is not built.
     pub fn new(folder: &Utf8Path, count: usize, version: &str) -> anyhow::Result<Self> {
         let binary = places::samplestore(version)?;
-        let addresses: Vec<SocketAddr> = ports::free(count)?
-            .into_iter()
-            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
-            .collect();
+        let addresses = ports::loopback(count)?;
         let peers: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let peers = peers.join(",");
         let mut nodes = Vec::new();

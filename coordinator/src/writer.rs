@@ -31,10 +31,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::Sessions,
-    convert::{change_to_record, key_to_bytes, problem_of},
+    convert::{change_to_record, problem_of},
     ledger::{Ledger, PAYLOAD_BYTES_MAX, Position},
-    startup::{Opened, entry},
-    view::{ViewUpdate, ViewWriter},
+    startup::{self, Opened},
+    view::ViewWriter,
 };
 
 /// Events that wait for the writer; further ones wait with their sender.
@@ -428,17 +428,7 @@ impl Writer {
 
     fn update_view(&mut self, keys: &BTreeSet<Key>, position: Position) {
         let Some(view) = &self.view else { return };
-        let mut update = ViewUpdate {
-            upserts: Vec::new(),
-            deletes: Vec::new(),
-            position,
-        };
-        for key in keys {
-            match entry(&self.state, key) {
-                Some(entry) => update.upserts.push(entry),
-                None => update.deletes.push(key_to_bytes(key).into()),
-            }
-        }
+        let update = startup::update(&self.state, keys, position);
         if let Err(error) = view.submit(update) {
             tracing::error!(%error, "going on without the view; the next start makes it anew");
             self.view = None;

@@ -3,8 +3,10 @@
 use evenkeel_coordinator_core::{
     calls::{self, Call},
     change::RequestKey,
+    instance::Report,
     plan::PlanId,
     planner::Hop,
+    reports,
     state::{Key, REQUESTS_MAX, State},
 };
 use evenkeel_words::{
@@ -132,4 +134,23 @@ fn the_oldest_answers_are_forgotten_first() {
     }
     assert_eq!(gone, [Key::Request(key(0)), Key::Request(key(1))]);
     assert!(state.request(&key(2)).is_some());
+}
+
+#[test]
+fn an_instance_that_becomes_another_component_is_found_there_alone() {
+    let mut state = world().state;
+    let node: NodeName = "n1".parse().unwrap();
+    let id: InstanceId = "n1/store".parse().unwrap();
+    let report = Report {
+        component: "meta".parse().unwrap(),
+        ..state.instance(&id).unwrap().report.clone()
+    };
+    let change = reports::report(&state, &node, &[(id.name.clone(), report)].into());
+    state.apply(&change.unwrap(), Timestamp(0));
+    let of = |component: &str| {
+        let instances = state.instances_of(&component.parse().unwrap());
+        instances.map(|x| x.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("meta"), [id.clone()]);
+    assert!(!of("store").contains(&id));
 }

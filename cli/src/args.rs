@@ -32,7 +32,13 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Configuration file [default: ./evenkeel.toml, then evenkeel/evenkeel.toml in $XDG_CONFIG_HOME or ~/.config]
-    #[arg(long, global = true, value_name = "PATH", env = "EVENKEEL_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "EVENKEEL_CONFIG",
+        hide_env_values = true
+    )]
     pub(crate) config: Option<Utf8PathBuf>,
 
     /// The coordinator's address, instead of the configuration's

@@ -125,7 +125,10 @@ impl From<Status> for Failure {
             return Self::from(error);
         }
         if status.source().is_some() {
-            return Self::connection_lost(explain(&status));
+            // Where a library points to its manual, the reason has been said.
+            let sentence = explain(&status);
+            let reason = sentence.split(": https://").next();
+            return Self::connection_lost(reason.unwrap_or_default());
         }
         // Proxies and gRPC libraries refuse with gRPC's codes alone.
         let code = ErrorCode::of(&status).or_else(|| {

@@ -15,6 +15,8 @@ mod instance;
 mod node;
 mod output;
 mod plan;
+#[cfg(test)]
+mod reference;
 mod release;
 mod session;
 mod table;

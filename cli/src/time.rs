@@ -4,16 +4,28 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-/// A point in time of the coordinator's as RFC 3339 in UTC; none where it is unset or beyond the calendar.
+/// A point in time of the coordinator's as RFC 3339 in UTC, to the millisecond; none where it is unset or beyond the
+/// calendar.
 pub(crate) fn rfc3339(time: Option<prost_types::Timestamp>) -> Option<String> {
     let time = time?;
-    Some(Timestamp::new(time.seconds, time.nanos).ok()?.to_string())
+    let time = Timestamp::new(time.seconds, time.nanos).ok()?;
+    Some(format!("{time:.3}"))
 }
 
 /// A duration as protobuf's JSON mapping has it: `120s`, `0.5s`.
 pub(crate) fn seconds(duration: Option<prost_types::Duration>) -> Option<String> {
     let duration = Duration::try_from(duration?).ok()?;
     Some(format!("{}s", duration.as_secs_f64()))
+}
+
+/// A duration of [`seconds`] for people: `2m`.
+pub(crate) fn readable(seconds: Option<&str>) -> String {
+    let text = seconds.unwrap_or_default();
+    let duration = text.strip_suffix('s').and_then(|text| text.parse().ok());
+    match duration.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        Some(duration) => humantime::format_duration(duration).to_string(),
+        None => text.to_owned(),
+    }
 }
 
 /// How long ago a point in RFC 3339 was, in its two largest units; `-` where there is none.
@@ -80,7 +92,7 @@ mod tests {
         };
         assert_eq!(
             rfc3339(Some(time)).as_deref(),
-            Some("2023-11-14T22:13:20.12Z")
+            Some("2023-11-14T22:13:20.120Z")
         );
         assert_eq!(rfc3339(None), None);
         let absurd = prost_types::Timestamp {
@@ -120,6 +132,9 @@ mod tests {
             nanos: 500_000_000,
         };
         assert_eq!(seconds(Some(half)).as_deref(), Some("1.5s"));
+        assert_eq!(readable(Some("1.5s")), "1s 500ms");
+        assert_eq!(readable(Some("600s")), "10m");
+        assert_eq!(readable(None), "");
         let negative = prost_types::Duration {
             seconds: -1,
             nanos: 0,

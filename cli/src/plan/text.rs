@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::table::Table;
-use crate::time::{age, micros};
+use crate::time::{age, micros, readable};
 use crate::view::{Plan, Task};
 
 /// Plans in columns.
@@ -62,14 +62,14 @@ pub(super) fn plan(plan: &Plan, tasks: &[Task], colour: bool, now: SystemTime) -
             policy.failure_domain.clone().unwrap_or_default(),
         );
         pairs.pair("Canary", number(policy.canary));
-        pairs.pair("Soak", policy.soak.clone().unwrap_or_default());
+        pairs.pair("Soak", readable(policy.soak.as_deref()));
         pairs.pair(
             "Instance deadline",
-            policy.instance_deadline.clone().unwrap_or_default(),
+            readable(policy.instance_deadline.as_deref()),
         );
         pairs.pair(
             "Progress deadline",
-            policy.progress_deadline.clone().unwrap_or_default(),
+            readable(policy.progress_deadline.as_deref()),
         );
     }
     pairs.pair("Done", done(plan));

@@ -41,8 +41,8 @@ pub(crate) struct PublishArgs {
     // No `-V`: that is the program's own version everywhere else.
     #[arg(long, value_name = "VERSION")]
     version: Version,
-    /// What it runs on
-    #[arg(long, value_name = "OS/ARCH", default_value = current(), value_parser = PLATFORMS)]
+    /// What it runs on [default: what this program runs on]
+    #[arg(long, value_name = "OS/ARCH", default_value = current(), hide_default_value = true, value_parser = PLATFORMS)]
     platform: String,
     /// The private key that signs the release (PEM), as `evenkeel init` made it
     #[arg(short, long, value_name = "PATH")]

@@ -1,7 +1,7 @@
 //! A coordinator of canned answers: it hands out what it is given, page by page, and writes down what it is asked.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -61,25 +61,43 @@ pub(crate) enum End {
 pub(crate) struct Coordinator {
     pub(crate) cluster: Cluster,
     state: Arc<Mutex<State>>,
+    address: SocketAddr,
     // Ends the tasks of the server when it is dropped.
-    _runtime: Runtime,
+    runtime: Option<Runtime>,
 }
 
 impl Coordinator {
     pub(crate) fn start(state: State) -> Self {
-        let cluster = Cluster::new();
-        let tls = Arc::new(ServerTls::load(cluster.coordinator(), Vec::new()).unwrap());
+        let mut coordinator = Self {
+            cluster: Cluster::new(),
+            state: Arc::new(Mutex::new(state)),
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            runtime: None,
+        };
+        coordinator.serve();
+        let address = coordinator.address.to_string();
+        coordinator.cluster.configure(&address);
+        coordinator
+    }
+
+    /// Ends, as if it were killed, and comes back at the same address.
+    pub(crate) fn restart(&mut self) {
+        drop(self.runtime.take());
+        self.serve();
+    }
+
+    fn serve(&mut self) {
+        let tls = Arc::new(ServerTls::load(self.cluster.coordinator(), Vec::new()).unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let state = Arc::new(Mutex::new(state));
-        let canned = Canned(Arc::clone(&state));
-        let address = {
+        let canned = Canned(Arc::clone(&self.state));
+        {
             let _entered = runtime.enter();
-            let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-            let address = listener.local_addr().unwrap();
+            let listener = listen(self.address).unwrap();
+            self.address = listener.local_addr().unwrap();
             let shutdown = CancellationToken::new();
             let incoming = Incoming::start(listener, tls, IncomingLimits::default(), shutdown);
             runtime.spawn(
@@ -89,14 +107,8 @@ impl Coordinator {
                     .add_service(PlanServiceServer::new(canned))
                     .serve_with_incoming(incoming),
             );
-            address
-        };
-        cluster.configure(&address.to_string());
-        Self {
-            cluster,
-            state,
-            _runtime: runtime,
         }
+        self.runtime = Some(runtime);
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {

@@ -68,7 +68,7 @@ fn json_has_the_apis_field_names_words_for_enumerations_and_rfc_3339() {
         .run(&["plan", "show", "p1", "-o", "json"])
         .json();
     assert_eq!(plan["state"], "draft");
-    assert_eq!(plan["changed_at"], "2026-09-21T14:13:20Z");
+    assert_eq!(plan["changed_at"], "2026-09-21T14:13:20.000Z");
     assert_eq!(plan["policy"]["soak"], "120s");
     assert_eq!(plan["policy"]["instance_deadline"], json!(null));
     assert_eq!(plan["tasks"].as_array().unwrap().len(), 3);
@@ -98,7 +98,7 @@ Stage:               store 1.0.0 -> 1.1.0
 Max unavailable:     1
 Failure domain:      zone
 Canary:              1
-Soak:                120s
+Soak:                2m
 Instance deadline:   -
 Progress deadline:   -
 Done:                0/3

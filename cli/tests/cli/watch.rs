@@ -76,15 +76,39 @@ fn a_watch_goes_on_where_it_broke_off_and_ends_well_with_the_plan() {
     assert_eq!(
         run.good(),
         "\
-2026-09-21T14:13:20Z  p1  running (1/3 done)
-2026-09-21T14:13:21Z  n2/store  admitted
-2026-09-21T14:13:22Z  n2/store  stopped
-2026-09-21T14:13:23Z  n2/store  done
-2026-09-21T14:13:25Z  n3/store  done
-2026-09-21T14:13:20Z  p1  finalized (3/3 done)
+2026-09-21T14:13:20.000Z  p1  running (1/3 done)
+2026-09-21T14:13:21.000Z  n2/store  admitted
+2026-09-21T14:13:22.000Z  n2/store  stopped
+2026-09-21T14:13:23.000Z  n2/store  done
+2026-09-21T14:13:25.000Z  n3/store  done
+2026-09-21T14:13:20.000Z  p1  finalized (3/3 done)
 "
     );
     assert_eq!(coordinator.state().watched_after, [0, 6, 7]);
+}
+
+#[test]
+fn a_coordinator_that_is_killed_and_comes_back_is_watched_on() {
+    let before = vec![plan_at(5, plan(PlanState::Running, 2)), synced(5)];
+    let after = vec![plan_at(8, plan(PlanState::Finalized, 3)), synced(8)];
+    let mut coordinator = watching(vec![(before, End::Open), (after, End::Closed)]);
+    let mut command = coordinator.cluster.command(&["plan", "watch", "p1"]);
+    let mut program = command.spawn().unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.ends_with("p1  running (2/3 done)"), "{first}");
+    coordinator.restart();
+    let second = lines.next().unwrap().unwrap();
+    assert!(second.ends_with("p1  finalized (3/3 done)"), "{second}");
+    let ended = program.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let remarks = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        remarks.contains("the connection to the coordinator broke"),
+        "{remarks}"
+    );
+    assert!(!remarks.contains("https://"), "{remarks}");
+    assert_eq!(coordinator.state().watched_after, [0, 5]);
 }
 
 #[test]

@@ -30,6 +30,9 @@ const OLD_RELEASES_KEPT: usize = 2;
 /// A folder that is not a release yet begins with this.
 const NEW_PREFIX: &str = ".new-";
 
+/// The folder of the copy of a local program, on its way to being a release; cleared away like any that is new.
+const COPY_FOLDER: &str = ".new-copy";
+
 /// A folder that is not a release any more begins with this.
 const OLD_PREFIX: &str = ".old-";
 
@@ -78,6 +81,8 @@ pub enum Origin<'a> {
 pub struct Store {
     root: Utf8PathBuf,
     shared: Mutex<Shared>,
+    /// Held by whoever puts a release in place: one at a time.
+    installing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +127,7 @@ impl Store {
         Ok(Self {
             root,
             shared: Mutex::new(shared),
+            installing: Mutex::new(()),
         })
     }
 
@@ -195,6 +201,24 @@ impl Store {
         file: &Utf8Path,
         origin: Origin<'_>,
     ) -> Result<(), StoreError> {
+        let _alone = self.install_alone();
+        self.put_in_place(component, binary, release, file, origin)
+    }
+
+    fn install_alone(&self) -> MutexGuard<'_, ()> {
+        self.installing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_in_place(
+        &self,
+        component: &ComponentName,
+        binary: &str,
+        release: &Release,
+        file: &Utf8Path,
+        origin: Origin<'_>,
+    ) -> Result<(), StoreError> {
         if self.has(component, release) {
             return fs::remove_file(file).map_err(io_at(file));
         }
@@ -252,12 +276,16 @@ impl Store {
             version: version.clone(),
             digest,
         };
+        let _alone = self.install_alone();
         if !self.has(component, &release) {
-            let copy = self
-                .component_folder(component)?
-                .join(format!(".part-{digest}"));
+            // Not where downloads lie: those that nobody wants are deleted at any time.
+            let folder = self.component_folder(component)?.join(COPY_FOLDER);
+            remove_folder(&folder).map_err(io_at(&folder))?;
+            create_private_folder(&folder).map_err(io_at(&folder))?;
+            let copy = folder.join(".program");
             fs::copy(program, &copy).map_err(io_at(program))?;
-            self.install(component, binary, &release, &copy, Origin::Configured)?;
+            self.put_in_place(component, binary, &release, &copy, Origin::Configured)?;
+            remove_folder(&folder).map_err(io_at(&folder))?;
         }
         Ok(release)
     }

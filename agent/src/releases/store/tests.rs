@@ -1,6 +1,7 @@
 //! Releases that are put in place, found again and deleted.
 
 use super::*;
+use crate::releases::fetch;
 
 /// A store, and this very test as a program for this host, with a few bytes of its own at the end.
 struct Place {
@@ -161,4 +162,35 @@ fn what_is_needed_and_the_two_newest_others_stay() {
         .map(|r| store.has(&place.component, r))
         .collect();
     assert_eq!(kept, [true, true, false, false, true, true]);
+}
+
+#[test]
+fn a_local_program_is_adopted_while_others_adopt_it_and_downloads_are_cleared_away() {
+    let place = Place::new();
+    let version = semver::Version::new(1, 0, 0);
+    let (_, program) = place.program(1);
+    // Large enough that the others come in between.
+    File::options()
+        .write(true)
+        .open(&program)
+        .unwrap()
+        .set_len(4 << 20)
+        .unwrap();
+    let folder = place.store.component_folder(&place.component).unwrap();
+    let adopted = std::thread::scope(|scope| {
+        let adopt = || {
+            place
+                .store
+                .adopt(&place.component, "blob", &version, &program)
+        };
+        let threads = [scope.spawn(adopt), scope.spawn(adopt)];
+        while !threads.iter().all(|thread| thread.is_finished()) {
+            fetch::forget_others(&folder, &[]).unwrap();
+        }
+        threads.map(|thread| thread.join().unwrap().unwrap())
+    });
+    assert!(place.store.has(&place.component, &adopted[0]));
+    assert_eq!(adopted[0], adopted[1]);
+    // The release and nothing beside it.
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }

@@ -1,24 +1,25 @@
 //! A whole fleet on loopback: one coordinator, an agent a node, each its own process with its own certificate.
 
-use std::{collections::BTreeMap, fmt::Write as _, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap, fmt::Write as _, os::unix::process::CommandExt as _, process::Command,
+    time::Duration,
+};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_common::{manifest::SigningKey, tls::TlsFiles};
 use evenkeel_proto::v1::{InstanceHealth, InstanceStatus, Liveness};
 
-use crate::{
-    api::Api,
-    places, ports,
-    program::{Program, kill_all_below},
-    wait,
-};
+use crate::{api::Api, places, ports, processes, program::Program, wait};
 
 /// The fleet's cluster name.
 pub const CLUSTER: &str = "test";
 
 /// How long a fleet may take to be whole.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether a program has ended that should not.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How long a program may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -62,6 +63,8 @@ pub struct FleetSpec {
     pub coordinator_extra: String,
     /// Lines that are added to each agent's configuration.
     pub agent_extra: String,
+    /// Whether the programs are out of the reach of the terminal's Ctrl-C, so that whoever started them stops them.
+    pub detached: bool,
 }
 
 impl FleetSpec {
@@ -74,6 +77,7 @@ impl FleetSpec {
                 .to_owned(),
             agent_extra: "[reconnect]\nfirst_within = \"50ms\"\nbackoff_min = \"50ms\"\nbackoff_max = \"500ms\"\n"
                 .to_owned(),
+            detached: false,
         }
     }
 }
@@ -86,6 +90,7 @@ pub struct Fleet {
     coordinator: Option<Program>,
     agents: BTreeMap<String, Program>,
     nodes: Vec<String>,
+    detached: bool,
     left_running: bool,
 }
 
@@ -95,9 +100,12 @@ impl Fleet {
     /// # Errors
     /// When init fails or a configuration cannot be written.
     pub fn lay_out(folder: &Utf8Path, spec: &FleetSpec) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {folder}"))?;
+        // As the system tells it of the processes that live there.
+        let folder = folder.canonicalize_utf8()?;
         let port = ports::free(1)?.first().copied().context("no port")?;
         let address = format!("127.0.0.1:{port}");
-        let mut init = Command::new(places::program("evenkeel")?);
+        let mut init = command("evenkeel", spec.detached)?;
         init.args([
             "init",
             folder.as_str(),
@@ -116,11 +124,12 @@ impl Fleet {
             String::from_utf8_lossy(&output.stderr)
         );
         let fleet = Self {
-            folder: folder.to_owned(),
+            folder,
             address,
             coordinator: None,
             agents: BTreeMap::new(),
             nodes: spec.nodes.iter().map(|node| node.name.clone()).collect(),
+            detached: spec.detached,
             left_running: false,
         };
         append(&fleet.coordinator_config(), &spec.coordinator_extra)?;
@@ -145,7 +154,10 @@ impl Fleet {
         for node in fleet.nodes.clone() {
             fleet.start_agent(&node)?;
         }
-        fleet.wait_until_whole().await?;
+        tokio::select! {
+            whole = fleet.wait_until_whole() => whole?,
+            ended = fleet.first_end() => bail!(ended?),
+        }
         Ok(fleet)
     }
 
@@ -241,7 +253,7 @@ impl Fleet {
     /// # Errors
     /// When it cannot be started.
     pub fn start_coordinator_with(&mut self, env: &[(&str, &str)]) -> anyhow::Result<()> {
-        let mut command = Command::new(places::program("evenkeel-coordinator")?);
+        let mut command = command("evenkeel-coordinator", self.detached)?;
         command
             .args(["--config", self.coordinator_config().as_str()])
             .envs(env.iter().copied());
@@ -273,7 +285,7 @@ impl Fleet {
     /// # Errors
     /// When it cannot be started.
     pub fn start_agent_with(&mut self, node: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
-        let mut command = Command::new(places::program("evenkeel-agent")?);
+        let mut command = command("evenkeel-agent", self.detached)?;
         command
             .args(["--config", self.agent_config(node).as_str()])
             .envs(env.iter().copied());
@@ -317,6 +329,18 @@ impl Fleet {
         .await
     }
 
+    /// Waits until a program of it has ended by itself, and says which and why.
+    async fn first_end(&self) -> anyhow::Result<String> {
+        loop {
+            for program in self.coordinator.iter().chain(self.agents.values()) {
+                if let Some(end) = program.ended()? {
+                    return Ok(end);
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Leaves everything running after this value is gone, for a look round.
     pub fn leave_running(mut self) {
         self.left_running = true;
@@ -358,8 +382,17 @@ impl Drop for Fleet {
         // Agents first: they would start their storage processes again.
         self.agents.clear();
         self.coordinator = None;
-        kill_all_below(&self.folder);
+        processes::kill_below(&self.folder);
     }
+}
+
+/// One of our programs, to be started.
+fn command(program: &str, detached: bool) -> anyhow::Result<Command> {
+    let mut command = Command::new(places::program(program)?);
+    if detached {
+        command.process_group(0);
+    }
+    Ok(command)
 }
 
 fn append(path: &Utf8Path, text: &str) -> anyhow::Result<()> {

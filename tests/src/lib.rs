@@ -2,12 +2,14 @@
 //! as processes on loopback, with real certificates.
 //!
 //! [`fleet`] runs Evenkeel, [`systems`] says how each storage system is run under it and loads it, [`api`] talks to
-//! the coordinator as an operator does.
+//! the coordinator as an operator does. [`demo`] is what `cargo demo` runs.
 
 pub mod api;
+pub mod demo;
 pub mod fleet;
 pub mod places;
 pub mod ports;
+pub mod processes;
 pub mod program;
 pub mod systems;
 pub mod wait;

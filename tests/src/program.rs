@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// A running program, its output in a log.
 #[derive(Debug)]
@@ -54,6 +54,26 @@ impl Program {
     #[must_use]
     pub fn printed(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// That it has ended, and what it said last, if it has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn ended(&self) -> anyhow::Result<Option<String>> {
+        let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) else {
+            return Ok(None);
+        };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if waitid(WaitId::Pid(pid), options)?.is_none() {
+            return Ok(None);
+        }
+        let printed = self.printed();
+        let last_line = printed.lines().last().unwrap_or("it said nothing");
+        Ok(Some(format!(
+            "{} has ended: {last_line} (its log is {})",
+            self.name, self.log
+        )))
     }
 
     /// Whether it still runs.
@@ -118,24 +138,6 @@ impl Drop for Program {
     fn drop(&mut self) {
         if !self.left_running {
             let _ = self.kill();
-        }
-    }
-}
-
-/// Kills every process whose executable is below `folder`: storage processes outlive their agents on purpose.
-pub fn kill_all_below(folder: &Utf8Path) {
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return;
-    };
-    for process in processes.flatten() {
-        let pid = process
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
-        let runs_below =
-            std::fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe.starts_with(folder));
-        if let Some(pid) = pid.and_then(Pid::from_raw).filter(|_| runs_below) {
-            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }

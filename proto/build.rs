@@ -31,7 +31,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         compiler.encode_file_descriptor_set(),
     )?;
     tonic_prost_build::configure()
-        .bytes(".evenkeel.v1.PublishReleaseRequest.part.chunk")
         .bytes(".evenkeel.v1.FetchArtifactResponse.chunk")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

@@ -11,9 +11,10 @@ use evenkeel_common::{
     tls::{self, TlsFiles},
 };
 use evenkeel_proto::v1::{
-    self, CreatePlanRequest, GetPlanRequest, ListInstancesRequest, ListNodesRequest,
+    self, AbortPlanRequest, CreatePlanRequest, ExplainPlanRequest, GetPlanRequest,
+    ListInstancesRequest, ListNodesRequest, ListPlansRequest, ListReleasesRequest,
     ListTasksRequest, Plan, PlanPolicy, PlanState, PublishHeader, PublishReleaseRequest,
-    StartPlanRequest, fleet_service_client::FleetServiceClient,
+    ResumePlanRequest, StartPlanRequest, fleet_service_client::FleetServiceClient,
     plan_service_client::PlanServiceClient, publish_release_request::Part,
     release_service_client::ReleaseServiceClient,
 };
@@ -24,6 +25,32 @@ use crate::wait;
 
 /// The bytes of one message of a publish call.
 const CHUNK_BYTES: usize = 512 << 10;
+
+/// The most things that one page of a list has.
+pub const PAGE_MAX: u32 = 1_000;
+
+/// One component from one version to the next.
+#[derive(Debug, Clone, Copy)]
+pub struct Hop<'a> {
+    /// The component.
+    pub component: &'a str,
+    /// What its instances run.
+    pub from: &'a str,
+    /// What they are to run.
+    pub to: &'a str,
+}
+
+/// A policy for tests that have no time: no soak, half a minute an instance.
+#[must_use]
+pub fn quick_policy() -> PlanPolicy {
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    PlanPolicy {
+        soak: seconds(0),
+        instance_deadline: seconds(30),
+        progress_deadline: seconds(60),
+        ..Default::default()
+    }
+}
 
 /// A connection to the coordinator.
 #[derive(Debug, Clone)]
@@ -71,7 +98,7 @@ impl Api {
     /// What the coordinator answers.
     pub async fn nodes(&self) -> anyhow::Result<BTreeMap<String, v1::Node>> {
         let request = ListNodesRequest {
-            page_size: 1_000,
+            page_size: PAGE_MAX,
             page_token: String::new(),
         };
         let nodes = self.fleet().list_nodes(request).await?.into_inner().nodes;
@@ -87,7 +114,7 @@ impl Api {
     /// What the coordinator answers.
     pub async fn instances(&self) -> anyhow::Result<BTreeMap<String, v1::Instance>> {
         let request = ListInstancesRequest {
-            page_size: 1_000,
+            page_size: PAGE_MAX,
             ..Default::default()
         };
         let instances = self
@@ -161,6 +188,74 @@ impl Api {
         started.plan.context("the answer has no plan")
     }
 
+    /// Goes on with a paused plan.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn resume_plan(&self, name: &str) -> anyhow::Result<Plan> {
+        let request = ResumePlanRequest {
+            request_id: request_id(),
+            name: name.to_owned(),
+        };
+        let resumed = self.plans().resume_plan(request).await?.into_inner();
+        resumed.plan.context("the answer has no plan")
+    }
+
+    /// Gives a plan up.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn abort_plan(&self, name: &str, reason: &str) -> anyhow::Result<Plan> {
+        let request = AbortPlanRequest {
+            request_id: request_id(),
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let aborted = self.plans().abort_plan(request).await?.into_inner();
+        aborted.plan.context("the answer has no plan")
+    }
+
+    /// Why tasks of the plan do not move, by instance.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn explain_plan(&self, name: &str) -> anyhow::Result<BTreeMap<String, v1::Wait>> {
+        let request = ExplainPlanRequest {
+            name: name.to_owned(),
+            instance: String::new(),
+        };
+        let waits = self.plans().explain_plan(request).await?.into_inner().waits;
+        Ok(waits
+            .into_iter()
+            .map(|wait| (wait.instance.clone(), wait))
+            .collect())
+    }
+
+    /// Every plan, oldest first; at most 1,000.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn plan_list(&self) -> anyhow::Result<Vec<Plan>> {
+        let request = ListPlansRequest {
+            page_size: PAGE_MAX,
+            page_token: String::new(),
+        };
+        Ok(self.plans().list_plans(request).await?.into_inner().plans)
+    }
+
+    /// Every release; at most 1,000.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn release_list(&self) -> anyhow::Result<Vec<v1::Release>> {
+        let request = ListReleasesRequest {
+            page_size: PAGE_MAX,
+            ..Default::default()
+        };
+        let listed = self.releases().list_releases(request).await?.into_inner();
+        Ok(listed.releases)
+    }
+
     /// The plan as it is.
     ///
     /// # Errors
@@ -182,7 +277,7 @@ impl Api {
     pub async fn tasks(&self, plan: &str) -> anyhow::Result<BTreeMap<String, v1::Task>> {
         let request = ListTasksRequest {
             plan: plan.to_owned(),
-            page_size: 1_000,
+            page_size: PAGE_MAX,
             page_token: String::new(),
         };
         let tasks = self.plans().list_tasks(request).await?.into_inner().tasks;
@@ -250,7 +345,7 @@ pub fn publish_requests(
     parts.extend(
         bytes
             .chunks(CHUNK_BYTES)
-            .map(|chunk| Part::Chunk(chunk.to_vec().into())),
+            .map(|chunk| Part::Chunk(chunk.to_vec())),
     );
     Ok(parts
         .into_iter()

@@ -5,8 +5,11 @@
 //! the coordinator as an operator does. [`demo`] is what `cargo demo` runs.
 
 pub mod api;
+pub mod caller;
 pub mod demo;
 pub mod fleet;
+pub mod keeper;
+pub mod listing;
 pub mod places;
 pub mod ports;
 pub mod processes;

@@ -1,0 +1,63 @@
+//! Everything that the coordinator lists, to be compared with what it lists later.
+
+use std::collections::BTreeMap;
+
+use evenkeel_proto::v1::{self, ListInstancesRequest};
+
+use crate::api::{Api, PAGE_MAX};
+
+/// All that there is. Two that are equal stand for states between which nothing was written down.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// The nodes.
+    pub nodes: BTreeMap<String, v1::Node>,
+    /// The instances.
+    pub instances: BTreeMap<String, v1::Instance>,
+    /// The releases.
+    pub releases: Vec<v1::Release>,
+    /// The plans.
+    pub plans: Vec<v1::Plan>,
+    /// The tasks of every plan.
+    pub tasks: BTreeMap<String, BTreeMap<String, v1::Task>>,
+    /// The state's revision; it rises with every record of the ledger.
+    pub revision: u64,
+}
+
+impl Listing {
+    /// What there is now. At most 1,000 of each kind.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn of(api: &Api) -> anyhow::Result<Self> {
+        let plans = api.plan_list().await?;
+        let mut tasks = BTreeMap::new();
+        for plan in &plans {
+            tasks.insert(plan.name.clone(), api.tasks(&plan.name).await?);
+        }
+        let request = ListInstancesRequest {
+            page_size: PAGE_MAX,
+            ..Default::default()
+        };
+        let revision = api
+            .fleet()
+            .list_instances(request)
+            .await?
+            .into_inner()
+            .revision;
+        Ok(Self {
+            nodes: api.nodes().await?,
+            instances: api.instances().await?,
+            releases: api.release_list().await?,
+            plans,
+            tasks,
+            revision,
+        })
+    }
+
+    /// The same without the revision, which rises with each start of the coordinator.
+    #[must_use]
+    pub fn of_any_start(mut self) -> Self {
+        self.revision = 0;
+        self
+    }
+}

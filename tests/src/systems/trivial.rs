@@ -1,0 +1,93 @@
+//! The least that can be upgraded: a process that listens. Quick to restart, and its bad releases are bad at once, so
+//! that many faults can be gone through in little time.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use anyhow::Context as _;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::{
+    fleet::{FleetSpec, NodeSpec},
+    places, ports,
+};
+
+/// Its component.
+pub const COMPONENT: &str = "trivial";
+
+/// The version that its fleets begin with.
+pub const FIRST: &str = "1.0.0";
+
+/// What a release does when it is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    /// Listens at once.
+    Good,
+    /// Ends at once.
+    Ends,
+    /// Runs and never listens.
+    Deaf,
+}
+
+/// A layout of trivial processes, one to a node and a zone.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The fleet that runs them.
+    pub spec: FleetSpec,
+    /// Where each listens, in the order of the nodes.
+    pub ports: Vec<u16>,
+    programs: Utf8PathBuf,
+}
+
+impl Layout {
+    /// `count` nodes, their programs below `folder`.
+    ///
+    /// # Errors
+    /// When there is no free port, or the program is not built.
+    pub fn new(folder: &Utf8Path, count: usize) -> anyhow::Result<Self> {
+        let mut layout = Self {
+            spec: FleetSpec::new(Vec::new()),
+            ports: ports::free(count)?,
+            programs: folder.join("programs"),
+        };
+        let first = layout.release(FIRST, Conduct::Good)?;
+        for (port, number) in layout.ports.iter().zip(1..) {
+            let instance = format!(
+                r#"[[instance]]
+name = "store"
+component = "{COMPONENT}"
+command = ["{{release}}/{COMPONENT}", "{port}"]
+stop_timeout = "5s"
+initial = {{ version = "{FIRST}", path = "{first}" }}
+[[instance.probe]]
+type = "tcp"
+address = "127.0.0.1:{port}"
+interval = "200ms"
+timeout = "1s"
+"#
+            );
+            let node = NodeSpec::new(format!("n{number}"), instance);
+            let zone = format!("z{number}");
+            layout.spec.nodes.push(node.label("zone", &zone));
+        }
+        Ok(layout)
+    }
+
+    /// Makes a release's program. Bytes after the end of an executable change nothing but its digest.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn release(&self, version: &str, conduct: Conduct) -> anyhow::Result<Utf8PathBuf> {
+        let program = match conduct {
+            Conduct::Good => places::program("evenkeel-bench-process")?,
+            // Whatever they are told, and for as many seconds as the port has.
+            Conduct::Ends => "/bin/false".into(),
+            Conduct::Deaf => "/bin/sleep".into(),
+        };
+        let bytes = fs::read(&program).with_context(|| format!("cannot read {program}"))?;
+        fs::create_dir_all(&self.programs)?;
+        let path = self.programs.join(version);
+        fs::write(&path, [&bytes, version.as_bytes()].concat())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+}

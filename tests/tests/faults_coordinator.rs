@@ -1,0 +1,357 @@
+//! The coordinator is killed: at every moment of a plan, at random, and for good. Plans go on where they were, no order
+//! is carried out twice, and what was stopped comes back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use camino::Utf8Path;
+use evenkeel_proto::v1::{Instance, InstanceHealth, PlanPolicy, PlanState, TaskState};
+use evenkeel_samplestore::load::{Workload, WorkloadOptions};
+use evenkeel_tests::{
+    api::{Api, Hop, quick_policy},
+    caller::carry_through,
+    fleet::Fleet,
+    keeper::{Ours, keep},
+    places, processes,
+    systems::{
+        samplestore,
+        trivial::{self, Conduct},
+    },
+    wait,
+};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+/// How long anything may take that nothing keeps from happening.
+const SOON: Duration = Duration::from_secs(60);
+
+/// More moments than any plan of two trivial processes has.
+const MOMENTS_MAX: u32 = 200;
+
+/// Fewer moments than any such plan has: to find a failpoint that is not there any more.
+const MOMENTS_MIN: u32 = 10;
+
+fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
+    Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
+}
+
+async fn listens(port: u16) -> anyhow::Result<()> {
+    TcpStream::connect(("127.0.0.1", port)).await?;
+    Ok(())
+}
+
+/// Kills the coordinator the n-th time it comes to this point, in a plan of its own for each n until one plan does
+/// not come there so often any more.
+async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = utf8(&dir)?;
+    let layout = trivial::Layout::new(folder, 2)?;
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let key = fleet.release_key()?;
+    let mut versions = [trivial::FIRST, "1.1.0"];
+    for version in versions {
+        let program = layout.release(version, Conduct::Good)?;
+        api.publish(trivial::COMPONENT, version, &program, &key)
+            .await?;
+    }
+    for moment in 1..=MOMENTS_MAX {
+        let before = api.instances().await?;
+        fleet.coordinator()?.kill()?;
+        let at = format!("{failpoint}@{moment}");
+        fleet.start_coordinator_with(&[("EVENKEEL_FAILPOINT", &at)])?;
+        let hop = Hop {
+            component: trivial::COMPONENT,
+            from: versions[0],
+            to: versions[1],
+        };
+        let mut deaths = 0;
+        let work = async {
+            let plan = carry_through(&api, &hop, quick_policy(), PlanState::Finalized).await?;
+            Ok((plan, settled(&api).await?))
+        };
+        let (plan, after) = keep(&mut fleet, work, async |_, died| {
+            ensure!(*died == Ours::Coordinator, "{died:?} died");
+            deaths += 1;
+            // Without any coordinator.
+            for port in &layout.ports {
+                wait::until("the instances to be back", SOON, || listens(*port)).await?;
+            }
+            Ok(())
+        })
+        .await
+        .with_context(|| format!("killed at {at}"))?;
+
+        ensure!(deaths <= 1, "{at}: died {deaths} times");
+        // What was asked for once, though it was said several times, was done once.
+        assert_eq!(plan.name, format!("plan-{moment}"), "{at}");
+        assert_eq!((plan.tasks_total, plan.tasks_done), (2, 2), "{at}");
+        for (name, now) in &after {
+            let then = before.get(name).context("a new instance")?;
+            let version = now.current.as_ref().map(|current| current.version.as_str());
+            assert_eq!(version, Some(versions[1]), "{at}: {name}");
+            assert_eq!(now.generation, then.generation + 1, "{at}: {name}");
+            assert_eq!(now.accepted_generation, now.generation, "{at}: {name}");
+            assert_ne!(now.process, then.process, "{at}: {name}");
+        }
+        let stops = stops(&mut fleet)?;
+        assert_eq!(stops, [u64::from(moment); 2], "{at}: stopped so often");
+        if deaths == 0 {
+            ensure!(moment > MOMENTS_MIN, "only {moment} moments");
+            return Ok(());
+        }
+        versions.reverse();
+    }
+    anyhow::bail!("a plan has more than {MOMENTS_MAX} moments")
+}
+
+/// The instances once every one is healthy and no plan holds any.
+async fn settled(api: &Api) -> anyhow::Result<BTreeMap<String, Instance>> {
+    wait::until("the instances to settle", SOON, || async {
+        let instances = api.instances().await?;
+        for (name, instance) in &instances {
+            ensure!(
+                instance.health() == InstanceHealth::Healthy && instance.held_by_plan.is_empty(),
+                "{name} is {:?} {}, held by {:?}",
+                instance.health(),
+                instance.reason,
+                instance.held_by_plan
+            );
+        }
+        Ok(instances)
+    })
+    .await
+}
+
+/// How often the agents have begun to stop their processes for an order.
+fn stops(fleet: &mut Fleet) -> anyhow::Result<Vec<u64>> {
+    let nodes = fleet.nodes().to_vec();
+    let counts = nodes.iter().map(|node| {
+        let printed = fleet.agent(node)?.printed();
+        let stops = printed
+            .lines()
+            .filter(|line| line.contains("moved on") && line.contains("to=\"stopping\""));
+        Ok(stops.count() as u64)
+    });
+    counts.collect()
+}
+
+#[tokio::test]
+async fn a_plan_goes_on_after_a_kill_before_any_record() -> anyhow::Result<()> {
+    killed_at_every("coordinator.append.before").await
+}
+
+#[tokio::test]
+async fn a_plan_goes_on_after_a_kill_behind_any_record_that_nobody_was_told_of()
+-> anyhow::Result<()> {
+    killed_at_every("coordinator.append.after").await
+}
+
+#[tokio::test]
+async fn a_plan_goes_on_after_a_kill_behind_any_turn_of_the_writer() -> anyhow::Result<()> {
+    killed_at_every("coordinator.turn.after").await
+}
+
+#[tokio::test]
+async fn kills_at_random_under_load_cost_no_request_and_no_blob() -> anyhow::Result<()> {
+    let seed: u64 = rand::random();
+    let mut random = StdRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir()?;
+    let folder = utf8(&dir)?;
+    let layout = samplestore::Layout::new(folder, 5, "1.0.0")?;
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let binary = places::samplestore("1.1.0")?;
+    api.publish(
+        samplestore::COMPONENT,
+        "1.1.0",
+        &binary,
+        &fleet.release_key()?,
+    )
+    .await?;
+
+    let load = Workload::start(&layout.client(), &WorkloadOptions::default());
+    let hop = Hop {
+        component: samplestore::COMPONENT,
+        from: "1.0.0",
+        to: "1.1.0",
+    };
+    let work = carry_through(&api, &hop, quick_policy(), PlanState::Finalized);
+    let mut work = std::pin::pin!(work);
+    let mut kills = 0;
+    let plan = loop {
+        // From a life that hardly begins to one in which an instance or two are upgraded.
+        let life = Duration::from_millis(random.random_range(100..1500));
+        tokio::select! {
+            plan = &mut work => break plan,
+            () = sleep(life) => {}
+        }
+        fleet.coordinator()?.kill()?;
+        kills += 1;
+        sleep(Duration::from_millis(random.random_range(0..300))).await;
+        fleet.start_coordinator()?;
+    };
+    let plan = plan.with_context(|| format!("{kills} kills, seed {seed}"))?;
+    let report = load.finish().await;
+
+    assert!(report.is_clean(), "{kills} kills, seed {seed}: {report:?}");
+    assert!(report.writes > 0 && report.reads > 0, "{report:?}");
+    assert!(kills >= 2, "only {kills} kills");
+    assert_eq!((plan.tasks_total, plan.tasks_done), (5, 5), "seed {seed}");
+    let stops = stops(&mut fleet)?;
+    assert_eq!(stops, [1; 5], "each was stopped once; seed {seed}");
+    Ok(())
+}
+
+/// The executables of the storage processes below this folder.
+fn running(folder: &Utf8Path) -> BTreeSet<String> {
+    processes::below(folder)
+        .iter()
+        .filter(|process| !process.program.starts_with("evenkeel-"))
+        .filter_map(|process| {
+            let pid = process.pid.as_raw_nonzero();
+            let exe = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+            Some(exe.to_string_lossy().into_owned())
+        })
+        .collect()
+}
+
+/// The agent dies when it has stopped the instance for a release of such a conduct, and the coordinator for good.
+async fn left_alone_while_stopped(conduct: Conduct) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = &utf8(&dir)?.canonicalize_utf8()?;
+    let layout = trivial::Layout::new(folder, 1)?;
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let program = layout.release("1.1.0", conduct)?;
+    api.publish(trivial::COMPONENT, "1.1.0", &program, &fleet.release_key()?)
+        .await?;
+    fleet.agent("n1")?.kill()?;
+    fleet.start_agent_with("n1", &[("EVENKEEL_FAILPOINT", "journal.swapping.after")])?;
+    let policy = PlanPolicy {
+        instance_deadline: Some(prost_types::Duration {
+            seconds: 2,
+            nanos: 0,
+        }),
+        ..quick_policy()
+    };
+    let plan = api
+        .create_plan(trivial::COMPONENT, trivial::FIRST, "1.1.0", policy)
+        .await?;
+    api.start_plan(&plan.name).await?;
+    fleet.agent("n1")?.wait(SOON)?;
+    fleet.coordinator()?.kill()?;
+    let port = layout.ports.first().context("no port")?;
+    assert!(listens(*port).await.is_err(), "the instance is not stopped");
+    assert_eq!(running(folder), BTreeSet::new());
+
+    fleet.start_agent("n1")?;
+    wait::until("the instance to serve", SOON, || listens(*port)).await?;
+    // A bad one would have been given up by now.
+    let (version, state) = match conduct {
+        Conduct::Good => ("/1.1.0-", PlanState::Finalized),
+        Conduct::Ends | Conduct::Deaf => ("/1.0.0-", PlanState::Paused),
+    };
+    let running = running(folder);
+    assert!(
+        running.len() == 1 && running.iter().all(|exe| exe.contains(version)),
+        "{running:?}"
+    );
+
+    // Should one come after all, it finds what is true.
+    fleet.start_coordinator()?;
+    let plan = api.wait_for_plan(&plan.name, state, SOON).await?;
+    if conduct != Conduct::Good {
+        assert!(
+            plan.reason.starts_with("n1/store was put back to 1.0.0: "),
+            "{}",
+            plan.reason
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_instance_that_was_stopped_when_the_coordinator_went_for_good_gets_its_release()
+-> anyhow::Result<()> {
+    left_alone_while_stopped(Conduct::Good).await
+}
+
+#[tokio::test]
+async fn an_instance_whose_new_release_ends_goes_back_without_any_coordinator() -> anyhow::Result<()>
+{
+    left_alone_while_stopped(Conduct::Ends).await
+}
+
+#[tokio::test]
+async fn an_instance_whose_new_release_is_never_healthy_goes_back_without_any_coordinator()
+-> anyhow::Result<()> {
+    left_alone_while_stopped(Conduct::Deaf).await
+}
+
+/// Asks a store itself.
+async fn healthy(store: SocketAddr) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(store).await?;
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nhost: store\r\nconnection: close\r\n\r\n")
+        .await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    ensure!(answer.starts_with("HTTP/1.1 200 "), "{store}: {answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_serves_on_when_the_coordinator_goes_for_good_in_the_middle_of_a_task()
+-> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = utf8(&dir)?;
+    let layout = samplestore::Layout::new(folder, 3, "1.0.0")?;
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let binary = places::samplestore("1.1.0")?;
+    api.publish(
+        samplestore::COMPONENT,
+        "1.1.0",
+        &binary,
+        &fleet.release_key()?,
+    )
+    .await?;
+    let load = Workload::start(&layout.client(), &WorkloadOptions::default());
+    let plan = api
+        .create_plan(samplestore::COMPONENT, "1.0.0", "1.1.0", quick_policy())
+        .await?;
+    api.start_plan(&plan.name).await?;
+    let deadline = Instant::now() + SOON;
+    let under_way = |state| {
+        matches!(
+            state,
+            TaskState::Admitted | TaskState::Stopped | TaskState::Swapped | TaskState::Started
+        )
+    };
+    while !api
+        .tasks(&plan.name)
+        .await?
+        .values()
+        .any(|task| under_way(task.state()))
+    {
+        ensure!(Instant::now() < deadline, "no task ever began");
+    }
+    fleet.coordinator()?.kill()?;
+
+    // The agents go on by themselves; nobody is left to be asked but the stores.
+    for address in &layout.addresses {
+        wait::until("every store to be healthy", SOON, || healthy(*address)).await?;
+    }
+    let report = load.finish().await;
+    assert!(report.is_clean(), "{report:?}");
+    Ok(())
+}

@@ -148,9 +148,10 @@ fn an_instance_that_becomes_another_component_is_found_there_alone() {
     let change = reports::report(&state, &node, &[(id.name.clone(), report)].into());
     state.apply(&change.unwrap(), Timestamp(0));
     let of = |component: &str| {
-        let instances = state.instances_of(&component.parse().unwrap());
+        let component = component.parse().unwrap();
+        let instances = state.instances_of(&component);
         instances.map(|x| x.id.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(of("meta"), [id.clone()]);
+    assert_eq!(of("meta"), std::slice::from_ref(&id));
     assert!(!of("store").contains(&id));
 }

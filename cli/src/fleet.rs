@@ -45,6 +45,8 @@ struct Line {
     node: Option<Node>,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<Instance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_gone: Option<String>,
 }
 
 impl Follower for Watch {
@@ -66,6 +68,7 @@ impl Follower for Watch {
             revision,
             node: None,
             instance: None,
+            instance_gone: None,
         };
         let text = match change.change {
             Some(Change::Node(node)) => {
@@ -75,6 +78,10 @@ impl Follower for Watch {
             Some(Change::Instance(instance)) => {
                 let instance = line.instance.insert(instance.into());
                 Some(instance_line(instance))
+            }
+            Some(Change::InstanceGone(name)) => {
+                let name = line.instance_gone.insert(name);
+                Some(printable(&format!("{name}  gone from its node")))
             }
             None => None,
         };

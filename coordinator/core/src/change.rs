@@ -3,10 +3,10 @@
 //! A change carries the new values, not the reasons for them, so that replaying it decides nothing anew
 //! and a later program reads an older ledger.
 
-use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
+use evenkeel_words::timestamp::Timestamp;
 
 use crate::{
-    instance::Instance,
+    instance::{GoneInstance, Instance},
     node::Node,
     plan::{Plan, Task},
     release::Release,
@@ -29,7 +29,7 @@ pub enum Resource {
     /// An instance.
     Instance(Instance),
     /// An instance that its agent no longer has.
-    InstanceGone(InstanceId),
+    InstanceGone(GoneInstance),
     /// A release.
     Release(Release),
     /// A plan.

@@ -200,6 +200,18 @@ impl Report {
     }
 }
 
+/// What is kept of an instance that its agent no longer has, for when it comes back: the generations of its
+/// orders never fall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoneInstance {
+    /// Its node and its name there.
+    pub id: InstanceId,
+    /// The newest order that it was given.
+    pub order: Option<Order>,
+    /// The revision at which it went.
+    pub revision: u64,
+}
+
 impl Instance {
     /// Whether there is no trace of it on its host.
     #[must_use]

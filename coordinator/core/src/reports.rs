@@ -7,7 +7,7 @@ use semver::Version;
 
 use crate::{
     change::{Change, Resource},
-    instance::{Instance, Report},
+    instance::{GoneInstance, Instance, Order, Report},
     node::{Labels, Liveness, Node},
     state::State,
 };
@@ -38,7 +38,11 @@ pub fn hello(state: &State, name: &NodeName, hello: &Hello) -> Option<Change> {
         if state.claimed_by(&instance.id).is_some() {
             reports.insert(instance.id.name.clone(), instance.report.absent());
         } else {
-            resources.push(Resource::InstanceGone(instance.id.clone()));
+            resources.push(Resource::InstanceGone(GoneInstance {
+                id: instance.id.clone(),
+                order: instance.order.clone(),
+                revision: instance.revision,
+            }));
         }
     }
     resources.extend(instances(state, name, &hello.labels, &reports));
@@ -110,7 +114,7 @@ fn fenced(state: &State, node: &NodeName, hello: &Hello) -> Option<String> {
             node: node.clone(),
             name: name.clone(),
         };
-        let known = state.instance(&id).map_or(0, |known| known.generation());
+        let known = newest_order(state, &id).map_or(0, |order| order.generation);
         let accepted = report.accepted;
         if accepted.epoch > state.epoch() {
             Some(format!(
@@ -127,6 +131,14 @@ fn fenced(state: &State, node: &NodeName, hello: &Hello) -> Option<String> {
             None
         }
     })
+}
+
+/// The newest order that the instance was given, also if it was gone since.
+fn newest_order(state: &State, id: &InstanceId) -> Option<Order> {
+    match state.instance(id) {
+        Some(instance) => instance.order.clone(),
+        None => state.gone(id)?.order.clone(),
+    }
 }
 
 fn instances<'a>(
@@ -147,14 +159,110 @@ fn instances<'a>(
             return None;
         }
         let old = old.map(AsRef::as_ref);
+        let order = newest_order(state, &id);
         Some(Resource::Instance(Instance {
             id,
             labels,
             report: report.clone(),
-            order: old.and_then(|old| old.order.clone()),
+            order,
             slot: old.and_then(|old| old.slot.clone()),
             changed_at: old.map_or_else(Default::default, |old| old.changed_at),
             revision: old.map_or(0, |old| old.revision),
         }))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use evenkeel_words::{digest::Digest, timestamp::Timestamp};
+
+    use super::*;
+    use crate::{
+        instance::{Fence, Health, Status},
+        release::ReleaseRef,
+        state::Key,
+    };
+
+    fn said(generation: u64) -> Report {
+        Report {
+            component: "store".parse().unwrap(),
+            labels: Labels::new(),
+            status: Status::Running,
+            health: Health::Healthy,
+            reason: String::new(),
+            current: None,
+            process: None,
+            staged: Vec::new(),
+            accepted: Fence {
+                epoch: 1,
+                generation,
+            },
+            progress: None,
+        }
+    }
+
+    fn heard(state: &mut State, instances: &[(&str, Report)]) {
+        let instances = instances
+            .iter()
+            .map(|(name, report)| (name.parse().unwrap(), report.clone()))
+            .collect();
+        let hello = Hello {
+            agent_version: Version::new(0, 1, 0),
+            platform: "linux/amd64".to_owned(),
+            labels: Labels::new(),
+            instances,
+        };
+        let change = super::hello(state, &"n1".parse().unwrap(), &hello).unwrap();
+        state.apply(&change, Timestamp(1));
+    }
+
+    #[test]
+    fn an_instance_that_went_and_comes_back_has_its_newest_order_still() {
+        let id: InstanceId = "n1/store".parse().unwrap();
+        let mut state = State::default();
+        state.apply(
+            &Change {
+                actor: String::new(),
+                cause: String::new(),
+                resources: vec![Resource::Coordinator { epoch: 1 }],
+            },
+            Timestamp(0),
+        );
+        heard(&mut state, &[("store", said(0))]);
+        let ordered = Instance {
+            order: Some(Order {
+                generation: 3,
+                release: ReleaseRef {
+                    version: Version::new(1, 0, 0),
+                    digest: Digest::from_bytes([1; 32]),
+                },
+                fallback: None,
+                ready_within: Duration::from_secs(1),
+            }),
+            ..Instance::clone(state.instance(&id).unwrap())
+        };
+        let change = Change {
+            actor: String::new(),
+            cause: String::new(),
+            resources: vec![Resource::Instance(ordered)],
+        };
+        state.apply(&change, Timestamp(1));
+
+        let before = state.revision();
+        heard(&mut state, &[]);
+        assert!(state.instance(&id).is_none());
+        let newer: Vec<_> = state
+            .newer_than(before)
+            .map(|(_, key)| key.clone())
+            .collect();
+        assert_eq!(newer, [Key::Instance(id.clone())], "a watcher is told");
+
+        heard(&mut state, &[("store", said(3))]);
+        assert_eq!(state.instance(&id).unwrap().generation(), 3);
+        let node = state.node(&"n1".parse().unwrap()).unwrap();
+        assert_eq!(node.fenced, None);
+        assert!(state.gone(&id).is_none());
+    }
 }

@@ -125,7 +125,10 @@ impl Interest for WholeFleet {
     fn message(&self, state: &State, revision: u64, key: &Key) -> Option<WatchFleetResponse> {
         let change = match key {
             Key::Node(name) => Change::Node(node_to_proto(state.node(name)?)),
-            Key::Instance(id) => Change::Instance(instance_to_proto(state.instance(id)?)),
+            Key::Instance(id) => match state.instance(id) {
+                Some(instance) => Change::Instance(instance_to_proto(instance)),
+                None => Change::InstanceGone(id.to_string()),
+            },
             Key::Coordinator
             | Key::Release(..)
             | Key::Plan(_)

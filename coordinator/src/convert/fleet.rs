@@ -6,8 +6,8 @@ use evenkeel_common::{
 };
 use evenkeel_coordinator_core::{
     instance::{
-        Fence, Health, Instance, Order, Process, Progress, Report, Slot, StageState, StagedRelease,
-        Status, Step,
+        Fence, GoneInstance, Health, Instance, Order, Process, Progress, Report, Slot, StageState,
+        StagedRelease, Status, Step,
     },
     node::{Labels, Liveness, Node},
     plan::PlanId,
@@ -94,12 +94,7 @@ pub fn instance_to_proto(instance: &Instance) -> v1::Instance {
 pub(super) fn instance_to_store(instance: &Instance) -> store::StoredInstance {
     store::StoredInstance {
         instance: Some(instance_to_proto(instance)),
-        order: instance.order.as_ref().map(|order| store::StoredOrder {
-            generation: order.generation,
-            release: Some(reference_to(&order.release)),
-            fallback: order.fallback.as_ref().map(reference_to),
-            ready_within_ms: millis(order.ready_within),
-        }),
+        order: instance.order.as_ref().map(order_to),
         slot: instance.slot.as_ref().map(|slot| store::Slot {
             plan: slot.plan.to_string(),
             generation: slot.generation,
@@ -135,6 +130,31 @@ pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Insta
             progress: instance.progress,
         })?,
     })
+}
+
+pub(super) fn gone_to_store(gone: &GoneInstance) -> store::GoneInstance {
+    store::GoneInstance {
+        name: gone.id.to_string(),
+        order: gone.order.as_ref().map(order_to),
+        revision: gone.revision,
+    }
+}
+
+pub(super) fn gone_from_store(gone: store::GoneInstance) -> Result<GoneInstance, Invalid> {
+    Ok(GoneInstance {
+        id: parse("instance_gone.name", &gone.name)?,
+        order: gone.order.map(order_from).transpose()?,
+        revision: gone.revision,
+    })
+}
+
+fn order_to(order: &Order) -> store::StoredOrder {
+    store::StoredOrder {
+        generation: order.generation,
+        release: Some(reference_to(&order.release)),
+        fallback: order.fallback.as_ref().map(reference_to),
+        ready_within_ms: millis(order.ready_within),
+    }
 }
 
 fn order_from(order: store::StoredOrder) -> Result<Order, Invalid> {

@@ -1,7 +1,7 @@
 //! The ledger's records and the view's keys and values.
 
 use bytes::Bytes;
-use evenkeel_common::{clock::Timestamp, names::InstanceId};
+use evenkeel_common::clock::Timestamp;
 use evenkeel_coordinator_core::{
     change::{Change, Request, RequestKey, Resource},
     state::Key,
@@ -10,7 +10,7 @@ use evenkeel_proto::store::v1::{self as store, resource::Kind};
 use prost::Message as _;
 
 use super::{
-    Invalid, fleet, parse, plan,
+    Invalid, fleet, plan,
     release::{release_from, release_to_proto},
     required,
 };
@@ -105,7 +105,7 @@ fn resource_to(resource: &Resource) -> store::Resource {
         Resource::Coordinator { epoch } => Kind::Coordinator(store::Coordinator { epoch: *epoch }),
         Resource::Node(node) => Kind::Node(fleet::node_to_proto(node)),
         Resource::Instance(instance) => Kind::Instance(fleet::instance_to_store(instance)),
-        Resource::InstanceGone(id) => Kind::InstanceGone(id.to_string()),
+        Resource::InstanceGone(gone) => Kind::InstanceGone(fleet::gone_to_store(gone)),
         Resource::Release(release) => Kind::Release(release_to_proto(release)),
         Resource::Plan(plan) => Kind::Plan(plan::plan_to_proto(plan)),
         Resource::Task(task) => Kind::Task(plan::task_to_proto(task)),
@@ -127,9 +127,7 @@ fn resource_from(resource: store::Resource) -> Result<Resource, Invalid> {
         },
         Kind::Node(node) => Resource::Node(fleet::node_from(node)?),
         Kind::Instance(instance) => Resource::Instance(fleet::instance_from_store(instance)?),
-        Kind::InstanceGone(id) => {
-            Resource::InstanceGone(parse::<InstanceId>("instance_gone", &id)?)
-        }
+        Kind::InstanceGone(gone) => Resource::InstanceGone(fleet::gone_from_store(gone)?),
         Kind::Release(release) => Resource::Release(release_from(release)?),
         Kind::Plan(plan) => Resource::Plan(plan::plan_from(plan)?),
         Kind::Task(task) => Resource::Task(plan::task_from(task)?),

@@ -15,7 +15,7 @@ use semver::Version;
 
 use crate::{
     change::{Change, Request, RequestKey, Resource},
-    instance::Instance,
+    instance::{GoneInstance, Instance},
     node::{Liveness, Node},
     plan::{Plan, PlanId, Task},
     release::Release,
@@ -54,6 +54,7 @@ pub struct State {
     epoch: u64,
     nodes: OrdMap<NodeName, Arc<Node>>,
     instances: OrdMap<InstanceId, Arc<Instance>>,
+    gone: OrdMap<InstanceId, Arc<GoneInstance>>,
     releases: OrdMap<(ComponentName, Version), Arc<Release>>,
     plans: OrdMap<PlanId, Arc<Plan>>,
     tasks: OrdMap<(PlanId, InstanceId), Arc<Task>>,
@@ -110,7 +111,8 @@ impl State {
             Resource::Release(x) => (x.changed_at, x.revision) = (at, rev),
             Resource::Plan(x) => (x.changed_at, x.revision) = (at, rev),
             Resource::Task(x) => (x.changed_at, x.revision) = (at, rev),
-            Resource::Coordinator { .. } | Resource::InstanceGone(_) | Resource::Request(_) => {}
+            Resource::InstanceGone(x) => x.revision = rev,
+            Resource::Coordinator { .. } | Resource::Request(_) => {}
         }
         resource
     }
@@ -140,17 +142,23 @@ impl State {
                 if let Some(old) = old.as_ref().filter(|old| old.report.component != component) {
                     self.leave_component(&old.report.component, &id);
                 }
+                let gone = self.gone.remove(&id).map(|gone| gone.revision);
                 self.components.entry(component).or_default().insert(id);
-                self.renew(&key, old.map(|old| old.revision), revision);
+                self.renew(&key, old.map(|old| old.revision).or(gone), revision);
                 key
             }
-            Resource::InstanceGone(id) => {
-                let key = Key::Instance(id.clone());
+            Resource::InstanceGone(gone) => {
+                let key = Key::Instance(gone.id.clone());
+                let (id, revision) = (gone.id.clone(), gone.revision);
                 self.slots.remove(&id);
-                if let Some(old) = self.instances.remove(&id) {
+                let old = self.instances.remove(&id);
+                if let Some(old) = &old {
                     self.leave_component(&old.report.component, &id);
-                    self.newest.remove(&(old.revision, key.clone()));
                 }
+                let old = old.map(|old| old.revision);
+                let gone_before = self.gone.insert(id, Arc::new(gone));
+                let old = old.or(gone_before.map(|gone| gone.revision));
+                self.renew(&key, old, revision);
                 key
             }
             Resource::Release(release) => {

@@ -12,7 +12,7 @@ use semver::Version;
 use super::{Key, State};
 use crate::{
     change::{Request, RequestKey, Resource},
-    instance::Instance,
+    instance::{GoneInstance, Instance},
     node::Node,
     plan::{Plan, PlanId, Task},
     refusal::{Refusal, RefusalKind},
@@ -26,10 +26,13 @@ impl State {
         match key {
             Key::Coordinator => Some(Resource::Coordinator { epoch: self.epoch }),
             Key::Node(name) => self.nodes.get(name).map(|x| Resource::Node(Node::clone(x))),
-            Key::Instance(id) => self
-                .instances
-                .get(id)
-                .map(|x| Resource::Instance(Instance::clone(x))),
+            Key::Instance(id) => match self.instances.get(id) {
+                Some(instance) => Some(Resource::Instance(Instance::clone(instance))),
+                None => self
+                    .gone
+                    .get(id)
+                    .map(|gone| Resource::InstanceGone(GoneInstance::clone(gone))),
+            },
             Key::Release(component, version) => self
                 .releases
                 .get(&(component.clone(), version.clone()))
@@ -109,6 +112,12 @@ impl State {
     #[must_use]
     pub fn instance(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
         self.instances.get(id)
+    }
+
+    /// What is kept of an instance that its agent no longer has.
+    #[must_use]
+    pub fn gone(&self, id: &InstanceId) -> Option<&Arc<GoneInstance>> {
+        self.gone.get(id)
     }
 
     /// The instances after the one of this name, by name.

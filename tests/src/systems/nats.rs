@@ -1,6 +1,6 @@
 //! NATS JetStream: three servers, one stream of three replicas in files, so a quorum of two.
 
-use std::{fmt::Write as _, future::IntoFuture as _, net::SocketAddr, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use async_nats::{
@@ -14,7 +14,6 @@ use async_nats::{
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_samplestore::http_client::HttpClient;
-use tokio::time::timeout;
 
 use super::{
     json,
@@ -45,10 +44,6 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 
 /// How long a client waits before it looks for another server.
 const RECONNECT_AFTER: Duration = Duration::from_millis(10);
-
-/// How long an acknowledgement is waited for before the message is published again: one that a stopping server had
-/// taken never comes.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(250);
 
 /// A layout of NATS servers.
 #[derive(Debug, Clone)]
@@ -259,8 +254,7 @@ impl Target for Client {
             .message_id(&write.key)
             .payload(write.value.clone().into());
         let published = self.jetstream.send_publish(STREAM, message).await?;
-        let acknowledgement = timeout(ACKNOWLEDGED_WITHIN, published.into_future()).await;
-        Ok(acknowledgement.context("not acknowledged")??.sequence)
+        Ok(published.await?.sequence)
     }
 }
 

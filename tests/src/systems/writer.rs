@@ -60,7 +60,7 @@ pub struct WriterOptions {
     pub every: Duration,
     /// How long a write may take, with all its attempts.
     pub deadline: Duration,
-    /// How long an attempt may take before the next is made.
+    /// How long the first attempt may take before the next is made; after each that took too long, twice as long.
     pub attempt_timeout: Duration,
 }
 
@@ -69,7 +69,8 @@ impl Default for WriterOptions {
         Self {
             every: Duration::from_millis(5),
             deadline: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(1),
+            // What a stopping member has taken is lost without a word; what a slow machine needs is found out by doubling.
+            attempt_timeout: Duration::from_millis(250),
         }
     }
 }
@@ -276,19 +277,23 @@ async fn acknowledge(
     turn: &mut usize,
 ) -> Result<u64, String> {
     let end = Instant::now() + options.deadline;
+    let mut patience = options.attempt_timeout;
     let mut last = "there was no time".to_owned();
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(last);
         }
-        let limit = left.min(options.attempt_timeout);
+        let limit = left.min(patience);
         let attempt = target.write(write, *turn);
         *turn += 1;
         last = match timeout(limit, attempt).await {
             Ok(Ok(position)) => return Ok(position),
             Ok(Err(error)) => format!("{error:#}"),
-            Err(_) => format!("no answer within {limit:?}"),
+            Err(_) => {
+                patience = patience.saturating_mul(2);
+                format!("no answer within {limit:?}")
+            }
         };
         sleep(RETRY_PAUSE).await;
     }
@@ -384,6 +389,26 @@ mod tests {
             problems[0].contains("not after the write before"),
             "{problems:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn each_attempt_that_took_too_long_is_followed_by_one_that_may_take_twice_as_long() {
+        struct Silent;
+        impl Target for Silent {
+            async fn write(&self, _: &Write, _: usize) -> anyhow::Result<u64> {
+                std::future::pending().await
+            }
+        }
+        let options = WriterOptions {
+            deadline: Duration::from_millis(90),
+            attempt_timeout: Duration::from_millis(1),
+            ..WriterOptions::default()
+        };
+        let mut turn = 0;
+        let last = acknowledge(&Silent, &Write::new(1, 7), &options, &mut turn).await;
+        assert!(last.unwrap_err().contains("no answer"));
+        // 1, 2, 4, 8, 16 and 32 ms with their pauses fill the time; of 1 ms there would be 15.
+        assert!(turn <= 6, "{turn}");
     }
 
     #[tokio::test]

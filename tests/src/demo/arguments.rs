@@ -13,8 +13,8 @@ use clap::{Parser, Subcommand};
     bin_name = "cargo demo --",
     disable_version_flag = true,
     max_term_width = 100,
-    after_help = "Ends with 0 when no request failed, no blob was lost and every process runs the new release; with 1 when\n\
-                  that did not hold or the demo could not run; with 130 after Ctrl-C."
+    after_help = "Ends with 0 when no request failed, no blob was lost and every process runs the new release, with 1 when \
+                  that did not hold or could not be tried, with 130 after Ctrl-C."
 )]
 pub struct Arguments {
     /// Leave the fleet running at the end, for a look round

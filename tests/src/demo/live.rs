@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evenkeel_proto::v1::{Plan, PlanState, Task, TaskState};
+use evenkeel_proto::v1::{Plan, Task, TaskState};
 use evenkeel_samplestore::load::Report;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -62,6 +62,7 @@ pub(super) struct Live {
     screen: MultiProgress,
     step: Option<ProgressBar>,
     upgrade: Option<Upgrade>,
+    ended: bool,
 }
 
 /// The lines of an upgrade.
@@ -78,6 +79,7 @@ impl Live {
             screen: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
             step: None,
             upgrade: None,
+            ended: false,
         }
     }
 
@@ -134,15 +136,6 @@ impl View for Live {
             return;
         };
         upgrade.whole.set_position(u64::from(plan.tasks_done));
-        match plan.state() {
-            PlanState::Paused | PlanState::Aborting | PlanState::Aborted => {
-                let _ = self.screen.println(format!("✘ {}", plan.reason));
-            }
-            PlanState::Unspecified
-            | PlanState::Draft
-            | PlanState::Running
-            | PlanState::Finalized => {}
-        }
     }
 
     fn task(&mut self, task: &Task) {
@@ -200,6 +193,18 @@ impl View for Live {
             line.tick();
         }
     }
+
+    fn ends(&mut self) {
+        if let Some(upgrade) = &self.upgrade {
+            upgrade.whole.abandon();
+            upgrade.client.abandon();
+            for (line, _) in upgrade.tasks.values() {
+                line.abandon();
+            }
+        }
+        self.ended = true;
+        write_line("");
+    }
 }
 
 fn waits(row: &Row) -> &'static str {
@@ -212,18 +217,11 @@ fn waits(row: &Row) -> &'static str {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // What is drawn stays; what is said next goes below it.
-        if let Some(step) = &self.step {
-            step.abandon();
+        if !self.ended {
+            // What is on the screen stays as it is: a Ctrl-C that the terminal has shown is in the way of drawing it anew.
+            self.screen.set_draw_target(ProgressDrawTarget::hidden());
+            write_line("");
         }
-        if let Some(upgrade) = &self.upgrade {
-            upgrade.whole.abandon();
-            upgrade.client.abandon();
-            for (line, _) in upgrade.tasks.values() {
-                line.abandon();
-            }
-        }
-        write_line("");
     }
 }
 

@@ -88,11 +88,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let place = Place::take(&dir)?;
     tokio::select! {
         held = show(place.folder(), arguments.keep) => {
-            Ok(if held? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            let held = held.with_context(|| {
+                format!("the demo could not go on (its logs are in {})", shell::path(place.folder()))
+            })?;
+            Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         // What was started has ended by now: it is stopped when the demo is dropped.
         number = interrupts.first() => {
-            write_line("\ninterrupted; everything that was started is stopped");
+            write_line("interrupted; everything that was started is stopped");
             Ok(ExitCode::from(SIGNALLED.saturating_add(number)))
         }
     }
@@ -121,10 +124,9 @@ async fn show(folder: &Utf8Path, keep: bool) -> anyhow::Result<bool> {
     view.starts(&plan, &rows(&api, &plan).await?);
     let upgrade = upgrade::run(&api, plan, &load, view.as_mut()).await?;
     let load = load.finish().await;
-    drop(view);
+    view.ends();
 
-    let mut broken = report::broken(&upgrade, &load);
-    broken.extend(strays(&api, digest).await?);
+    let broken = report::broken(&upgrade, &load, strays(&api, digest).await?);
     write_line("");
     write_line(&report::verdict(&broken));
     write_line(&report::figures(&upgrade, &load));

@@ -97,4 +97,6 @@ impl View for Plain {
     }
 
     fn load(&mut self, _report: &Report) {}
+
+    fn ends(&mut self) {}
 }

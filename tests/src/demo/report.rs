@@ -12,14 +12,24 @@ use super::{
     words::{count, seconds},
 };
 
-/// What did not hold, in words; empty when all of it held.
-pub(super) fn broken(upgrade: &Upgrade, load: &Report) -> Vec<String> {
+/// What did not hold, in words; empty when all of it held. `strays` are the instances that are not as they should be.
+pub(super) fn broken(upgrade: &Upgrade, load: &Report, strays: Vec<String>) -> Vec<String> {
     let mut broken = Vec::new();
     let plan = &upgrade.plan;
-    if plan.state() != PlanState::Finalized {
+    if plan.state() == PlanState::Finalized {
+        broken.extend(strays);
+    } else {
         let state = plan.state().as_str_name();
         let state = state.trim_start_matches("PLAN_STATE_").to_lowercase();
         broken.push(format!("{} is {state}: {}", plan.name, plan.reason));
+    }
+    let counts = [
+        (load.failed, "requests failed"),
+        (load.lost, "blobs are lost"),
+        (load.wrong, "answers are wrong"),
+    ];
+    for (number, what) in counts.into_iter().filter(|(number, _)| *number > 0) {
+        broken.push(format!("{} {what}", count(number)));
     }
     if load.writes == 0 || load.reads == 0 {
         broken.push("the client did not get to write and read".to_owned());
@@ -57,7 +67,7 @@ pub(super) fn figures(upgrade: &Upgrade, load: &Report) -> String {
     } else {
         ""
     };
-    let rows = [
+    let mut rows = vec![
         (
             "failed requests",
             count(load.failed),
@@ -85,7 +95,7 @@ pub(super) fn figures(upgrade: &Upgrade, load: &Report) -> String {
         (
             "  soak",
             figure(upgrade.soak),
-            "nothing is touched: does what is new stay good?".to_owned(),
+            "nothing is touched; does the new stay good?".to_owned(),
         ),
         (
             "  upgrade",
@@ -103,6 +113,10 @@ pub(super) fn figures(upgrade: &Upgrade, load: &Report) -> String {
             format!("{} a process{build}", seconds(added_each)),
         ),
     ];
+    if upgrade.plan.state() != PlanState::Finalized {
+        // Half an upgrade compares with nothing.
+        rows.truncate(3);
+    }
     let mut text = String::new();
     for (name, figure, remark) in rows {
         let _ = writeln!(text, "  {name:19} {figure:>8}   {remark}");
@@ -125,4 +139,78 @@ pub(super) fn places(folder: &Utf8Path) -> String {
          \x20 certificates   ca, coordinator, agents/*, operators/admin\n",
         shell::path(folder)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upgrade(state: PlanState) -> Upgrade {
+        let plan = evenkeel_proto::v1::Plan {
+            name: "plan-1".to_owned(),
+            state: state.into(),
+            ..Default::default()
+        };
+        Upgrade {
+            plan,
+            tasks: std::collections::BTreeMap::new(),
+            wall: Duration::from_secs(3),
+            prefetch: Duration::from_secs(1),
+            soak: Duration::from_secs(1),
+        }
+    }
+
+    fn clean() -> Report {
+        Report {
+            writes: 10,
+            reads: 10,
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn it_holds_only_when_the_plan_the_fleet_and_the_client_are_as_they_should_be() {
+        let finalized = upgrade(PlanState::Finalized);
+        assert!(broken(&finalized, &clean(), Vec::new()).is_empty());
+
+        assert_eq!(
+            broken(&upgrade(PlanState::Paused), &clean(), Vec::new()).len(),
+            1
+        );
+        assert_eq!(broken(&finalized, &clean(), vec!["n1".to_owned()]), ["n1"]);
+        let idle = Report::default();
+        assert_eq!(broken(&finalized, &idle, Vec::new()).len(), 1);
+        for report in [
+            Report {
+                failed: 1,
+                ..clean()
+            },
+            Report { lost: 1, ..clean() },
+            Report {
+                wrong: 1,
+                ..clean()
+            },
+        ] {
+            assert!(
+                !broken(&finalized, &report, Vec::new()).is_empty(),
+                "{report:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_upgrade_that_did_not_end_is_not_compared_with_the_ideal() {
+        assert!(figures(&upgrade(PlanState::Finalized), &clean()).contains("ideal"));
+        let text = figures(&upgrade(PlanState::Paused), &clean());
+        assert!(
+            text.contains("failed requests") && !text.contains("ideal"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let text = figures(&upgrade(PlanState::Finalized), &clean());
+        assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+    }
 }

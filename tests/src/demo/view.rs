@@ -37,6 +37,9 @@ pub(super) trait View: Send {
 
     /// What the client has seen so far; told several times a second.
     fn load(&mut self, report: &Report);
+
+    /// Everything has been shown; what is written next is the report.
+    fn ends(&mut self);
 }
 
 /// A view that redraws where somebody watches, and plain lines elsewhere.

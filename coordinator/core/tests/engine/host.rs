@@ -43,6 +43,8 @@ pub(crate) struct Host {
     pub(crate) platform: String,
     pub(crate) labels: Labels,
     pub(crate) instances: BTreeMap<InstanceName, Local>,
+    /// Those that were taken out of its configuration; their journals are still there.
+    removed: BTreeMap<InstanceName, Local>,
     /// What it heard last, and from which epoch.
     pub(crate) heard: Option<(u64, Vec<DesiredInstance>)>,
     /// What it heard before that.
@@ -61,6 +63,7 @@ impl Host {
             platform: platform.to_owned(),
             labels,
             instances: BTreeMap::new(),
+            removed: BTreeMap::new(),
             heard: None,
             before: None,
             reachable: true,
@@ -93,8 +96,24 @@ impl Host {
         self.in_session = false;
     }
 
+    /// The agent is started anew with a configuration that has none of its instances.
+    pub(crate) fn remove(&mut self) {
+        self.removed.append(&mut self.instances);
+        (self.heard, self.before) = (None, None);
+        self.in_session = false;
+    }
+
+    /// The agent is started anew with all the instances that it ever had.
+    pub(crate) fn put_back(&mut self) {
+        if !self.removed.is_empty() {
+            self.instances.append(&mut self.removed);
+            self.in_session = false;
+        }
+    }
+
     /// Nothing is wrong any more.
     pub(crate) fn mend(&mut self) {
+        self.put_back();
         (self.reachable, self.hangs) = (true, false);
         self.instances.values_mut().for_each(Local::mend);
     }

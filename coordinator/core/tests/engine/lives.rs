@@ -42,6 +42,8 @@ enum Act {
     CannotFetch(usize),
     Mend(usize),
     Forget(usize),
+    Remove(usize),
+    PutBack(usize),
     ByHand(usize, u64),
     Restart,
     Pass(u64),
@@ -99,6 +101,8 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => node.clone().prop_map(Act::CannotFetch),
         4 => node.clone().prop_map(Act::Mend),
         1 => node.clone().prop_map(Act::Forget),
+        1 => node.clone().prop_map(Act::Remove),
+        1 => node.clone().prop_map(Act::PutBack),
         1 => (node, version.clone()).prop_map(|(node, version)| Act::ByHand(node, version)),
         1 => Just(Act::Restart),
         2 => (1..100_u64).prop_map(Act::Pass),
@@ -180,19 +184,36 @@ impl Life {
             Act::Return(index) => self.host(*index).reachable = true,
             Act::Hang(index, hangs) => self.host(*index).hangs = *hangs,
             Act::Fault(index, fault, minor) => {
-                let (fault, version) = (*fault, version(*minor));
-                self.local(*index).faults.insert(version, fault);
+                if let Some(local) = self.local(*index) {
+                    local.faults.insert(version(*minor), *fault);
+                }
             }
-            Act::Sick(index) => self.local(*index).sick = Some("its disk is slow".to_owned()),
-            Act::Shaky(index) => self.local(*index).shaky = true,
+            Act::Sick(index) => {
+                if let Some(local) = self.local(*index) {
+                    local.sick = Some("its disk is slow".to_owned());
+                }
+            }
+            Act::Shaky(index) => {
+                if let Some(local) = self.local(*index) {
+                    local.shaky = true;
+                }
+            }
             Act::CannotFetch(index) => {
-                self.local(*index).unfetchable = Some("the disk is full".to_owned());
+                if let Some(local) = self.local(*index) {
+                    local.unfetchable = Some("the disk is full".to_owned());
+                }
             }
             Act::Mend(index) => self.host(*index).mend(),
             Act::Forget(index) => self.host(*index).forget(),
+            Act::Remove(index) => {
+                let host = self.host(*index);
+                if !host.instances.values().any(Local::busy) {
+                    host.remove();
+                }
+            }
+            Act::PutBack(index) => self.host(*index).put_back(),
             Act::ByHand(index, minor) => {
-                let local = self.local(*index);
-                if !local.busy() {
+                if let Some(local) = self.local(*index).filter(|local| !local.busy()) {
                     local.by_hand(release(&version(*minor)));
                 }
             }
@@ -217,8 +238,9 @@ impl Life {
         self.world.hosts.get_mut(node).unwrap()
     }
 
-    fn local(&mut self, index: usize) -> &mut Local {
-        self.host(index).instances.values_mut().next().unwrap()
+    /// The instance of a host, unless it was removed.
+    fn local(&mut self, index: usize) -> Option<&mut Local> {
+        self.host(index).instances.values_mut().next()
     }
 
     /// Asks something of the newest plan that has not ended; it may be refused.

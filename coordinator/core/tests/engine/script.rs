@@ -246,10 +246,8 @@ impl Script {
                 host.labels.retain(|_, value| !value.is_empty());
                 host.in_session = false;
             }
-            ("remove", _) => {
-                host.instances.clear();
-                host.in_session = false;
-            }
+            ("remove", _) => host.remove(),
+            ("put-back", _) => host.put_back(),
             ("does-not-start", Some(local)) => {
                 local.faults.insert(words.version(), Fault::DoesNotStart);
             }

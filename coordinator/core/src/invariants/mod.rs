@@ -216,7 +216,10 @@ fn revisions_right(state: &State) -> Vec<String> {
     });
     let others = told.keys().filter(|key| {
         let resource = state.resource(key);
-        matches!(resource, Some(Resource::Release(_) | Resource::InstanceGone(_)))
+        matches!(
+            resource,
+            Some(Resource::Release(_) | Resource::InstanceGone(_))
+        )
     });
     let others = others.count();
     let mut things = 0;

@@ -43,9 +43,33 @@ impl Artifacts {
         self.folder.join(digest.to_string())
     }
 
-    /// Whether the artifact is there.
-    pub async fn has(&self, digest: &Digest) -> bool {
-        fs::try_exists(self.path(digest)).await.unwrap_or(false)
+    /// Whether the artifact that a manifest describes is there, as long as it says.
+    ///
+    /// # Errors
+    /// When what is there is no executable for the manifest's platform, or the file system refuses.
+    pub async fn has(&self, manifest: &ReleaseManifest) -> Result<bool, Problem> {
+        let path = self.path(&manifest.sha256);
+        let look = async {
+            let mut file = match File::open(&path).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                opened => opened?,
+            };
+            // Cut short by whatever befell the disk: it has to come again.
+            if file.metadata().await?.len() != manifest.size_bytes {
+                return Ok(None);
+            }
+            next_chunk(&mut file, EXECUTABLE_HEADER_BYTES)
+                .await
+                .map(Some)
+        };
+        let header = look.await.map_err(|error| cannot_read(&path, &error))?;
+        let Some(header) = header else {
+            return Ok(false);
+        };
+        // Known bytes may be published again, for another component say, but not for another machine.
+        check_executable(&header, &manifest.platform)
+            .map_err(|error| Problem::new(ErrorCode::BadArgument, error.to_string()))?;
+        Ok(true)
     }
 
     /// Begins to take in the artifact that a manifest describes. `upload` is a name for it among those

@@ -10,11 +10,16 @@ use std::{
 };
 
 use evenkeel_common::{
+    clock,
     limits::PUBLISH_CHUNK_BYTES_MAX,
+    manifest::ReleaseManifest,
     names::ComponentName,
     problem::{ErrorCode, Problem},
 };
-use evenkeel_coordinator_core::{calls::Call, release::Artifact};
+use evenkeel_coordinator_core::{
+    calls::{self, Call},
+    release::Artifact,
+};
 use evenkeel_proto::v1::{
     GetReleaseRequest, GetReleaseResponse, ListReleasesRequest, ListReleasesResponse,
     PublishReleaseRequest, PublishReleaseResponse, publish_release_request::Part,
@@ -26,7 +31,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Shared, caller, not_found, paging, request_key};
 use crate::convert::{
-    Invalid, parse, release_to_proto, signed_manifest_from_proto, signed_manifest_to_core, version,
+    Invalid, parse, problem_of, release_to_proto, signed_manifest_from_proto,
+    signed_manifest_to_core, version,
 };
 
 /// Uploads at once.
@@ -54,7 +60,6 @@ impl Releases {
         caller: &evenkeel_common::identity::Identity,
         stream: &mut Streaming<PublishReleaseRequest>,
     ) -> Result<PublishReleaseResponse, Status> {
-        let bad = |message: &str| Problem::new(ErrorCode::BadArgument, message);
         let Some(PublishReleaseRequest {
             part: Some(Part::Header(header)),
         }) = stream.message().await?
@@ -68,37 +73,7 @@ impl Releases {
         let signed = signed_manifest_from_proto(signed).map_err(Problem::from)?;
         let manifest = signed
             .verify(&self.shared.settings.trusted_release_keys)
-            .map_err(|error| bad(&format!("header.manifest: {error}")))?;
-
-        let artifacts = &self.shared.artifacts;
-        let there = artifacts.has(&manifest.sha256).await;
-        let mut upload = match there {
-            true => None,
-            false => {
-                let number = self.uploads_begun.fetch_add(1, Ordering::Relaxed);
-                Some(artifacts.upload(&manifest, number).await?)
-            }
-        };
-        // Bytes that are there already need not come again.
-        while let Some(upload) = &mut upload
-            && let Some(message) = stream.message().await?
-        {
-            match message.part {
-                Some(Part::Chunk(chunk)) if chunk.len() <= PUBLISH_CHUNK_BYTES_MAX => {
-                    upload.write(&chunk).await?;
-                }
-                Some(Part::Chunk(_)) => {
-                    let message = format!("a chunk is larger than {PUBLISH_CHUNK_BYTES_MAX} bytes");
-                    return Err(bad(&message).into());
-                }
-                Some(Part::Header(_)) | None => {
-                    return Err(bad("every message after the header has to be a chunk").into());
-                }
-            }
-        }
-        if let Some(upload) = upload {
-            upload.finish().await?;
-        }
+            .map_err(|error| bad(format!("header.manifest: {error}")))?;
 
         let call = Call::PublishRelease {
             component: manifest.component.clone(),
@@ -110,6 +85,13 @@ impl Releases {
                 manifest: signed_manifest_to_core(signed),
             },
         };
+        // What will be refused need not be sent, let alone kept.
+        calls::handle(&self.shared.core.snapshot(), &key, &call, clock::now())
+            .map_err(problem_of)?;
+        // Bytes that are there already need not come again.
+        if !self.shared.artifacts.has(&manifest).await? {
+            self.take_in(&manifest, stream).await?;
+        }
         self.shared.core.call(key, call).await?;
         let state = self.shared.core.snapshot();
         let release = state.release(&manifest.component, &manifest.version);
@@ -117,6 +99,35 @@ impl Releases {
             release: release.map(|release| release_to_proto(release)),
         })
     }
+
+    /// Takes in the bytes that follow the header.
+    async fn take_in(
+        &self,
+        manifest: &ReleaseManifest,
+        stream: &mut Streaming<PublishReleaseRequest>,
+    ) -> Result<(), Status> {
+        let number = self.uploads_begun.fetch_add(1, Ordering::Relaxed);
+        let mut upload = self.shared.artifacts.upload(manifest, number).await?;
+        while let Some(message) = stream.message().await? {
+            match message.part {
+                Some(Part::Chunk(chunk)) if chunk.len() <= PUBLISH_CHUNK_BYTES_MAX => {
+                    upload.write(&chunk).await?;
+                }
+                Some(Part::Chunk(_)) => {
+                    let message = format!("a chunk is larger than {PUBLISH_CHUNK_BYTES_MAX} bytes");
+                    return Err(bad(message).into());
+                }
+                Some(Part::Header(_)) | None => {
+                    return Err(bad("every message after the header has to be a chunk").into());
+                }
+            }
+        }
+        Ok(upload.finish().await?)
+    }
+}
+
+fn bad(message: impl Into<String>) -> Problem {
+    Problem::new(ErrorCode::BadArgument, message)
 }
 
 #[tonic::async_trait]

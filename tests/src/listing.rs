@@ -54,10 +54,15 @@ impl Listing {
         })
     }
 
-    /// The same without the revision, which rises with each start of the coordinator.
+    /// The same without what each start of the coordinator changes: the revision, and that no agent was heard since.
     #[must_use]
     pub fn of_any_start(mut self) -> Self {
         self.revision = 0;
+        for node in self.nodes.values_mut() {
+            node.set_liveness(v1::Liveness::Unspecified);
+            node.changed_at = None;
+            node.revision = 0;
+        }
         self
     }
 }

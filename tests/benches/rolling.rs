@@ -66,7 +66,6 @@ async fn run() -> anyhow::Result<()> {
 name = "bench-{port}"
 component = "{COMPONENT}"
 command = ["{{release}}/{COMPONENT}", "{port}"]
-labels = {{ group = "g{port}" }}
 initial = {{ version = "{}", path = "{}" }}
 [[instance.probe]]
 type = "tcp"
@@ -100,12 +99,13 @@ interval = "5s"
         let plan = api
             .create_plan(COMPONENT, direction[0], direction[1], policy)
             .await?;
-        let cpu_before = cpu(&pids)?;
+        let cpu_before = [cpu(&pids[..1])?, cpu(&pids[1..])?];
         api.start_plan(&plan.name).await?;
         let plan = api
             .wait_for_plan(&plan.name, PlanState::Finalized, Duration::from_secs(120))
             .await?;
-        let cpu_used = cpu(&pids)?.saturating_sub(cpu_before);
+        let coordinator_cpu = cpu(&pids[..1])?.saturating_sub(cpu_before[0]);
+        let agent_cpu = cpu(&pids[1..])?.saturating_sub(cpu_before[1]);
         let tasks = api.tasks(&plan.name).await?;
         ensure!(tasks.len() == INSTANCES, "{} tasks", tasks.len());
         // From the first order on: the prefetch before it is once a plan, not once an instance.
@@ -122,7 +122,8 @@ interval = "5s"
         rolls.push(Roll {
             wall: Duration::from_nanos(last.saturating_sub(first)),
             ideal: Duration::from_micros(ideal),
-            cpu: cpu_used,
+            coordinator_cpu,
+            agent_cpu,
         });
         direction.reverse();
     }
@@ -149,7 +150,8 @@ interval = "5s"
             "added wall",
             Box::new(|r| per(r.wall.saturating_sub(r.ideal))),
         ),
-        ("CPU of coordinator and agent", Box::new(|r| per(r.cpu))),
+        ("CPU of the coordinator", Box::new(|r| per(r.coordinator_cpu))),
+        ("CPU of the agent", Box::new(|r| per(r.agent_cpu))),
     ] {
         let (least, median, most) = spread(counted.iter().map(&figure).collect());
         writeln!(out, "{what:<30} {median:8.2} ({least:.2} to {most:.2})")?;
@@ -173,7 +175,8 @@ interval = "5s"
 struct Roll {
     wall: Duration,
     ideal: Duration,
-    cpu: Duration,
+    coordinator_cpu: Duration,
+    agent_cpu: Duration,
 }
 
 fn nanos(at: prost_types::Timestamp) -> u64 {

@@ -150,7 +150,10 @@ interval = "5s"
             "added wall",
             Box::new(|r| per(r.wall.saturating_sub(r.ideal))),
         ),
-        ("CPU of the coordinator", Box::new(|r| per(r.coordinator_cpu))),
+        (
+            "CPU of the coordinator",
+            Box::new(|r| per(r.coordinator_cpu)),
+        ),
         ("CPU of the agent", Box::new(|r| per(r.agent_cpu))),
     ] {
         let (least, median, most) = spread(counted.iter().map(&figure).collect());

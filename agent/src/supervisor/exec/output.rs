@@ -8,6 +8,8 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::record;
+
 /// The size from which the file is moved away, in bytes.
 const BYTES_MAX: u64 = 16 << 20;
 
@@ -46,9 +48,15 @@ pub(super) fn trim(folder: &Utf8Path) -> io::Result<()> {
     }
 }
 
-/// How a process ended, with the last line that it wrote.
+/// How long the file is; 0 if there is none.
+pub(super) fn length(folder: &Utf8Path) -> u64 {
+    fs::metadata(path(folder)).map_or(0, |metadata| metadata.len())
+}
+
+/// How the instance's newest process ended, with the last line that it wrote.
 pub(super) fn with_last_line(mut how: String, folder: &Utf8Path) -> String {
-    let last = last_line(folder);
+    let from = record::read(folder).map_or(0, |record| record.output_from);
+    let last = last_line(folder, from);
     if !last.is_empty() {
         how.push_str("; its last line: ");
         how.push_str(&last);
@@ -56,12 +64,14 @@ pub(super) fn with_last_line(mut how: String, folder: &Utf8Path) -> String {
     how
 }
 
-/// The last line that was written, for people; empty if there is none.
-fn last_line(folder: &Utf8Path) -> String {
+/// The last line that was written after the first `from` bytes, for people; empty if there is none.
+fn last_line(folder: &Utf8Path, from: u64) -> String {
     let read = || -> io::Result<String> {
         let mut file = File::open(path(folder))?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES)))?;
+        // A file that was cut since holds nothing older than the cut.
+        let from = if from > length { 0 } else { from };
+        file.seek(SeekFrom::Start(from.max(length.saturating_sub(LAST_BYTES))))?;
         let mut bytes = Vec::new();
         file.take(LAST_BYTES).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -87,10 +97,15 @@ mod tests {
     fn output_is_appended_to_moved_away_when_large_and_its_last_line_shown() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path()).unwrap();
-        assert_eq!(last_line(folder), "");
+        assert_eq!(last_line(folder, 0), "");
         let mut output = open(folder).unwrap();
         output.write_all(b"one\n\x1b[31mtwo\n\n").unwrap();
-        assert_eq!(last_line(folder), "[31mtwo");
+        assert_eq!(last_line(folder, 0), "[31mtwo");
+        assert_eq!(
+            last_line(folder, length(folder)),
+            "",
+            "another process wrote it"
+        );
         output.set_len(BYTES_MAX).unwrap();
         trim(folder).unwrap();
         assert_eq!(

@@ -23,15 +23,19 @@ pub(super) struct ProcessRecord {
     pub(super) pid: Pid,
     pub(super) start_ticks: u64,
     pub(super) started_at: Timestamp,
+    /// How long the output file was when the process began to write to it.
+    pub(super) output_from: u64,
 }
 
+// An agent of another version may have written it, or may read it: fields come, and none ever goes.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Written {
     boot_id: String,
     pid: i32,
     start_ticks: u64,
     started_at_ms: u64,
+    #[serde(default)]
+    output_from: u64,
 }
 
 fn path(folder: &Utf8Path) -> Utf8PathBuf {
@@ -46,6 +50,7 @@ pub(super) fn read(folder: &Utf8Path) -> Option<ProcessRecord> {
         pid: Pid::from_raw(written.pid)?,
         start_ticks: written.start_ticks,
         started_at: Timestamp(written.started_at_ms),
+        output_from: written.output_from,
     })
 }
 
@@ -56,6 +61,7 @@ pub(super) fn write(folder: &Utf8Path, record: &ProcessRecord) -> io::Result<()>
         pid: record.pid.as_raw_pid(),
         start_ticks: record.start_ticks,
         started_at_ms: record.started_at.0,
+        output_from: record.output_from,
     };
     // One process at a time holds the lock and gets here.
     let temporary = folder.join(".process.json.new");
@@ -77,6 +83,7 @@ mod tests {
             pid: rustix::process::getpid(),
             start_ticks: 42,
             started_at: Timestamp(1),
+            output_from: 7,
         };
         write(folder, &record).unwrap();
         assert_eq!(read(folder), Some(record));

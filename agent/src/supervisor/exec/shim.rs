@@ -16,7 +16,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{getpid, setsid};
 
-use super::{lock, proc, record};
+use super::{lock, output, proc, record};
 use crate::clock;
 
 /// The first argument of the agent's program in this mode.
@@ -76,6 +76,7 @@ fn write_record(folder: &Utf8Path) -> io::Result<()> {
         pid,
         start_ticks: stat.start_ticks,
         started_at: evenkeel_common::clock::now(),
+        output_from: output::length(folder),
     };
     record::write(folder, &record)
 }

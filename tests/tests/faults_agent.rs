@@ -266,7 +266,15 @@ async fn kills_of_any_agent_at_random_under_load_cost_no_request_and_no_blob() -
         from: "1.0.0",
         to: "1.1.0",
     };
-    let work = carry_through(&api, &hop, quick_policy(), PlanState::Finalized);
+    // Long enough a plan for some kills on any machine.
+    let policy = PlanPolicy {
+        soak: Some(prost_types::Duration {
+            seconds: 1,
+            nanos: 0,
+        }),
+        ..quick_policy()
+    };
+    let work = carry_through(&api, &hop, policy, PlanState::Finalized);
     let mut work = std::pin::pin!(work);
     let nodes = fleet.nodes().to_vec();
     let mut kills = 0;

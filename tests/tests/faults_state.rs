@@ -1,7 +1,7 @@
 //! What the coordinator has on disk is damaged while it is stopped: a view is made again from the ledger, a ledger that
 //! cannot be trusted stops the start with a sentence, and nothing ever begins empty.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,7 +11,9 @@ use evenkeel_tests::{
     caller::carry_through,
     fleet::Fleet,
     listing::Listing,
+    places,
     systems::trivial::{self, Conduct},
+    wait,
 };
 
 /// How long anything may take that nothing keeps from happening.
@@ -350,5 +352,84 @@ async fn a_ledger_with_a_byte_flipped_stops_the_start() -> anyhow::Result<()> {
         Start::Serves(listing) => assert_eq!(listing, stopped.whole),
         Start::Refuses(printed) => bail!("the whole one: {printed}"),
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restored_backup_changes_nothing_on_a_host() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+    let layout = trivial::Layout::new(folder, 2)?;
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    for version in [trivial::FIRST, "1.1.0"] {
+        let program = layout.release(version, Conduct::Good)?;
+        api.publish(trivial::COMPONENT, version, &program, &fleet.release_key()?)
+            .await?;
+    }
+    fleet.coordinator()?.kill()?;
+    let (data, backup) = (fleet.coordinator_data(), folder.join("backup"));
+    copy(&data, &backup)?;
+    fleet.start_coordinator()?;
+    let there = Hop {
+        component: trivial::COMPONENT,
+        from: trivial::FIRST,
+        to: "1.1.0",
+    };
+    carry_through(&api, &there, quick_policy(), PlanState::Finalized).await?;
+    fleet.wait_until_whole().await?;
+    let before = api.instances().await?;
+
+    // The ledger and the view of before the plan, which fit each other.
+    fleet.coordinator()?.kill()?;
+    fs::remove_dir_all(&data)?;
+    copy(&backup, &data)?;
+    fleet.start_coordinator()?;
+    fleet.wait_until_whole().await?;
+    let back = api
+        .create_plan(trivial::COMPONENT, "1.1.0", trivial::FIRST, quick_policy())
+        .await?;
+    api.start_plan(&back.name).await?;
+    let words = "has accepted order 1, and this coordinator knows of 0: its state is an old copy";
+    wait::until("the agents' refusal to be told", SOON, || async {
+        for node in api.nodes().await?.values() {
+            ensure!(node.fenced.contains(words), "{node:?}");
+        }
+        let waits = api.explain_plan(&back.name).await?;
+        let told = waits.get("n1/store").context("n1 waits for nothing")?;
+        ensure!(told.sentence.contains("takes no orders"), "{told:?}");
+        ensure!(told.sentence.contains(words), "{told:?}");
+        Ok(())
+    })
+    .await?;
+    for (name, now) in api.instances().await? {
+        let then = before.get(&name).context("a new instance")?;
+        assert_eq!(now.process, then.process, "{name}");
+        assert_eq!(now.accepted_generation, then.accepted_generation, "{name}");
+        assert_eq!(now.generation, 0, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_coordinator_on_the_same_state_does_not_start() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+    let layout = trivial::Layout::new(folder, 1)?;
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let before = Listing::of(&api).await?;
+    let second = Command::new(places::program("evenkeel-coordinator")?)
+        .args(["--config", fleet.coordinator_config().as_str()])
+        .env("EVENKEEL_COORDINATOR__LISTEN", "127.0.0.1:0")
+        .output()?;
+    let printed = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success(), "{printed}");
+    assert!(
+        printed.contains("is in use by another process"),
+        "{printed}"
+    );
+    assert!(fleet.coordinator()?.runs()?);
+    assert_eq!(Listing::of(&api).await?, before);
     Ok(())
 }

@@ -242,8 +242,8 @@ async fn a_kill_on_the_way_back_from_a_release_that_is_deaf_is_no_way_to_stay_do
 }
 
 #[tokio::test]
-async fn kills_of_any_agent_at_random_under_load_cost_no_request_and_no_blob() -> anyhow::Result<()>
-{
+async fn kills_of_agents_and_coordinator_at_random_under_load_cost_no_request_and_no_blob()
+-> anyhow::Result<()> {
     let seed: u64 = rand::random();
     let mut random = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir()?;
@@ -283,12 +283,18 @@ async fn kills_of_any_agent_at_random_under_load_cost_no_request_and_no_blob() -
             plan = &mut work => break plan,
             () = sleep(Duration::from_millis(random.random_range(20..400))) => {}
         }
-        let node = nodes
-            .get(random.random_range(0..nodes.len()))
-            .context("no nodes")?;
-        fleet.agent(node)?.kill()?;
+        // One more than there are nodes: the coordinator dies with them.
+        match nodes.get(random.random_range(0..=nodes.len())) {
+            Some(node) => {
+                fleet.agent(node)?.kill()?;
+                fleet.start_agent(node)?;
+            }
+            None => {
+                fleet.coordinator()?.kill()?;
+                fleet.start_coordinator()?;
+            }
+        }
         kills += 1;
-        fleet.start_agent(node)?;
     };
     let plan = plan.with_context(|| format!("{kills} kills, seed {seed}"))?;
     let report = load.finish().await;

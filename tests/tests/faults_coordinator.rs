@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
-use evenkeel_proto::v1::{Instance, InstanceHealth, PlanPolicy, PlanState, TaskState};
+use evenkeel_proto::v1::{
+    AbortPlanRequest, Instance, InstanceHealth, PlanPolicy, PlanState, TaskState,
+};
 use evenkeel_samplestore::load::{Workload, WorkloadOptions};
 use evenkeel_tests::{
     api::{Api, Hop, quick_policy},
@@ -109,6 +111,67 @@ async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
             return Ok(());
         }
         versions.reverse();
+    }
+    anyhow::bail!("a plan has more than {MOMENTS_MAX} moments")
+}
+
+/// Kills the coordinator behind its n-th record, in a plan of its own for each n, whose release does not start.
+#[tokio::test]
+async fn a_plan_that_fails_is_put_back_after_a_kill_behind_any_record() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = utf8(&dir)?;
+    let layout = trivial::Layout::new(folder, 2)?;
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let program = layout.release("1.1.0", Conduct::Ends)?;
+    api.publish(trivial::COMPONENT, "1.1.0", &program, &fleet.release_key()?)
+        .await?;
+    let hop = Hop {
+        component: trivial::COMPONENT,
+        from: trivial::FIRST,
+        to: "1.1.0",
+    };
+    for moment in 1..=MOMENTS_MAX {
+        let before = api.instances().await?;
+        fleet.coordinator()?.kill()?;
+        let at = format!("coordinator.append.after@{moment}");
+        fleet.start_coordinator_with(&[("EVENKEEL_FAILPOINT", &at)])?;
+        let mut deaths = 0;
+        let work = async {
+            let plan = carry_through(&api, &hop, quick_policy(), PlanState::Paused).await?;
+            Ok((plan, settled(&api).await?))
+        };
+        let (plan, after) = keep(&mut fleet, work, async |_, died| {
+            ensure!(*died == Ours::Coordinator, "{died:?} died");
+            deaths += 1;
+            for port in &layout.ports {
+                wait::until("the instances to be back", SOON, || listens(*port)).await?;
+            }
+            Ok(())
+        })
+        .await
+        .with_context(|| format!("killed at {at}"))?;
+
+        assert!(
+            plan.reason.starts_with("n1/store was put back to 1.0.0: "),
+            "{at}: {}",
+            plan.reason
+        );
+        for (name, now) in &after {
+            let then = before.get(name).context("a new instance")?;
+            assert_eq!(now.current, then.current, "{at}: {name}");
+            // Only the canary was tried, and that once.
+            let orders = u64::from(name == "n1/store");
+            assert_eq!(now.generation, then.generation + orders, "{at}: {name}");
+            assert_eq!(now.process != then.process, orders == 1, "{at}: {name}");
+        }
+        if deaths == 0 {
+            ensure!(moment > MOMENTS_MIN, "only {moment} moments");
+            return Ok(());
+        }
+        api.abort_plan(&plan.name, "seen enough").await?;
+        api.wait_for_plan(&plan.name, PlanState::Aborted, SOON)
+            .await?;
     }
     anyhow::bail!("a plan has more than {MOMENTS_MAX} moments")
 }

@@ -9,9 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
-use evenkeel_proto::v1::{
-    AbortPlanRequest, Instance, InstanceHealth, PlanPolicy, PlanState, TaskState,
-};
+use evenkeel_proto::v1::{Instance, InstanceHealth, PlanPolicy, PlanState, TaskState};
 use evenkeel_samplestore::load::{Workload, WorkloadOptions};
 use evenkeel_tests::{
     api::{Api, Hop, quick_policy},

@@ -7,7 +7,7 @@ use evenkeel_common::files::{FolderLock, create_private_folder};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
-    task::{JoinSet, spawn_blocking},
+    task::{JoinError, JoinSet, spawn_blocking},
     time::sleep,
 };
 
@@ -54,6 +54,9 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// A part of the agent is gone; nobody does its work any more.
+    #[error("a part of the agent ended, which never happens but by a defect")]
+    PartEnded(#[source] Option<JoinError>),
 }
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> RunError {
@@ -63,7 +66,7 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> RunError {
 /// Runs the agent until SIGTERM or SIGINT. The storage processes are left as they are then.
 ///
 /// # Errors
-/// When it cannot begin.
+/// When it cannot begin, or when a part of it ends. Another start goes on where the journals say.
 pub async fn run(settings: Settings) -> Result<(), RunError> {
     let (_lock, data_dir) = take_data_dir(&settings)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen for SIGTERM"))?;
@@ -112,9 +115,15 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        ended = part_ended(&mut tasks) => return Err(ended),
     }
     tracing::info!("the agent stops; the storage processes go on");
     Ok(())
+}
+
+/// Waits until any part of the agent has ended: all of them run as long as the program.
+async fn part_ended(tasks: &mut JoinSet<()>) -> RunError {
+    RunError::PartEnded(tasks.join_next().await.and_then(Result::err))
 }
 
 /// Takes the data folder for this agent alone.
@@ -152,5 +161,24 @@ async fn trim_outputs(supervisors: Vec<ExecSupervisor>) {
         if trimmed.await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_or_returns_ends_the_agent_while_the_others_run() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        tasks.spawn(async { panic!("a defect") });
+        let RunError::PartEnded(Some(defect)) = part_ended(&mut tasks).await else {
+            panic!("it is not said that a part panicked")
+        };
+        assert!(defect.is_panic());
+        tasks.spawn(async {});
+        let ended = part_ended(&mut tasks).await;
+        assert!(matches!(ended, RunError::PartEnded(None)), "{ended:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     os::fd::OwnedFd,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use evenkeel_common::failpoint;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     pipe::{PipeFlags, pipe_with},
+    process::Pid,
 };
 
 use super::{
@@ -170,16 +171,17 @@ fn await_execution(
     };
     let ready = poll(&mut [PollFd::new(&report, PollFlags::IN)], Some(&timeout));
     if !matches!(ready, Ok(1..)) {
-        // It is an unreaped child of ours: its number is nobody else's.
-        let _ = child.kill();
-        let _ = child.wait();
+        let _ = end(child);
         return Err(StartError::Timeout);
     }
     let mut said = String::new();
-    File::from(report)
+    let heard = File::from(report)
         .take(REPORT_BYTES_MAX)
-        .read_to_string(&mut said)
-        .map_err(system("hear what became of a process"))?;
+        .read_to_string(&mut said);
+    if let Err(error) = heard {
+        let _ = end(child);
+        return Err(system("hear what became of a process")(error));
+    }
     if !said.is_empty() {
         let _ = child.wait();
         return if said == LOCK_IS_HELD {
@@ -188,12 +190,11 @@ fn await_execution(
             Err(StartError::Refused(said))
         };
     }
-    match supervisor.find()? {
-        Some(process) if process.pid() == child.id() => Ok(Some(process.with_child(child))),
+    match supervisor.find() {
+        Ok(Some(process)) if process.pid() == child.id() => Ok(Some(process.with_child(child))),
         // It did not live until it was looked at.
-        Some(_) | None => {
-            let _ = child.kill();
-            let how = match child.wait() {
+        Ok(Some(_) | None) => {
+            let how = match end(child) {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             };
@@ -202,5 +203,18 @@ fn await_execution(
                 &supervisor.folder,
             )))
         }
+        // What cannot be told apart later must not be left behind: the caller takes it that nothing runs.
+        Err(error) => {
+            let _ = end(child);
+            Err(error.into())
+        }
     }
+}
+
+/// Ends a child with all that it started in its session, and says how it ended.
+fn end(mut child: Child) -> io::Result<ExitStatus> {
+    // It is an unreaped child of ours: neither its number nor that of its session is anybody else's.
+    proc::kill_session(Pid::from_child(&child), |_| true);
+    let _ = child.kill();
+    child.wait()
 }

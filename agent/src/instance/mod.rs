@@ -162,6 +162,9 @@ impl Instance {
             let (journal, record) = (Arc::clone(&self.journal), record.clone());
             let written = spawn_blocking(move || {
                 let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+                if give_up {
+                    journal.make_room()?;
+                }
                 journal.append(&record)
             })
             .await;

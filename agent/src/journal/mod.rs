@@ -10,7 +10,7 @@ mod record;
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -24,6 +24,10 @@ use frame::Parsed;
 
 /// How large the file is: hundreds of records between two replacements.
 const FILE_BYTES: usize = 64 << 10;
+
+/// How much of the file a word from outside leaves free for all the records that may follow from it: a way there
+/// and a way back, each record with a reason of the greatest length.
+const ROOM_BYTES: usize = 24 << 10;
 
 /// The largest file that is read; a journal is never larger than [`FILE_BYTES`] by much.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -124,6 +128,32 @@ impl Journal {
         &self.last
     }
 
+    /// Sees to it that what follows from an order can be written without replacing the file on the way, when
+    /// there may be no space for another and nothing runs. To be called before a word from outside is written.
+    ///
+    /// # Errors
+    /// When the file would have to be replaced, and cannot be. What is durable stands, and so does the file as
+    /// far as it can still be written.
+    pub fn make_room(&mut self) -> Result<(), JournalError> {
+        let is_short = |(_, end): &mut (File, usize)| *end > FILE_BYTES - ROOM_BYTES;
+        let Some(old) = self.file.take_if(is_short) else {
+            return Ok(());
+        };
+        let frame = frame::build(&record::encode(&self.last));
+        match replace(&self.path, &frame) {
+            Ok(new) => self.file = Some(new),
+            Err(source) => {
+                // Unless the new one is in its place already and only that is not durable yet.
+                self.file = Some(old).filter(|(file, _)| is_at(file, &self.path));
+                return Err(JournalError::Io {
+                    path: self.path.clone(),
+                    source,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a record durable.
     ///
     /// # Errors
@@ -197,6 +227,15 @@ fn replace(path: &Utf8Path, frame: &[u8]) -> io::Result<(File, usize)> {
     Ok((open_for_writing(path)?, frame.len()))
 }
 
+/// Whether this open file is still the one at the path.
+fn is_at(file: &File, path: &Utf8Path) -> bool {
+    let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(there)) => number(open) == number(there),
+        (Err(_), _) | (_, Err(_)) => false,
+    }
+}
+
 fn open_for_writing(path: &Utf8Path) -> io::Result<File> {
     let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
     OpenOptions::new()
@@ -239,6 +278,36 @@ mod tests {
             }
             assert_eq!(last(path), record(2_499));
             assert_eq!(fs::metadata(path).unwrap().len(), FILE_BYTES as u64);
+        });
+    }
+
+    #[test]
+    fn a_nearly_full_file_is_replaced_in_time_and_written_on_when_it_cannot_be() {
+        with_journal(|path| {
+            let mut journal = Journal::open(path.to_owned()).unwrap();
+            let room = |journal: &Journal| FILE_BYTES - journal.file.as_ref().unwrap().1;
+            let mut epoch = 1;
+            journal.append(&record(epoch)).unwrap();
+            while room(&journal) >= ROOM_BYTES {
+                journal.make_room().unwrap();
+                epoch += 1;
+                journal.append(&record(epoch)).unwrap();
+            }
+            // A folder in the way of the new file.
+            let in_the_way = path.with_file_name(".journal.new");
+            fs::create_dir(&in_the_way).unwrap();
+            let refused = journal.make_room();
+            assert!(
+                matches!(refused, Err(JournalError::Io { .. })),
+                "{refused:?}"
+            );
+            assert_eq!(last(path), record(epoch));
+            journal.append(&record(epoch + 1)).unwrap();
+            assert_eq!(last(path), record(epoch + 1));
+            fs::remove_dir(&in_the_way).unwrap();
+            journal.make_room().unwrap();
+            assert!(room(&journal) > FILE_BYTES - ROOM_BYTES);
+            assert_eq!(last(path), record(epoch + 1));
         });
     }
 

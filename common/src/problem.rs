@@ -1,6 +1,7 @@
 //! What can be wrong with a call, in one table: the code, how gRPC carries it, what to do about it, and
 //! with which status the command line exits.
 
+use evenkeel_words::limits::{REASON_BYTES_MAX, cut};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -114,7 +115,8 @@ impl Problem {
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
         let details = ErrorDetails::with_error_info(problem.code.reason(), DOMAIN, []);
-        Self::with_error_details(problem.code.grpc(), problem.message, details)
+        let message = cut(problem.message, REASON_BYTES_MAX);
+        Self::with_error_details(problem.code.grpc(), message, details)
     }
 }
 

@@ -46,6 +46,13 @@ const TURN_EVENTS_MAX: usize = 256;
 /// What the engine may say in one turn; more waits for the next.
 const TURN_DECISIONS_MAX: usize = 1_000;
 
+/// Bytes of records that are put into one turn; more events wait for the next. With the largest record on top
+/// it stays within what one append takes.
+const TURN_BYTES_MAX: usize = 16 << 20;
+
+/// Nodes whose silence is put into one record, so that it stays within what a record holds.
+const JUDGED_PER_RECORD: usize = 256;
+
 /// How often silence is judged.
 const LIVENESS_EVERY: Duration = Duration::from_millis(500);
 
@@ -180,6 +187,7 @@ pub fn start(
     let (events, inbox) = mpsc::channel(QUEUE_MAX);
     let (revision, revisions) = watch::channel(opened.state.revision());
     let snapshot = Arc::new(ArcSwap::from_pointee(opened.state.clone()));
+    let started_at = clock::now().max(opened.state.at());
     let mut writer = Writer {
         ledger: Box::new(opened.ledger),
         view: opened.view,
@@ -189,16 +197,16 @@ pub fn start(
         sessions,
         timings,
         started: Instant::now(),
+        started_at,
         heard: BTreeMap::new(),
     };
     writer.begin_epoch()?;
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || {
-            let stop = shutdown.clone();
-            let ended = writer.run(inbox, shutdown);
-            stop.cancel();
-            ended
+            // Also when it panics: a coordinator without its writer is none.
+            let _stop = shutdown.clone().drop_guard();
+            writer.run(inbox, shutdown)
         })
         .context("cannot start the writer's thread")?;
     let core = Core {
@@ -219,6 +227,8 @@ struct Writer {
     sessions: Sessions,
     timings: LivenessTimings,
     started: Instant,
+    /// The time of the start.
+    started_at: Timestamp,
     /// When each agent was last heard, in milliseconds since the start by the monotonic clock. On no disk.
     heard: BTreeMap<NodeName, Timestamp>,
 }
@@ -227,6 +237,7 @@ struct Writer {
 #[derive(Default)]
 struct Turn {
     records: Vec<Bytes>,
+    bytes: usize,
     keys: BTreeSet<Key>,
     answers: Vec<Answer>,
 }
@@ -281,6 +292,9 @@ impl Writer {
                 self.handle(&mut turn, event);
             }
             for _ in 1..TURN_EVENTS_MAX {
+                if turn.bytes > TURN_BYTES_MAX {
+                    break;
+                }
                 match inbox.try_recv() {
                     Ok(event) => self.handle(&mut turn, event),
                     Err(_) => break,
@@ -310,9 +324,10 @@ impl Writer {
         }
     }
 
-    /// The time for what is decided now: never less than what is in the ledger.
+    /// The time for what is decided now: that of the start, never less than what is in the ledger, and what
+    /// has passed since. A wall clock that jumps can neither hold deadlines up nor bring them on.
     fn now(&self) -> Timestamp {
-        clock::now().max(self.state.at())
+        self.started_at.after(self.started.elapsed())
     }
 
     fn uptime(&self) -> Timestamp {
@@ -374,13 +389,18 @@ impl Writer {
                 (judged != known).then(|| (node.clone(), judged))
             })
             .collect();
-        if let Some(change) = reports::liveness(&self.state, &judged) {
-            self.take(turn, &change);
+        for judged in judged.chunks(JUDGED_PER_RECORD) {
+            if let Some(change) = reports::liveness(&self.state, judged) {
+                self.take(turn, &change);
+            }
         }
     }
 
     fn decide(&mut self, turn: &mut Turn) {
         for _ in 0..TURN_DECISIONS_MAX {
+            if turn.bytes > TURN_BYTES_MAX {
+                return;
+            }
             let Some(change) = engine::advance(&self.state, self.now()) else {
                 return;
             };
@@ -391,7 +411,9 @@ impl Writer {
 
     fn take(&mut self, turn: &mut Turn, change: &Change) {
         let at = self.now();
-        turn.records.push(change_to_record(change, at));
+        let record = change_to_record(change, at);
+        turn.bytes += record.len();
+        turn.records.push(record);
         turn.keys.extend(self.state.apply(change, at));
     }
 

@@ -198,7 +198,14 @@ fn publish(
         },
     };
     match release.artifacts.get(platform) {
-        Some(there) if there.digest == artifact.digest => Ok(None),
+        Some(there) if there == artifact => Ok(None),
+        // The same bytes, signed anew.
+        Some(there) if there.digest == artifact.digest => {
+            release
+                .artifacts
+                .insert(platform.to_owned(), artifact.clone());
+            Ok(Some(release))
+        }
         Some(there) => Err(other_bytes(component, version, platform, &there.digest)),
         None => {
             release

@@ -17,7 +17,7 @@ pub struct DesiredInstance {
     pub name: InstanceName,
     /// Releases to have at hand.
     pub prefetch: Vec<SignedManifest>,
-    /// What to run, while its slot is held: an order that has ended in good health is not repeated, or an
+    /// What to run, while its slot is held and its plan under way or its agent at it: an order that has ended in good health is not repeated, or an
     /// agent that lost its journal would carry it out again without a slot.
     pub order: Option<Order>,
 }
@@ -30,8 +30,18 @@ pub fn desired<'a>(
     state.instances_on(node).map(|instance| DesiredInstance {
         name: instance.id.name.clone(),
         prefetch: prefetch(state, instance),
-        order: instance.order.clone().filter(|_| instance.slot.is_some()),
+        order: order(state, instance),
     })
+}
+
+fn order(state: &State, instance: &Instance) -> Option<Order> {
+    let slot = instance.slot.as_ref()?;
+    let order = instance.order.clone()?;
+    // What a plan did not get begun before it ended must not begin when nobody looks any more.
+    let under_way = state
+        .plan(slot.plan)
+        .is_some_and(|plan| plan.state.under_way());
+    (under_way || instance.report.accepted.generation >= order.generation).then_some(order)
 }
 
 fn prefetch(state: &State, instance: &Instance) -> Vec<SignedManifest> {

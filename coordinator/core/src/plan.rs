@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
 
 use evenkeel_words::{
     limits::POLICY_DURATION_MAX,
-    names::{ComponentName, InstanceId},
+    names::{self, ComponentName, InstanceId},
     timestamp::Timestamp,
 };
 use semver::Version;
@@ -218,6 +218,11 @@ impl Policy {
                 "max_unavailable is 0, so that nothing could ever be stopped; the least is 1"
                     .to_owned(),
             );
+        }
+        if let Some(label) = &self.failure_domain
+            && let Err(error) = names::check("label", label)
+        {
+            return bad(format!("the failure domain is no label: {error}"));
         }
         if self.soak >= self.instance_deadline {
             return bad(format!(

@@ -25,8 +25,8 @@ pub struct Hello {
     pub instances: BTreeMap<InstanceName, Report>,
 }
 
-/// Takes in a hello. Instances that the agent no longer has are gone, with any slot, unless a plan under way
-/// has a task for them: then they count as stopped.
+/// Takes in a hello. Instances that the agent no longer has are gone, unless they hold a slot or a plan under
+/// way has a task for them: then they count as stopped.
 #[must_use]
 pub fn hello(state: &State, name: &NodeName, hello: &Hello) -> Option<Change> {
     let mut resources = Vec::new();
@@ -35,7 +35,7 @@ pub fn hello(state: &State, name: &NodeName, hello: &Hello) -> Option<Change> {
         if hello.instances.contains_key(&instance.id.name) {
             continue;
         }
-        if state.claimed_by(&instance.id).is_some() {
+        if state.claimed_by(&instance.id).is_some() || instance.slot.is_some() {
             reports.insert(instance.id.name.clone(), instance.report.absent());
         } else {
             resources.push(Resource::InstanceGone(GoneInstance {
@@ -153,9 +153,15 @@ fn instances<'a>(
             name: name.clone(),
         };
         let old = state.instance(&id);
+        let mut report = report.clone();
         let mut labels = node_labels.clone();
         labels.extend(report.labels.clone());
-        if old.is_some_and(|old| old.report == *report && old.labels == labels) {
+        // While it holds a slot it counts where the slot was taken, whatever its agent calls it.
+        if let Some(held) = old.filter(|old| old.slot.is_some()) {
+            report.component = held.report.component.clone();
+            labels = held.labels.clone();
+        }
+        if old.is_some_and(|old| old.report == report && old.labels == labels) {
             return None;
         }
         let old = old.map(AsRef::as_ref);
@@ -163,7 +169,7 @@ fn instances<'a>(
         Some(Resource::Instance(Instance {
             id,
             labels,
-            report: report.clone(),
+            report,
             order,
             slot: old.and_then(|old| old.slot.clone()),
             changed_at: old.map_or_else(Default::default, |old| old.changed_at),

@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     sync::LazyLock,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use evenkeel_common::{
@@ -31,7 +32,7 @@ fn check(path: &str, caller: Option<&Identity>) -> Result<(), Problem> {
     let Some(caller) = caller else {
         return Err(Problem::new(
             ErrorCode::Unauthenticated,
-            "the connection carries no identity",
+            "the connection carries no certificate that is valid now",
         ));
     };
     let Some(access) = TABLE.get(path) else {
@@ -110,6 +111,8 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let peer = request.extensions().get::<PeerConnection>();
+        // A connection may outlive the certificate that it was opened with.
+        let peer = peer.filter(|peer| peer.not_after > SystemTime::now());
         match check(request.uri().path(), peer.map(|peer| &peer.identity)) {
             Ok(()) => Either::Left(self.inner.call(request)),
             Err(problem) => {

@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use evenkeel_common::{
@@ -16,8 +16,9 @@ use evenkeel_common::{
     digest::Digest,
     identity::Identity,
     limits::FETCH_CHUNK_BYTES,
-    names::NodeName,
+    names::{InstanceName, NodeName},
     problem::{ErrorCode, Problem},
+    tls::PeerConnection,
 };
 use evenkeel_coordinator_core::{
     desired::{DesiredInstance, desired},
@@ -49,6 +50,9 @@ const QUEUE_MAX: usize = 8;
 
 /// Downloads at once.
 const DOWNLOADS_MAX: usize = 64;
+
+/// How long an agent may take to read the next piece of a download; its place is another's then.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// An order that was not taken is said again once the agent's clock is this much past what it answered.
 const SAY_AGAIN_AFTER_MS: u64 = BEGIN_WITHIN.as_millis() as u64 / 3;
@@ -125,6 +129,13 @@ fn node_of<T>(request: &Request<T>) -> Result<NodeName, Problem> {
     }
 }
 
+/// How long the caller's certificate is good for.
+fn not_after<T>(request: &Request<T>) -> Duration {
+    let peer = request.extensions().get::<PeerConnection>();
+    peer.and_then(|peer| peer.not_after.duration_since(SystemTime::now()).ok())
+        .unwrap_or_default()
+}
+
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -136,6 +147,7 @@ impl AgentService for Agents {
         request: Request<Streaming<SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let node = node_of(&request)?;
+        let not_after = not_after(&request);
         let shared = self.shared.clone();
         let inbound = request.into_inner();
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
@@ -147,6 +159,7 @@ impl AgentService for Agents {
                 sender: &sender,
                 clock_ms: 0,
                 said: BTreeMap::new(),
+                instances: BTreeSet::new(),
             };
             let ended = tokio::select! {
                 ended = session.run(inbound, &handle.changed) => ended,
@@ -157,6 +170,10 @@ impl AgentService for Agents {
                 () = shared.shutdown.cancelled() => Err(Problem::new(
                     ErrorCode::Unavailable,
                     "the coordinator is stopping",
+                ).into()),
+                () = tokio::time::sleep(not_after) => Err(Problem::new(
+                    ErrorCode::Unauthenticated,
+                    format!("the certificate of {node} has expired"),
                 ).into()),
                 () = sender.closed() => Ok(()),
             };
@@ -207,7 +224,8 @@ impl AgentService for Agents {
                     }
                 };
                 let failed = message.is_err();
-                if sender.send(message).await.is_err() || failed {
+                let sent = tokio::time::timeout(READ_WITHIN, sender.send(message)).await;
+                if !matches!(sent, Ok(Ok(()))) || failed {
                     return;
                 }
             }
@@ -225,6 +243,8 @@ struct Session<'a> {
     clock_ms: u64,
     /// What was said of each instance, and which clock it answered.
     said: BTreeMap<String, (DesiredInstance, u64)>,
+    /// The instances of its hello.
+    instances: BTreeSet<InstanceName>,
 }
 
 impl Session<'_> {
@@ -276,6 +296,7 @@ impl Session<'_> {
         }
         self.clock_ms = hello.clock_ms;
         let hello = hello_from_proto(hello).map_err(Problem::from)?;
+        self.instances = hello.instances.keys().cloned().collect();
         let core = &self.shared.core;
         tracing::info!(node = %self.node, agent = %hello.agent_version, instances = hello.instances.len(), "session begun");
         core.hello(self.node.clone(), hello).await?;
@@ -290,6 +311,12 @@ impl Session<'_> {
     async fn hear(&mut self, report: Report) -> Result<(), Status> {
         self.clock_ms = self.clock_ms.max(report.clock_ms);
         let reports = reports_from_proto(report.instances).map_err(Problem::from)?;
+        if let Some(name) = reports.keys().find(|name| !self.instances.contains(*name)) {
+            return Err(bad(&format!(
+                "the report is of {name}, which the hello did not name"
+            ))
+            .into());
+        }
         self.shared
             .core
             .reports(self.node.clone(), reports)

@@ -199,12 +199,14 @@ impl PlanService for Plans {
         let state = self.0.core.snapshot();
         let plan = state.known_plan(id).map_err(problem_of)?;
         let waits = if request.instance.is_empty() {
-            state
-                .tasks_of(id)
-                .filter_map(|task| waits::wait(&state, plan, task))
-                .take(WAITS_MAX)
-                .map(|wait| wait_to_proto(&wait))
-                .collect()
+            // Each wait is found by looking at the whole plan: others must not stand still meanwhile.
+            tokio::task::block_in_place(|| {
+                let waits = state
+                    .tasks_of(id)
+                    .filter_map(|task| waits::wait(&state, plan, task));
+                let waits = waits.take(WAITS_MAX);
+                waits.map(|wait| wait_to_proto(&wait)).collect()
+            })
         } else {
             let instance: InstanceId =
                 parse("instance", &request.instance).map_err(Problem::from)?;

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use evenkeel_common::{
@@ -35,6 +36,9 @@ use crate::convert::{
     signed_manifest_to_core, version,
 };
 
+/// How long the next piece of an upload may take to come.
+const NEXT_WITHIN: Duration = Duration::from_secs(60);
+
 /// Uploads at once.
 const UPLOADS_MAX: usize = 4;
 
@@ -62,7 +66,7 @@ impl Releases {
     ) -> Result<PublishReleaseResponse, Status> {
         let Some(PublishReleaseRequest {
             part: Some(Part::Header(header)),
-        }) = stream.message().await?
+        }) = next(stream).await?
         else {
             return Err(bad("the first message of a publish call has to be its header").into());
         };
@@ -108,7 +112,7 @@ impl Releases {
     ) -> Result<(), Status> {
         let number = self.uploads_begun.fetch_add(1, Ordering::Relaxed);
         let mut upload = self.shared.artifacts.upload(manifest, number).await?;
-        while let Some(message) = stream.message().await? {
+        while let Some(message) = next(stream).await? {
             match message.part {
                 Some(Part::Chunk(chunk)) if chunk.len() <= PUBLISH_CHUNK_BYTES_MAX => {
                     upload.write(&chunk).await?;
@@ -128,6 +132,19 @@ impl Releases {
 
 fn bad(message: impl Into<String>) -> Problem {
     Problem::new(ErrorCode::BadArgument, message)
+}
+
+/// The next message of an upload; a caller that says nothing for long gives its place up.
+async fn next(
+    stream: &mut Streaming<PublishReleaseRequest>,
+) -> Result<Option<PublishReleaseRequest>, Status> {
+    let message = tokio::time::timeout(NEXT_WITHIN, stream.message()).await;
+    message.map_err(|_| {
+        Problem::new(
+            ErrorCode::TooMuch,
+            format!("nothing came for {NEXT_WITHIN:?}; uploads are few at a time, so the place is another's now"),
+        )
+    })?
 }
 
 #[tonic::async_trait]

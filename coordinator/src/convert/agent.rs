@@ -9,9 +9,9 @@ use evenkeel_coordinator_core::{
 use evenkeel_proto::v1;
 
 use super::{
-    Invalid,
-    fleet::report_from,
-    labels_from, parse,
+    Invalid, check_labels,
+    fleet::report_within_limits,
+    parse,
     release::{reference_to, signed_manifest_to},
     version,
 };
@@ -27,10 +27,11 @@ pub fn hello_from_proto(hello: v1::Hello) -> Result<Hello, Invalid> {
     if hello.platform.is_empty() || hello.platform.len() > PLATFORM_BYTES_MAX {
         return Err(Invalid::new("hello.platform", "is missing or too long"));
     }
+    check_labels("hello.labels", &hello.labels)?;
     Ok(Hello {
         agent_version: version("hello.agent_version", &hello.agent_version)?,
         platform: hello.platform,
-        labels: labels_from("hello.labels", hello.labels)?,
+        labels: hello.labels.into_iter().collect(),
         instances: reports_from_proto(hello.instances)?,
     })
 }
@@ -54,8 +55,8 @@ pub fn reports_from_proto(
     let mut read = BTreeMap::new();
     for report in reports {
         let name: InstanceName = parse("instances.name", &report.name)?;
-        let report =
-            report_from(report).map_err(|error| error.within(&format!("instances[{name}]")))?;
+        let report = report_within_limits(report)
+            .map_err(|error| error.within(&format!("instances[{name}]")))?;
         if read.insert(name.clone(), report).is_some() {
             return Err(Invalid::new(
                 "instances.name",

@@ -9,17 +9,21 @@ use evenkeel_coordinator_core::{
         Fence, GoneInstance, Health, Instance, Order, Process, Progress, Report, Slot, StageState,
         StagedRelease, Status, Step,
     },
-    node::{Labels, Liveness, Node},
+    node::{Liveness, Node},
     plan::PlanId,
 };
 use evenkeel_proto::{store::v1 as store, v1};
+use prost::Message as _;
 use std::time::Duration;
 
 use super::{
-    Invalid, enumerated, labels_from, labels_to, parse,
+    Invalid, check_labels, enumerated, labels_to, parse,
     release::{reference_from, reference_to},
     required, time_from, time_to, version,
 };
+
+/// The largest report of one instance, in bytes.
+const REPORT_BYTES_MAX: usize = 64 << 10;
 
 /// The most releases that an agent may say it has staged for one instance.
 const STAGED_MAX: usize = 16;
@@ -48,7 +52,7 @@ pub fn node_to_proto(node: &Node) -> v1::Node {
 pub(super) fn node_from(node: v1::Node) -> Result<Node, Invalid> {
     Ok(Node {
         name: parse("name", &node.name)?,
-        labels: labels_from("labels", node.labels)?,
+        labels: node.labels.into_iter().collect(),
         platform: node.platform,
         agent_version: version("agent_version", &node.agent_version)?,
         liveness: match enumerated("liveness", node.liveness)? {
@@ -110,7 +114,7 @@ pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Insta
     let slot = stored.slot.map(slot_from).transpose()?;
     Ok(Instance {
         id: parse("name", &instance.name)?,
-        labels: labels_from("labels", instance.labels)?,
+        labels: instance.labels.into_iter().collect(),
         order,
         slot,
         changed_at: time_from("changed_at", &instance.changed_at.unwrap_or_default())?,
@@ -174,8 +178,17 @@ fn slot_from(slot: store::Slot) -> Result<Slot, Invalid> {
     })
 }
 
-/// What an agent reports of an instance; its name is for the caller to read.
-pub(super) fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid> {
+/// What an agent reports of an instance, within the limits of what an agent may say; its name is for the
+/// caller to read.
+pub(super) fn report_within_limits(report: v1::InstanceReport) -> Result<Report, Invalid> {
+    let bytes = report.encoded_len();
+    if bytes > REPORT_BYTES_MAX {
+        return Err(Invalid::new(
+            "report",
+            format!("has {bytes} bytes, at most {REPORT_BYTES_MAX} are allowed"),
+        ));
+    }
+    check_labels("labels", &report.labels)?;
     if report.staged.len() > STAGED_MAX {
         return Err(Invalid::new(
             "staged",
@@ -185,10 +198,14 @@ pub(super) fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid>
             ),
         ));
     }
-    let labels: Labels = labels_from("labels", report.labels)?;
+    report_from(report)
+}
+
+/// What an agent has reported of an instance. What was kept once is read for ever, so there are no limits here.
+fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid> {
     Ok(Report {
         component: parse("component", &report.component)?,
-        labels,
+        labels: report.labels.into_iter().collect(),
         status: match enumerated("status", report.status)? {
             v1::InstanceStatus::Unspecified => return Err(Invalid::new("status", "is missing")),
             v1::InstanceStatus::Running => Status::Running,
@@ -325,4 +342,44 @@ fn progress_from(progress: v1::OrderProgress) -> Result<Progress, Invalid> {
         step,
         stop_to_ready_us: progress.stop_to_ready_us,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_read_again_however_many_labels_node_and_instance_make_together() {
+        let label = |index: usize| (format!("l{index}"), "x".to_owned());
+        let report = v1::InstanceReport {
+            name: "store".to_owned(),
+            component: "store".to_owned(),
+            status: v1::InstanceStatus::Running.into(),
+            health: v1::InstanceHealth::Healthy.into(),
+            labels: (0..64).map(label).collect(),
+            ..Default::default()
+        };
+        let instance = Instance {
+            id: "n1/store".parse().unwrap(),
+            labels: (0..128).map(label).collect(),
+            report: report_within_limits(report.clone()).unwrap(),
+            order: None,
+            slot: None,
+            changed_at: Timestamp(1),
+            revision: 1,
+        };
+        let again = instance_from_store(instance_to_store(&instance)).unwrap();
+        assert_eq!(again, instance);
+
+        let too_many = v1::InstanceReport {
+            labels: (0..65).map(label).collect(),
+            ..report.clone()
+        };
+        assert!(report_within_limits(too_many).is_err());
+        let too_large = v1::InstanceReport {
+            reason: "x".repeat(REPORT_BYTES_MAX),
+            ..report
+        };
+        assert!(report_within_limits(too_large).is_err());
+    }
 }

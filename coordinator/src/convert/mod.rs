@@ -13,7 +13,6 @@ use std::{fmt::Display, str::FromStr, time::Duration};
 
 use evenkeel_common::{
     clock::{Timestamp, millis},
-    limits::POLICY_DURATION_MAX,
     problem::{ErrorCode, Problem},
 };
 use evenkeel_coordinator_core::{
@@ -29,6 +28,9 @@ pub use record::{
     resource_to_bytes,
 };
 pub use release::{release_to_proto, signed_manifest_from_proto, signed_manifest_to_core};
+
+/// The longest version; as long as a manifest's may be.
+const VERSION_BYTES_MAX: usize = 128;
 
 /// A message that is not of the form it has to have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +94,12 @@ pub fn parse<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Inv
 /// # Errors
 /// Shows how versions are written.
 pub fn version(field: &str, text: &str) -> Result<semver::Version, Invalid> {
+    if text.len() > VERSION_BYTES_MAX {
+        return Err(Invalid::new(
+            field,
+            format!("is longer than {VERSION_BYTES_MAX} bytes"),
+        ));
+    }
     text.parse().map_err(|error| {
         Invalid::new(
             field,
@@ -108,10 +116,10 @@ fn enumerated<T: TryFrom<i32>>(field: &str, value: i32) -> Result<T, Invalid> {
     T::try_from(value).map_err(|_| Invalid::new(field, format!("has no value {value}")))
 }
 
-fn labels_from(
+fn check_labels(
     field: &str,
-    labels: std::collections::HashMap<String, String>,
-) -> Result<Labels, Invalid> {
+    labels: &std::collections::HashMap<String, String>,
+) -> Result<(), Invalid> {
     use evenkeel_common::{
         limits::{LABEL_VALUE_BYTES_MAX, LABELS_MAX},
         names,
@@ -125,7 +133,7 @@ fn labels_from(
             ),
         ));
     }
-    for (name, value) in &labels {
+    for (name, value) in labels {
         names::check("label", name).map_err(|error| Invalid::new(field, error))?;
         if value.len() > LABEL_VALUE_BYTES_MAX {
             return Err(Invalid::new(
@@ -134,7 +142,7 @@ fn labels_from(
             ));
         }
     }
-    Ok(labels.into_iter().collect())
+    Ok(())
 }
 
 fn labels_to(labels: &Labels) -> std::collections::HashMap<String, String> {
@@ -176,12 +184,6 @@ fn duration_to(duration: Duration) -> prost_types::Duration {
 fn duration_from(field: &str, duration: &prost_types::Duration) -> Result<Duration, Invalid> {
     let read = Duration::try_from(*duration)
         .map_err(|_| Invalid::new(field, "is negative or no duration"))?;
-    if read > POLICY_DURATION_MAX {
-        return Err(Invalid::new(
-            field,
-            format!("is {read:?}, at most {POLICY_DURATION_MAX:?} are allowed"),
-        ));
-    }
     // The state counts in milliseconds; what it keeps is what it compares.
     Ok(Duration::from_millis(millis(read)))
 }

@@ -12,9 +12,6 @@ use super::{
     required, time_from, time_to, version,
 };
 
-/// The longest name of a label in a policy, in bytes.
-const LABEL_BYTES_MAX: usize = 63;
-
 /// A policy out of what a caller asks for and what the configuration has for the rest.
 ///
 /// # Errors
@@ -30,12 +27,6 @@ pub fn policy_from_proto(
     };
     let failure_domain = match asked.failure_domain {
         Some(label) if label.is_empty() => None,
-        Some(label) if label.len() > LABEL_BYTES_MAX => {
-            return Err(Invalid::new(
-                "policy.failure_domain",
-                format!("is longer than {LABEL_BYTES_MAX} bytes"),
-            ));
-        }
         Some(label) => Some(label),
         None => defaults.failure_domain.clone(),
     };

@@ -109,6 +109,25 @@ impl<'a> Down<'a> {
     }
 }
 
+/// An instance of any component that we hold down in another failure domain than the candidate's.
+#[must_use]
+pub fn other_domain_held(state: &State, policy: &Policy, candidate: &Instance) -> Option<String> {
+    let label = policy.failure_domain.as_deref()?;
+    let own = candidate.labels.get(label)?;
+    let mut others = state
+        .slot_holders()
+        .filter(|other| other.id != candidate.id);
+    let (other, domain) = others.find_map(|other| {
+        let domain = other.labels.get(label).filter(|domain| *domain != own)?;
+        Some((other, domain))
+    })?;
+    let why = held(other)?;
+    Some(format!(
+        "{} in {domain} {why}; {} is in {own}, and two failure domains are never down at once",
+        other.id, candidate.id
+    ))
+}
+
 /// What keeps an instance from being put back, in one sentence; nothing if the budget has room. One that is
 /// down already takes nothing down: only what we hold counts then, or two sick ones would wait for each
 /// other for ever.

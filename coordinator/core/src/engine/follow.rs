@@ -104,7 +104,7 @@ fn soak(
         };
         return Some(Soak::Sick(format!("got sick while it soaked: {why}")));
     }
-    let soaked = timers::soaked_at(plan, task).is_some_and(|at| now >= at);
+    let soaked = timers::soaked_at(state, plan, task).is_some_and(|at| now >= at);
     (soaked && instance.report.health == Health::Healthy).then_some(Soak::Good)
 }
 

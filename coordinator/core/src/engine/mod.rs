@@ -32,7 +32,7 @@ pub fn advance(state: &State, now: Timestamp) -> Option<Change> {
     let plans = || state.plans_under_way();
     plans()
         .find_map(|plan| follow::follow(state, plan, now))
-        .or_else(|| slots::give_back(state))
+        .or_else(|| slots::give_back(state, now))
         .or_else(|| plans().find_map(|plan| go_on(state, plan, now)))
         .map(|(cause, resources)| Change {
             actor: "engine".to_owned(),

@@ -3,10 +3,11 @@
 
 use evenkeel_words::timestamp::Timestamp;
 
-use super::Decision;
+use super::{Decision, timers};
 use crate::{
     change::Resource,
     instance::{Instance, Order, Slot},
+    node::Liveness,
     plan::Plan,
     release::ReleaseRef,
     state::State,
@@ -38,10 +39,24 @@ pub(super) fn order(
 }
 
 /// The first slot that can be given back.
-pub(super) fn give_back(state: &State) -> Option<Decision> {
+pub(super) fn give_back(state: &State, now: Timestamp) -> Option<Decision> {
     state.slot_holders().find_map(|instance| {
         let cause = format!("{} gave its slot back", instance.id);
-        Some((cause, vec![Resource::Instance(freed(instance)?)]))
+        let freed = freed(instance).or_else(|| never_begun(state, instance, now))?;
+        Some((cause, vec![Resource::Instance(freed)]))
+    })
+}
+
+/// The instance without its slot, if the plan ended before its agent began the order, and so long ago that
+/// the agent would refuse what it was told then; and if it is up and healthy.
+fn never_begun(state: &State, instance: &Instance, now: Timestamp) -> Option<Instance> {
+    let slot = instance.slot.as_ref()?;
+    let too_late = now >= timers::begun_no_more_at(state, slot)?;
+    let begun = instance.report.accepted.generation >= slot.generation;
+    let up = state.node(&instance.id.node)?.liveness == Liveness::Up;
+    (too_late && !begun && up && instance.is_healthy()).then(|| Instance {
+        slot: None,
+        ..instance.clone()
     })
 }
 

@@ -4,7 +4,7 @@
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
-    budget::{Down, holds_back_way_back},
+    budget::{Down, holds_back_way_back, other_domain_held},
     timers,
     way_back::waits as way_back_waits,
 };
@@ -69,7 +69,7 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
         TaskState::Verified => (
             WaitKind::Soak,
             soak(state, plan, task),
-            timers::soaked_at(plan, task),
+            timers::soaked_at(state, plan, task),
         ),
         TaskState::Pending
         | TaskState::Prefetched
@@ -135,8 +135,24 @@ pub(super) fn before_order(
     if let Some(sentence) = node(state, instance) {
         return Some((WaitKind::Agent, sentence));
     }
-    let budget = down.holds_back(&plan.policy, instance);
+    if let Some(sentence) = old_copy(state) {
+        return Some((WaitKind::Person, sentence));
+    }
+    let budget = down
+        .holds_back(&plan.policy, instance)
+        .or_else(|| other_domain_held(state, &plan.policy, instance));
     budget.map(|sentence| (WaitKind::Budget, sentence))
+}
+
+/// One agent that has accepted more than this state knows of proves that the state is old: nothing that it
+/// says may be done anywhere.
+fn old_copy(state: &State) -> Option<String> {
+    let node = state.fenced_nodes().next()?;
+    let reason = node.fenced.as_deref().unwrap_or_default();
+    Some(format!(
+        "no orders are given while {} is fenced: {reason}",
+        node.name
+    ))
 }
 
 /// What keeps a task that got sick from getting its order to go back; nothing if it may.

@@ -70,18 +70,23 @@ fn generations_rise(before: &State, after: &State) -> Vec<String> {
         .collect()
 }
 
-/// A slot is given back on the word of its instance's agent that the order has ended, and in good health;
-/// or that there is no such instance, when no plan waits for it.
+/// A slot is given back on the word of its instance's agent that the order has ended, and in good health; or
+/// that it is in good health and never began the order, when the plan has ended.
 fn slots_returned_on_evidence(before: &State, after: &State) -> Vec<String> {
     before
         .slot_holders()
         .filter(|holder| {
             let Some(now) = after.instance(&holder.id) else {
-                return before.claimed_by(&holder.id).is_some();
+                return true;
             };
             let generation = holder.generation();
             let ended = now.progress_of(generation).is_some_and(|p| p.step.ended());
-            let evidence = ended && now.is_healthy();
+            let over = holder.slot.iter().any(|slot| {
+                let plan = before.plan(slot.plan);
+                plan.is_some_and(|plan| plan.ended_at.is_some())
+            });
+            let never_begun = over && now.report.accepted.generation < generation;
+            let evidence = (ended || never_begun) && now.is_healthy();
             now.slot.is_none() && !evidence
         })
         .map(|holder| format!("{} gave its slot back without evidence", holder.id))

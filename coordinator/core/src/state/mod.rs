@@ -64,6 +64,7 @@ pub struct State {
     plans_under_way: OrdSet<PlanId>,
     claims: OrdMap<InstanceId, PlanId>,
     slots: OrdSet<InstanceId>,
+    fenced: OrdSet<NodeName>,
     requests_by_age: OrdSet<(Timestamp, RequestKey)>,
     newest: OrdSet<(u64, Key)>,
 }
@@ -126,6 +127,10 @@ impl State {
             Resource::Node(node) => {
                 let key = Key::Node(node.name.clone());
                 let (name, revision) = (node.name.clone(), node.revision);
+                match node.fenced {
+                    Some(_) => self.fenced.insert(name.clone()),
+                    None => self.fenced.remove(&name),
+                };
                 let old = self.nodes.insert(name, Arc::new(node));
                 self.renew(&key, old.map(|old| old.revision), revision);
                 key

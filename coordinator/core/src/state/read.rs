@@ -157,6 +157,11 @@ impl State {
         self.slots.iter().filter_map(|id| self.instances.get(id))
     }
 
+    /// The nodes whose agents refuse our orders, by name.
+    pub fn fenced_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.fenced.iter().filter_map(|name| self.nodes.get(name))
+    }
+
     /// The instances of one component, by name.
     pub fn instances_of<'a>(
         &'a self,

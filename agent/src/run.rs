@@ -15,7 +15,7 @@ use crate::{
     clock,
     config::Settings,
     instance::{self, Surroundings},
-    releases::{Prefetcher, Store, StoreError},
+    releases::{Prefetcher, Store, StoreError, Trust},
     report::Reports,
     session::Session,
     supervisor::exec::{ExecSupervisor, ExitWatcher},
@@ -73,7 +73,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen for SIGINT"))?;
     let boot = clock::boot_id().map_err(system("read the boot id"))?;
     let watcher = Arc::new(ExitWatcher::start().map_err(system("watch for processes that end"))?);
-    let store = Arc::new(Store::open(data_dir.join("releases"))?);
+    let store = Arc::new(Store::open(data_dir.join("releases"), &trust(&settings))?);
     let reports = Arc::new(Reports::of(settings.instances.iter()));
     for instance in &settings.instances {
         store.expect(&instance.name, &instance.component);
@@ -119,6 +119,17 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     }
     tracing::info!("the agent stops; the storage processes go on");
     Ok(())
+}
+
+fn trust(settings: &Settings) -> Trust {
+    let initial = settings.instances.iter().filter_map(|instance| {
+        let initial = instance.initial.as_ref()?;
+        Some((instance.component.clone(), initial.version.clone()))
+    });
+    Trust {
+        keys: settings.trusted_release_keys.clone(),
+        initial: initial.collect(),
+    }
 }
 
 /// Waits until any part of the agent has ended: all of them run as long as the program.

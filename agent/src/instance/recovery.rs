@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use camino::Utf8PathBuf;
-use evenkeel_agent_core::{BootId, Event, Release};
+use evenkeel_agent_core::{BootId, Event, Purpose, Record, Release, Standing};
 use evenkeel_common::files::create_private_folder;
 use tokio::{sync::watch, task::spawn_blocking};
 
@@ -123,6 +123,9 @@ fn look(settings: &InstanceSettings, around: &Surroundings) -> Result<Found, Rec
         source,
     })?;
     let journal = Journal::open(folder.join("journal"))?;
+    if let Some(release) = way_back(journal.last()) {
+        store.keep_usable(&settings.component, release);
+    }
     let mut current = current::read(folder, store, &settings.component)?;
     if let (None, Some(initial)) = (&current, &settings.initial) {
         let release = store.adopt(
@@ -141,4 +144,17 @@ fn look(settings: &InstanceSettings, around: &Surroundings) -> Result<Found, Rec
         current,
         process,
     })
+}
+
+/// The release that a journey under way leads back to, or may have to.
+fn way_back(record: &Record) -> Option<&Release> {
+    match &record.standing {
+        Standing::Settled { .. } => None,
+        Standing::Stopping(journey, _)
+        | Standing::Swapping(journey, _)
+        | Standing::Starting(journey, _) => match &journey.purpose {
+            Purpose::Forward { fallback } => fallback.as_ref(),
+            Purpose::Back { .. } => Some(&journey.target),
+        },
+    }
 }

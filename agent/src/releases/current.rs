@@ -35,7 +35,8 @@ fn path(folder: &Utf8Path) -> Utf8PathBuf {
     folder.join("current")
 }
 
-/// The current release of the instance in this folder; none if there never was one.
+/// The current release of the instance in this folder, which stays usable whoever signed it; none if there never
+/// was one.
 ///
 /// # Errors
 /// When the link cannot be read, or does not lead to a release.
@@ -54,7 +55,10 @@ pub fn read(
         .file_name()
         .and_then(|name| store.named(component, name))
     {
-        Some(release) => Ok(Some(release)),
+        Some(release) => {
+            store.keep_usable(component, &release);
+            Ok(Some(release))
+        }
         None => Err(CurrentError::NoRelease { path, target }),
     }
 }

@@ -3,12 +3,15 @@
 use camino::Utf8Path;
 use evenkeel_agent_core::Release;
 use evenkeel_common::{
-    digest::{Digest, to_hex},
-    manifest::SignedManifest,
+    digest::{Digest, from_hex, to_hex},
+    manifest::{ManifestError, SIGNATURE_BYTES, SignedManifest},
+    names::ComponentName,
     secrets::{ReadError, read_small},
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};
+
+use super::Trust;
 
 /// Its name in the folder.
 pub(super) const FILE_NAME: &str = "release.json";
@@ -44,6 +47,23 @@ pub(super) enum DescriptionError {
     Parse(#[from] serde_json::Error),
 }
 
+/// Why nobody who is trusted says that a release is one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Distrust {
+    /// It came without a signature, and the configuration does not name it.
+    #[error("it is not signed, and the configuration does not name it as initial")]
+    Unsigned,
+    /// Its manifest is no trusted one.
+    #[error("its manifest is not trusted")]
+    Manifest(#[from] ManifestError),
+    /// What is kept cannot be a signature.
+    #[error("its signature cannot be understood")]
+    Signature,
+    /// The manifest is that of another release.
+    #[error("its manifest is that of another release")]
+    Other,
+}
+
 impl Description {
     pub(super) fn new(release: &Release, size_bytes: u64, signed: Option<&SignedManifest>) -> Self {
         Self {
@@ -62,6 +82,36 @@ impl Description {
         Ok(serde_json::from_slice(&read_small(
             &folder.join(FILE_NAME),
         )?)?)
+    }
+
+    /// Checks that somebody who is trusted says that this is a release of the component.
+    pub(super) fn verify(&self, component: &ComponentName, trust: &Trust) -> Result<(), Distrust> {
+        let Some(signed) = &self.signed else {
+            let named = trust
+                .initial
+                .contains(&(component.clone(), self.version.clone()));
+            return if named {
+                Ok(())
+            } else {
+                Err(Distrust::Unsigned)
+            };
+        };
+        let signature =
+            from_hex::<SIGNATURE_BYTES>(&signed.signature).ok_or(Distrust::Signature)?;
+        let signed = SignedManifest {
+            manifest: signed.manifest.clone().into_bytes(),
+            key_id: signed.key_id.parse().map_err(|_| Distrust::Signature)?,
+            signature: signature.to_vec(),
+        };
+        let manifest = signed.verify(&trust.keys)?;
+        let is_this = manifest.component == *component
+            && manifest.version == self.version
+            && manifest.sha256 == self.digest;
+        if is_this {
+            Ok(())
+        } else {
+            Err(Distrust::Other)
+        }
     }
 
     pub(super) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {

@@ -17,4 +17,4 @@ mod prefetch;
 mod store;
 
 pub use prefetch::{AllWanted, Prefetcher, Stage, Staged, Wanted};
-pub use store::{Origin, Store, StoreError};
+pub use store::{Origin, Store, StoreError, Trust};

@@ -16,7 +16,7 @@ use evenkeel_common::{
     failpoint,
     files::{create_private_folder, sync_folder, write_atomically},
     limits::ARTIFACT_BYTES_MAX,
-    manifest::SignedManifest,
+    manifest::{SignedManifest, TrustedKeys},
     names::{ComponentName, InstanceName},
     platform::{self, EXECUTABLE_HEADER_BYTES, PlatformError},
 };
@@ -76,6 +76,15 @@ pub enum Origin<'a> {
     Configured,
 }
 
+/// Whose word counts on this host.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// Whose manifests do.
+    pub keys: TrustedKeys,
+    /// The releases that the configuration names as those that were there before.
+    pub initial: BTreeSet<(ComponentName, semver::Version)>,
+}
+
 /// The releases on this host, and who needs which.
 #[derive(Debug)]
 pub struct Store {
@@ -88,17 +97,26 @@ pub struct Store {
 #[derive(Debug, Default)]
 struct Shared {
     /// By component and the name of the folder.
-    releases: BTreeMap<(ComponentName, String), Release>,
+    releases: BTreeMap<(ComponentName, String), Known>,
     /// What each instance needs of its component; none while that is not known.
     needed: BTreeMap<InstanceName, (ComponentName, Option<Vec<Release>>)>,
 }
 
+/// A release that is complete.
+#[derive(Debug)]
+struct Known {
+    release: Release,
+    /// Whether it may be made current.
+    usable: bool,
+}
+
 impl Store {
-    /// Opens the store in this folder, and clears away what a crash left half done.
+    /// Opens the store in this folder, and clears away what a crash left half done. What nobody who is trusted
+    /// now says to be a release stays, but is not to be used.
     ///
     /// # Errors
     /// When the folder cannot be used.
-    pub fn open(root: Utf8PathBuf) -> Result<Self, StoreError> {
+    pub fn open(root: Utf8PathBuf, trust: &Trust) -> Result<Self, StoreError> {
         create_private_folder(&root).map_err(io_at(&root))?;
         let root = root.canonicalize_utf8().map_err(io_at(&root))?;
         let mut shared = Shared::default();
@@ -113,10 +131,17 @@ impl Store {
                 }
                 match Description::read(&path) {
                     Ok(description) => {
+                        let verified = description.verify(&component, trust);
                         let release = description.release();
-                        if release.to_string() == name {
-                            shared.releases.insert((component.clone(), name), release);
+                        if release.to_string() != name {
+                            continue;
                         }
+                        let usable = verified.is_ok();
+                        if let Err(distrust) = verified {
+                            tracing::warn!(%component, %release, reason = sentence(&distrust), "a release that is not trusted any more");
+                        }
+                        let known = Known { release, usable };
+                        shared.releases.insert((component.clone(), name), known);
                     }
                     Err(error) => {
                         tracing::warn!(%path, error = &error as &dyn std::error::Error, "not a release");
@@ -157,11 +182,26 @@ impl Store {
         self.root.join(component.as_str()).join(release.to_string())
     }
 
-    /// Whether a release is complete and verified on this host.
+    /// Whether a release is complete on this host, and may be used.
     #[must_use]
     pub fn has(&self, component: &ComponentName, release: &Release) -> bool {
         let key = (component.clone(), release.to_string());
-        self.shared().releases.get(&key) == Some(release)
+        self.shared()
+            .releases
+            .get(&key)
+            .is_some_and(|known| known.usable && known.release == *release)
+    }
+
+    /// Lets a release be used, whoever signed it: an instance depends on it already.
+    pub fn keep_usable(&self, component: &ComponentName, release: &Release) {
+        let key = (component.clone(), release.to_string());
+        if let Some(known) = self.shared().releases.get_mut(&key)
+            && known.release == *release
+            && !known.usable
+        {
+            known.usable = true;
+            tracing::warn!(%component, %release, "an instance depends on a release that is not trusted any more; it stays in use");
+        }
     }
 
     /// The release whose folder has this name.
@@ -170,7 +210,7 @@ impl Store {
         self.shared()
             .releases
             .get(&(component.clone(), folder.to_owned()))
-            .cloned()
+            .map(|known| known.release.clone())
     }
 
     /// The release that an executable with this path belongs to.
@@ -239,6 +279,14 @@ impl Store {
         let new = parent.join(format!("{NEW_PREFIX}{name}"));
         let place = parent.join(&name);
         remove_folder(&new).map_err(io_at(&new))?;
+        if examine(&place.join(binary)).is_ok_and(|(there, _)| there == digest) {
+            // The very same, on the word of somebody else: an instance may depend on it at any moment.
+            write_atomically(&place.join(description::FILE_NAME), &description, 0o600)
+                .map_err(io_at(&place))?;
+            fs::remove_file(file).map_err(io_at(file))?;
+            self.now_there(component, name, release);
+            return Ok(());
+        }
         // Whatever stands there is no release, or it would be known.
         remove_folder(&place).map_err(io_at(&place))?;
         let assemble = || -> io::Result<()> {
@@ -254,10 +302,18 @@ impl Store {
         sync_folder(&parent).map_err(io_at(&parent))?;
         sync_folder(&self.root).map_err(io_at(&self.root))?;
         failpoint::hit(failpoints::INSTALL[1]);
+        self.now_there(component, name, release);
+        Ok(())
+    }
+
+    fn now_there(&self, component: &ComponentName, name: String, release: &Release) {
+        let known = Known {
+            release: release.clone(),
+            usable: true,
+        };
         self.shared()
             .releases
-            .insert((component.clone(), name), release.clone());
-        Ok(())
+            .insert((component.clone(), name), known);
     }
 
     /// Makes a copy of a local program a release: the one that was there before the agent. Blocks.
@@ -331,7 +387,7 @@ impl Store {
                 .iter()
                 .filter(|((of, _), _)| of == component);
             of_component
-                .map(|((_, name), release)| (name.clone(), release.clone()))
+                .map(|((_, name), known)| (name.clone(), known.release.clone()))
                 .filter(|(name, _)| !needed.contains(name))
                 .collect()
         };

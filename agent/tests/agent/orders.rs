@@ -242,6 +242,49 @@ fn an_order_for_a_release_that_is_not_at_hand_is_refused() {
 }
 
 #[test]
+fn a_release_that_was_at_hand_is_not_once_its_key_is_trusted_no_more() {
+    let scene = Scene::new("good", "");
+    let mut agent = scene.agent();
+    let storage = agent.wait_until_it_serves("1.0.0");
+    scene.place.trust_another_key();
+    agent.restart();
+    wait_for("another session", || {
+        (scene.coordinator.hellos() == 2).then_some(())
+    });
+    scene.coordinator.wait_until_healthy("1.0.0");
+    let order = order(1, &scene.new, Some(&scene.old));
+    scene.coordinator.desire(desired(&[], Some(order)));
+    let refused = scene.coordinator.wait_for("the refusal", |report| {
+        report.reason.contains("which is not at hand")
+    });
+    assert_eq!(refused.accepted_generation, 0);
+    assert_eq!(agent.wait_until_it_serves("1.0.0"), storage);
+}
+
+#[test]
+fn an_instance_stays_at_its_release_and_can_leave_it_when_its_key_is_trusted_no_more() {
+    let scene = Scene::new("good", "");
+    let mut agent = scene.agent();
+    scene.upgrade(1, OrderResult::Done);
+    let storage = agent.wait_until_it_serves("1.1.0");
+    scene.place.trust_another_key();
+    agent.restart();
+    wait_for("another session", || {
+        (scene.coordinator.hellos() == 2).then_some(())
+    });
+    scene.coordinator.wait_until_healthy("1.1.0");
+    assert_eq!(agent.wait_until_it_serves("1.1.0"), storage);
+    let order = order(2, &scene.old, Some(&scene.new));
+    scene.coordinator.desire(desired(&[], Some(order)));
+    scene
+        .coordinator
+        .wait_for("the end of the order", |report| {
+            outcome(report, 2) == Some(OrderResult::Done)
+        });
+    agent.wait_until_it_serves("1.0.0");
+}
+
+#[test]
 fn a_process_that_does_not_stop_in_its_time_is_killed() {
     let scene = Scene::new("good", "stop_timeout = \"300ms\"");
     let agent = scene.agent();

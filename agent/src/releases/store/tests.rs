@@ -1,5 +1,7 @@
 //! Releases that are put in place, found again and deleted.
 
+use evenkeel_common::manifest::{ReleaseManifest, SigningKey};
+
 use super::*;
 use crate::releases::fetch;
 
@@ -14,7 +16,7 @@ impl Place {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap().join("releases");
-        let store = Store::open(root).unwrap();
+        let store = Store::open(root, &Trust::default()).unwrap();
         Self {
             dir,
             store,
@@ -52,7 +54,15 @@ impl Place {
     }
 
     fn reopened(&self) -> Store {
-        Store::open(self.store.root().to_owned()).unwrap()
+        let versions = (1..=6).map(|version| semver::Version::new(version, 0, 0));
+        self.reopened_with(&Trust {
+            keys: TrustedKeys::default(),
+            initial: versions.map(|v| (self.component.clone(), v)).collect(),
+        })
+    }
+
+    fn reopened_with(&self, trust: &Trust) -> Store {
+        Store::open(self.store.root().to_owned(), trust).unwrap()
     }
 }
 
@@ -87,6 +97,60 @@ fn other_bytes_than_promised_never_become_a_release() {
         "{refused:?}"
     );
     assert!(!place.reopened().has(&place.component, &release));
+}
+
+#[test]
+fn a_release_is_usable_on_the_word_of_those_who_are_trusted_now() {
+    let place = Place::new();
+    let (release, path) = place.program(1);
+    let again = path.with_extension("again");
+    fs::copy(&path, &again).unwrap();
+    let [old, new] = [(); 2].map(|()| {
+        let pem = evenkeel_common::pki::new_release_key_pem().unwrap();
+        SigningKey::from_pem(pem.as_bytes()).unwrap()
+    });
+    let manifest = ReleaseManifest {
+        component: place.component.clone(),
+        version: release.version.clone(),
+        platform: platform::current().to_owned(),
+        sha256: release.digest,
+        size_bytes: fs::metadata(&path).unwrap().len(),
+    };
+    let install = |store: &Store, key: &SigningKey, file: &Utf8Path| {
+        let signed = manifest.sign(key).unwrap();
+        let origin = Origin::Signed(&signed);
+        store
+            .install(&place.component, "blob", &release, file, origin)
+            .unwrap();
+    };
+    let trusting = |key: &SigningKey| {
+        place.reopened_with(&Trust {
+            keys: [key.public_key()].into_iter().collect(),
+            ..Trust::default()
+        })
+    };
+    install(&place.store, &old, &path);
+    assert!(trusting(&old).has(&place.component, &release));
+
+    let store = trusting(&new);
+    assert!(!store.has(&place.component, &release));
+    let named = store.named(&place.component, &release.to_string());
+    assert_eq!(named.as_ref(), Some(&release));
+    store.keep_usable(&place.component, &release);
+    assert!(store.has(&place.component, &release));
+
+    install(&trusting(&new), &new, &again);
+    assert!(trusting(&new).has(&place.component, &release));
+    assert!(!trusting(&old).has(&place.component, &release));
+}
+
+#[test]
+fn an_unsigned_release_is_usable_while_the_configuration_names_it() {
+    let place = Place::new();
+    let release = place.install(1);
+    assert!(place.reopened().has(&place.component, &release));
+    let store = place.reopened_with(&Trust::default());
+    assert!(!store.has(&place.component, &release));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::{
 const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long a plan may take to come to rest.
-const AT_REST_WITHIN: Duration = Duration::from_secs(60);
+const AT_REST_WITHIN: Duration = Duration::from_secs(120);
 
 /// Creates a plan, starts it and waits until it is in `state`, whatever becomes of the coordinator meanwhile.
 ///

@@ -1,10 +1,22 @@
 //! Everything that the coordinator lists, to be compared with what it lists later.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use anyhow::ensure;
 use evenkeel_proto::v1::{self, ListInstancesRequest};
 
-use crate::api::{Api, PAGE_MAX};
+use tokio::time::sleep;
+
+use crate::{
+    api::{Api, PAGE_MAX},
+    wait,
+};
+
+/// How long a fleet without a plan may take to come to rest.
+const AT_REST_WITHIN: Duration = Duration::from_secs(60);
+
+/// For how long nothing is written down at rest. Agents tell at once of what changes.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// All that there is. Two that are equal stand for states between which nothing was written down.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +64,25 @@ impl Listing {
             tasks,
             revision,
         })
+    }
+
+    /// What there is once nothing is going on: every agent has taken in the coordinator's word, and nothing was
+    /// written down for a moment.
+    ///
+    /// # Errors
+    /// When that does not come about.
+    pub async fn at_rest(api: &Api) -> anyhow::Result<Self> {
+        wait::until("the fleet to be at rest", AT_REST_WITHIN, || async {
+            let before = Self::of(api).await?;
+            let mut instances = before.instances.values();
+            let unheard = instances.find(|instance| instance.accepted_epoch == 0);
+            ensure!(unheard.is_none(), "{unheard:?} has accepted no epoch");
+            sleep(MOMENT).await;
+            let after = Self::of(api).await?;
+            ensure!(before == after, "it is at revision {}", after.revision);
+            Ok(after)
+        })
+        .await
     }
 
     /// The same without what each start of the coordinator changes: the revision, and that no agent was heard since.

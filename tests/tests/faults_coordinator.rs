@@ -30,6 +30,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+/// After so many random kills there is peace: a soak counts only where somebody sees it whole.
+const KILLS_MAX: u32 = 12;
+
 /// How long anything may take that nothing keeps from happening.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -248,8 +251,8 @@ async fn kills_at_random_under_load_cost_no_request_and_no_blob() -> anyhow::Res
     // Long enough a plan for some kills on any machine.
     let policy = PlanPolicy {
         soak: Some(prost_types::Duration {
-            seconds: 1,
-            nanos: 0,
+            seconds: 0,
+            nanos: 500_000_000,
         }),
         ..quick_policy()
     };
@@ -257,6 +260,9 @@ async fn kills_at_random_under_load_cost_no_request_and_no_blob() -> anyhow::Res
     let mut work = std::pin::pin!(work);
     let mut kills = 0;
     let plan = loop {
+        if kills == KILLS_MAX {
+            break work.await;
+        }
         // From a life that hardly begins to one in which an instance or two are upgraded.
         let life = Duration::from_millis(random.random_range(100..1500));
         tokio::select! {

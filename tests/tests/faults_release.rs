@@ -120,7 +120,7 @@ async fn upgrade_to(version: &str, why: &str) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_release_that_does_not_start_is_taken_back_and_everything_serves() -> anyhow::Result<()> {
-    upgrade_to("1.1.1", "the process ended before it was ready").await
+    upgrade_to("1.1.1", "does not start, on purpose").await
 }
 
 #[tokio::test]

@@ -52,8 +52,7 @@ impl Stopped {
             to: "1.1.0",
         };
         carry_through(&api, &hop, quick_policy(), PlanState::Finalized).await?;
-        fleet.wait_until_whole().await?;
-        let whole = Listing::of(&api).await?.of_any_start();
+        let whole = Listing::at_rest(&api).await?.of_any_start();
         fleet.coordinator()?.terminate(SOON)?;
         // From here on only the disk has something to say.
         for node in fleet.nodes().to_vec() {
@@ -418,7 +417,7 @@ async fn a_second_coordinator_on_the_same_state_does_not_start() -> anyhow::Resu
     let layout = trivial::Layout::new(folder, 1)?;
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
-    let before = Listing::of(&api).await?;
+    let before = Listing::at_rest(&api).await?;
     let second = Command::new(places::program("evenkeel-coordinator")?)
         .args(["--config", fleet.coordinator_config().as_str()])
         .env("EVENKEEL_COORDINATOR__LISTEN", "127.0.0.1:0")

@@ -12,6 +12,7 @@ use evenkeel_proto::v1::{
 };
 use evenkeel_tests::{
     api::{Api, quick_policy, request_id},
+    listing::Listing,
     systems::trivial::{COMPONENT, FIRST},
 };
 
@@ -500,8 +501,7 @@ async fn one_plan_at_a_time_touches_an_instance_and_only_in_the_fleet_it_was_mad
     };
     api.plans().pause_plan(pause).await?;
     let within = std::time::Duration::from_secs(60);
-    quiet(&place, within).await?;
-    let before = place.listing().await?;
+    let before = Listing::at_rest(&api).await?;
     let answer = api.plans().start_plan(start(&two.name)).await;
     let words = &[
         "plan-1 is under way and has a task for n1/store",
@@ -519,8 +519,7 @@ async fn one_plan_at_a_time_touches_an_instance_and_only_in_the_fleet_it_was_mad
     api.start_plan(&two.name).await?;
     api.wait_for_plan(&two.name, PlanState::Finalized, within)
         .await?;
-    quiet(&place, within).await?;
-    let before = place.listing().await?;
+    let before = Listing::at_rest(&api).await?;
     let answer = api.plans().start_plan(start(&three.name)).await;
     let words = &[
         "not the one that plan-3 was computed for",
@@ -541,16 +540,4 @@ async fn one_plan_at_a_time_touches_an_instance_and_only_in_the_fleet_it_was_mad
     let words = &["plan-2 is finalized", "it has ended"];
     refused("an abort too late", answer, NotAllowedNow, words)?;
     place.is_as_it_was(&before).await
-}
-
-/// Waits until nothing has been written down for a second.
-async fn quiet(place: &Place, within: std::time::Duration) -> anyhow::Result<()> {
-    evenkeel_tests::wait::until("the fleet to be quiet", within, || async {
-        let before = place.listing().await?.revision;
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        let after = place.listing().await?.revision;
-        anyhow::ensure!(before == after, "revision {after}");
-        Ok(())
-    })
-    .await
 }

@@ -44,6 +44,7 @@ impl Place {
         let program = layout.release(NEXT, Conduct::Good)?;
         api.publish(trivial::COMPONENT, NEXT, &program, &key)
             .await?;
+        Listing::at_rest(&api).await?;
         Ok(Self {
             _dir: dir,
             layout,

@@ -138,7 +138,7 @@ const DRAFTS: [(&str, Change, ErrorCode, &[&str]); 25] = [
         "a domain of a kilobyte",
         |r| policy(r).failure_domain = Some("d".repeat(1024)),
         BadArgument,
-        &["policy.failure_domain: ", "63 bytes"],
+        &["the failure domain is no label: ", "at most 63 are allowed"],
     ),
     (
         "a soak as long as the deadline",

@@ -138,6 +138,17 @@ impl Reports {
         }
     }
 
+    /// Whether nothing but steps of orders under way is unheard.
+    #[must_use]
+    pub fn only_steps(&self) -> bool {
+        let board = self.board();
+        let mut unheard = board
+            .unheard
+            .iter()
+            .filter_map(|name| board.facts.get(name));
+        unheard.all(|facts| facts.status == Status::Upgrading)
+    }
+
     /// What is true of every instance; the coordinator has heard all of it then.
     #[must_use]
     pub fn all(&self) -> Vec<(InstanceName, InstanceFacts)> {

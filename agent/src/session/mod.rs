@@ -14,7 +14,7 @@ use evenkeel_proto::v1::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming, transport::Channel};
@@ -39,6 +39,10 @@ const HEARTBEAT_MS: (u32, u32) = (10, 10 * 60 * 1000);
 
 /// As many messages may wait to be sent. Facts wait where they are replaced by newer ones, not here.
 const OUTBOX_MESSAGES: usize = 2;
+
+/// How long steps of an order are held back for the next one: longer than the steps of a small process take, and
+/// far shorter than anyone looks.
+const GATHER_STEPS: Duration = Duration::from_millis(10);
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +187,7 @@ impl Session {
             // ± 20 %
             let wait = heartbeat.mul_f64(0.8 + 0.4 * random_part());
             tokio::select! {
-                () = self.reports.news() => {}
+                () = self.reports.news() => self.gather().await,
                 () = sleep(wait) => {}
             }
             // The facts are taken when there is room for them, so that they are the newest.
@@ -203,6 +207,17 @@ impl Session {
             place.send(SessionRequest {
                 message: Some(session_request::Message::Report(report)),
             });
+        }
+    }
+
+    /// Steps of an order that follow each other fast travel as one: as long as there is nothing else to say, the
+    /// next one is waited for, for a moment. How an order ended is said at once.
+    async fn gather(&self) {
+        let until = Instant::now() + GATHER_STEPS;
+        while self.reports.only_steps() {
+            if timeout_at(until, self.reports.news()).await.is_err() {
+                return;
+            }
         }
     }
 

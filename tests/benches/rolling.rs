@@ -1,12 +1,13 @@
 //! Rolls a release over 50 trivial processes, one at a time, and says what Evenkeel adds to the least that
-//! stopping and starting them takes. Beside it, in the same run, a shell loop does the same.
+//! stopping and starting them takes. Beside it, in the same run, a bare loop and a shell loop do the same.
 //!
 //! `cargo xtask bench` builds everything with optimisation and runs it.
 
 use std::{
     fs,
     io::Write as _,
-    process::Command,
+    net::TcpStream,
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -56,6 +57,7 @@ async fn run() -> anyhow::Result<()> {
     let [old, new] = releases(folder)?;
     let ports = ports::free(INSTANCES)?;
     let shell = shell_loop(folder, &old.1, &ports)?;
+    let bare = bare_loop(&old.1, &ports)?;
 
     let mut node = NodeSpec::new("n1", String::new());
     node.instances = ports
@@ -159,6 +161,12 @@ interval = "5s"
         let (least, median, most) = spread(counted.iter().map(&figure).collect());
         writeln!(out, "{what:<30} {median:8.2} ({least:.2} to {most:.2})")?;
     }
+    let (least, median, most) = spread(bare.iter().map(|wall| per(*wall)).collect());
+    writeln!(
+        out,
+        "{:<30} {median:8.2} ({least:.2} to {most:.2})",
+        "bare stop and start, wall"
+    )?;
     let (least, median, most) = spread(shell.iter().map(|wall| per(*wall)).collect());
     writeln!(
         out,
@@ -240,6 +248,38 @@ wait
         .lines()
         .map(|line| Ok(Duration::from_nanos(line.trim().parse()?)));
     rounds.collect()
+}
+
+/// Stops and starts the same processes from this one, with nothing written down and nothing checked.
+fn bare_loop(program: &Utf8Path, ports: &[u16]) -> anyhow::Result<Vec<Duration>> {
+    let start = |port: u16| -> anyhow::Result<Child> {
+        let child = Command::new(program).arg(port.to_string()).spawn()?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            ensure!(Instant::now() < deadline, "port {port} does not answer");
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Ok(child)
+    };
+    let mut children = ports
+        .iter()
+        .map(|port| start(*port))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut rounds = Vec::new();
+    for _ in 0..ROLLS {
+        let begun = Instant::now();
+        for (child, port) in children.iter_mut().zip(ports) {
+            child.kill()?;
+            child.wait()?;
+            *child = start(*port)?;
+        }
+        rounds.push(begun.elapsed());
+    }
+    for mut child in children {
+        child.kill()?;
+        child.wait()?;
+    }
+    Ok(rounds)
 }
 
 /// User and system time of the processes themselves; what their children used is theirs.

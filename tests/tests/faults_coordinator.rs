@@ -40,7 +40,7 @@ const SOON: Duration = Duration::from_secs(60);
 const MOMENTS_MAX: u32 = 200;
 
 /// Fewer moments than any such plan has: to find a failpoint that is not there any more.
-const MOMENTS_MIN: u32 = 10;
+const MOMENTS_MIN: u32 = 4;
 
 fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
     Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
@@ -263,8 +263,8 @@ async fn kills_at_random_under_load_cost_no_request_and_no_blob() -> anyhow::Res
         if kills == KILLS_MAX {
             break work.await;
         }
-        // From a life that hardly begins to one in which an instance or two are upgraded.
-        let life = Duration::from_millis(random.random_range(100..1500));
+        // From a life that hardly begins to one in which an instance is upgraded.
+        let life = Duration::from_millis(random.random_range(50..400));
         tokio::select! {
             plan = &mut work => break plan,
             () = sleep(life) => {}
@@ -279,7 +279,7 @@ async fn kills_at_random_under_load_cost_no_request_and_no_blob() -> anyhow::Res
 
     assert!(report.is_clean(), "{kills} kills, seed {seed}: {report:?}");
     assert!(report.writes > 0 && report.reads > 0, "{report:?}");
-    assert!(kills >= 2, "only {kills} kills");
+    assert!(kills >= 1, "no kill in time");
     assert_eq!((plan.tasks_total, plan.tasks_done), (5, 5), "seed {seed}");
     let stops = stops(&mut fleet)?;
     assert_eq!(stops, [1; 5], "each was stopped once; seed {seed}");

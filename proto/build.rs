@@ -4,9 +4,10 @@ use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
 use prost_reflect::{DescriptorPool, Value};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "evenkeel/v1/access.proto",
     "evenkeel/v1/agent.proto",
+    "evenkeel/v1/compatibility.proto",
     "evenkeel/v1/fleet.proto",
     "evenkeel/v1/plan.proto",
     "evenkeel/v1/release.proto",

@@ -1,0 +1,139 @@
+//! What the matrix says of two versions.
+
+use evenkeel_words::names::ComponentName;
+use semver::Version;
+
+use crate::Level;
+
+/// How instances are brought from one version to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Method {
+    /// Stop, swap, start; the data stays.
+    InPlace,
+    /// Drain, swap, rejoin empty.
+    Rebuild,
+}
+
+/// How a hop is undone, the least trouble first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Undo {
+    /// Stop, swap back, start.
+    InPlace,
+    /// Drain, swap back, rejoin empty.
+    Rebuild,
+    /// Not at all.
+    NotAtAll,
+}
+
+/// How a hop is made and unmade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Way {
+    /// How it is made.
+    pub method: Method,
+    /// The level of the rule that allows it; full for equal versions that no rule speaks of.
+    pub level: Level,
+    /// Whether that rule speaks of the opposite direction.
+    pub reversed: bool,
+    /// How it is unmade before the plan is finalised.
+    pub undo: Undo,
+    /// How it is unmade afterwards.
+    pub undo_when_final: Undo,
+}
+
+/// A hop that may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop<'m> {
+    /// How.
+    pub way: Way,
+    /// The rule that allows it, by its number from 0. None for equal versions that no rule speaks of.
+    pub rule: Option<usize>,
+    /// That rule's note.
+    pub note: Option<&'m str>,
+}
+
+/// Two versions that may run side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beside {
+    /// The rule that allows it, by its number from 0. None for equal versions that no rule speaks of.
+    pub rule: Option<usize>,
+}
+
+/// Why two versions may not run side by side.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Apart {
+    /// A rule says `none`.
+    #[error("{} {} and {} {} may not run side by side: rule {} says none", .first.0, .first.1, .second.0, .second.1, .rule + 1)]
+    Rule {
+        /// The one.
+        first: (ComponentName, Version),
+        /// The other.
+        second: (ComponentName, Version),
+        /// The rule, by its number from 0.
+        rule: usize,
+    },
+    /// No rule speaks of them.
+    #[error("no rule lets {} {} and {} {} run side by side", .first.0, .first.1, .second.0, .second.1)]
+    NoRule {
+        /// The one.
+        first: (ComponentName, Version),
+        /// The other.
+        second: (ComponentName, Version),
+    },
+}
+
+/// Why a hop may not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoHop {
+    /// It is known to go wrong.
+    #[error("{component} {from} -> {to} is blocked: {reason}")]
+    Blocked {
+        /// The component.
+        component: ComponentName,
+        /// From this version.
+        from: Version,
+        /// To this one.
+        to: Version,
+        /// Which of the blocked hops, by its number from 0.
+        blocked: usize,
+        /// Its reason.
+        reason: String,
+    },
+    /// A rule says `none`, so that the two may not even run side by side.
+    #[error("{component} {from} -> {to} is ruled out: rule {} says none", .rule + 1)]
+    Apart {
+        /// The component.
+        component: ComponentName,
+        /// From this version.
+        from: Version,
+        /// To this one.
+        to: Version,
+        /// The rule, by its number from 0.
+        rule: usize,
+    },
+    /// A backward rule speaks of the opposite direction: this one is the way back, open only until the plan is
+    /// finalised, and not a hop of its own.
+    #[error(
+        "{component} {from} -> {to} is only the way back of {to} -> {from}, which rule {} calls backward",
+        .rule + 1
+    )]
+    OnlyBackward {
+        /// The component.
+        component: ComponentName,
+        /// From this version.
+        from: Version,
+        /// To this one.
+        to: Version,
+        /// The rule, by its number from 0.
+        rule: usize,
+    },
+    /// No rule speaks of it.
+    #[error("no rule leads {component} from {from} to {to}")]
+    NoRule {
+        /// The component.
+        component: ComponentName,
+        /// From this version.
+        from: Version,
+        /// To this one.
+        to: Version,
+    },
+}

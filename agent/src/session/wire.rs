@@ -132,6 +132,7 @@ pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceRepo
         accepted_epoch: facts.accepted_epoch,
         accepted_generation: facts.accepted_generation,
         progress: facts.progress.map(say_progress),
+        may_rebuild: false,
     }
 }
 
@@ -222,6 +223,8 @@ mod tests {
             fallback: Some(release("1.0.0")),
             begin_within_ms: 30_000,
             ready_within_ms: 1_000,
+            method: v1::OrderMethod::InPlace.into(),
+            fallback_method: v1::OrderMethod::InPlace.into(),
         }
     }
 

@@ -246,6 +246,8 @@ pub(crate) fn order(generation: u64, program: &Program, fallback: Option<&Progra
         fallback: fallback.map(Program::reference),
         begin_within_ms: 30_000,
         ready_within_ms: 10_000,
+        method: v1::OrderMethod::InPlace.into(),
+        fallback_method: v1::OrderMethod::InPlace.into(),
     }
 }
 

@@ -15,8 +15,9 @@ use anyhow::{Context as _, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_proto::v1::{PlanPolicy, PlanState};
 use evenkeel_tests::{
+    api::down,
     fleet::{Fleet, FleetSpec, NodeSpec},
-    places, ports,
+    matrix, places, ports,
 };
 
 /// Instances on the one node.
@@ -82,6 +83,7 @@ interval = "5s"
     // The defaults are what is measured.
     spec.coordinator_extra = String::new();
     spec.agent_extra = String::new();
+    spec.matrix = Some(matrix::all_go_together(COMPONENT));
     let mut fleet = Fleet::start(folder, &spec).await?;
     let api = fleet.api()?;
     let key = fleet.release_key()?;
@@ -99,7 +101,7 @@ interval = "5s"
             ..Default::default()
         };
         let plan = api
-            .create_plan(COMPONENT, direction[0], direction[1], policy)
+            .create_plan(&[down(COMPONENT, direction[1])], policy)
             .await?;
         let cpu_before = [cpu(&pids[..1])?, cpu(&pids[1..])?];
         api.start_plan(&plan.name).await?;

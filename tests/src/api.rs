@@ -11,12 +11,14 @@ use evenkeel_common::{
     tls::{self, TlsFiles},
 };
 use evenkeel_proto::v1::{
-    self, AbortPlanRequest, CreatePlanRequest, ExplainPlanRequest, GetPlanRequest,
-    ListInstancesRequest, ListNodesRequest, ListPlansRequest, ListReleasesRequest,
-    ListTasksRequest, Plan, PlanPolicy, PlanState, PublishHeader, PublishReleaseRequest,
-    ResumePlanRequest, StartPlanRequest, fleet_service_client::FleetServiceClient,
-    plan_service_client::PlanServiceClient, publish_release_request::Part,
-    release_service_client::ReleaseServiceClient,
+    self, AbortPlanRequest, ApplyMatrixRequest, CompatibilityMatrix, CreatePlanRequest,
+    ExplainPlanRequest, FinalizePlanRequest, GetPlanRequest, ListInstancesRequest,
+    ListNodesRequest, ListPlansRequest, ListReleasesRequest, ListTasksRequest, Plan, PlanPolicy,
+    PlanState, PlanTarget, PreviewPlanRequest, PreviewPlanResponse, PublishHeader,
+    PublishReleaseRequest, ReportVersionsRequest, ResumePlanRequest, StartPlanRequest,
+    VersionInUse, compatibility_service_client::CompatibilityServiceClient,
+    fleet_service_client::FleetServiceClient, plan_service_client::PlanServiceClient,
+    publish_release_request::Part, release_service_client::ReleaseServiceClient,
 };
 use tonic::transport::Channel;
 use uuid::Uuid;
@@ -29,15 +31,32 @@ const CHUNK_BYTES: usize = 512 << 10;
 /// The most things that one page of a list has.
 pub const PAGE_MAX: u32 = 1_000;
 
-/// One component from one version to the next.
-#[derive(Debug, Clone, Copy)]
-pub struct Hop<'a> {
-    /// The component.
-    pub component: &'a str,
-    /// What its instances run.
-    pub from: &'a str,
-    /// What they are to run.
-    pub to: &'a str,
+/// Which of a plan's tasks: its stage, from 0, and its instance. Where a wait is the whole plan's, the instance is empty.
+pub type TaskKey = (u32, String);
+
+/// A component brought up to a version.
+#[must_use]
+pub fn up(component: &str, version: &str) -> PlanTarget {
+    PlanTarget {
+        component: component.to_owned(),
+        version: version.to_owned(),
+        allow_downgrade: false,
+    }
+}
+
+/// A component brought to a version that is perhaps an older one.
+#[must_use]
+pub fn down(component: &str, version: &str) -> PlanTarget {
+    PlanTarget {
+        allow_downgrade: true,
+        ..up(component, version)
+    }
+}
+
+/// The task of an instance in the first stage.
+#[must_use]
+pub fn first_stage(instance: &str) -> TaskKey {
+    (0, instance.to_owned())
 }
 
 /// A policy for tests that have no time: no soak, half a minute an instance.
@@ -90,6 +109,50 @@ impl Api {
     #[must_use]
     pub fn plans(&self) -> PlanServiceClient<Channel> {
         PlanServiceClient::new(self.channel.clone())
+    }
+
+    /// The client of the compatibility matrix's service.
+    #[must_use]
+    pub fn compatibility(&self) -> CompatibilityServiceClient<Channel> {
+        CompatibilityServiceClient::new(self.channel.clone())
+    }
+
+    /// Puts a matrix in the place of the one before; its version.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn apply_matrix(&self, matrix: CompatibilityMatrix) -> anyhow::Result<u64> {
+        let request = ApplyMatrixRequest {
+            request_id: request_id(),
+            matrix: Some(matrix),
+            expected_version: None,
+        };
+        let applied = self.compatibility().apply_matrix(request).await?;
+        Ok(applied.into_inner().version)
+    }
+
+    /// Says which versions of an external component somebody sees in use, and how many use each.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn report_versions(
+        &self,
+        component: &str,
+        source: &str,
+        versions: &[(&str, u64)],
+    ) -> anyhow::Result<()> {
+        let in_use = versions.iter().map(|(version, count)| VersionInUse {
+            version: (*version).to_owned(),
+            count: *count,
+        });
+        let request = ReportVersionsRequest {
+            request_id: request_id(),
+            component: component.to_owned(),
+            source: source.to_owned(),
+            versions: in_use.collect(),
+        };
+        self.compatibility().report_versions(request).await?;
+        Ok(())
     }
 
     /// Every node, by name; at most 1,000.
@@ -159,20 +222,32 @@ impl Api {
     /// What the coordinator answers.
     pub async fn create_plan(
         &self,
-        component: &str,
-        from: &str,
-        to: &str,
+        targets: &[PlanTarget],
         policy: PlanPolicy,
     ) -> anyhow::Result<Plan> {
         let request = CreatePlanRequest {
             request_id: request_id(),
-            component: component.to_owned(),
-            from_version: from.to_owned(),
-            to_version: to.to_owned(),
+            targets: targets.to_vec(),
             policy: Some(policy),
         };
         let created = self.plans().create_plan(request).await?.into_inner();
         created.plan.context("the answer has no plan")
+    }
+
+    /// What the plan would be, or why there is none.
+    ///
+    /// # Errors
+    /// What the coordinator answers where it cannot even say that.
+    pub async fn preview_plan(
+        &self,
+        targets: &[PlanTarget],
+        policy: PlanPolicy,
+    ) -> anyhow::Result<PreviewPlanResponse> {
+        let request = PreviewPlanRequest {
+            targets: targets.to_vec(),
+            policy: Some(policy),
+        };
+        Ok(self.plans().preview_plan(request).await?.into_inner())
     }
 
     /// Starts a draft.
@@ -215,11 +290,24 @@ impl Api {
         aborted.plan.context("the answer has no plan")
     }
 
-    /// Why tasks of the plan do not move, by instance.
+    /// Says that there need be no way back.
     ///
     /// # Errors
     /// What the coordinator answers.
-    pub async fn explain_plan(&self, name: &str) -> anyhow::Result<BTreeMap<String, v1::Wait>> {
+    pub async fn finalize_plan(&self, name: &str) -> anyhow::Result<Plan> {
+        let request = FinalizePlanRequest {
+            request_id: request_id(),
+            name: name.to_owned(),
+        };
+        let finalized = self.plans().finalize_plan(request).await?.into_inner();
+        finalized.plan.context("the answer has no plan")
+    }
+
+    /// Why tasks of the plan do not move.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn explain_plan(&self, name: &str) -> anyhow::Result<BTreeMap<TaskKey, v1::Wait>> {
         let request = ExplainPlanRequest {
             name: name.to_owned(),
             instance: String::new(),
@@ -227,7 +315,7 @@ impl Api {
         let waits = self.plans().explain_plan(request).await?.into_inner().waits;
         Ok(waits
             .into_iter()
-            .map(|wait| (wait.instance.clone(), wait))
+            .map(|wait| ((wait.stage, wait.instance.clone()), wait))
             .collect())
     }
 
@@ -270,11 +358,11 @@ impl Api {
         got.plan.context("the answer has no plan")
     }
 
-    /// The plan's tasks, by instance; at most 1,000.
+    /// The plan's tasks; at most 1,000.
     ///
     /// # Errors
     /// What the coordinator answers.
-    pub async fn tasks(&self, plan: &str) -> anyhow::Result<BTreeMap<String, v1::Task>> {
+    pub async fn tasks(&self, plan: &str) -> anyhow::Result<BTreeMap<TaskKey, v1::Task>> {
         let request = ListTasksRequest {
             plan: plan.to_owned(),
             page_size: PAGE_MAX,
@@ -283,7 +371,7 @@ impl Api {
         let tasks = self.plans().list_tasks(request).await?.into_inner().tasks;
         Ok(tasks
             .into_iter()
-            .map(|task| (task.instance.clone(), task))
+            .map(|task| ((task.stage, task.instance.clone()), task))
             .collect())
     }
 
@@ -302,7 +390,10 @@ impl Api {
             let plan = self.plan(name).await?;
             let resting = matches!(
                 plan.state(),
-                PlanState::Paused | PlanState::Finalized | PlanState::Aborted
+                PlanState::Paused
+                    | PlanState::ReadyToFinalize
+                    | PlanState::Finalized
+                    | PlanState::Aborted
             );
             ensure!(
                 resting || plan.state() == state,

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use evenkeel_proto::v1::{CreatePlanRequest, Plan, PlanPolicy, PlanState, StartPlanRequest};
+use evenkeel_proto::v1::{
+    CreatePlanRequest, Plan, PlanPolicy, PlanState, PlanTarget, StartPlanRequest,
+};
 
 use crate::{
-    api::{Api, Hop, request_id},
+    api::{Api, request_id},
     wait,
 };
 
@@ -22,15 +24,13 @@ const AT_REST_WITHIN: Duration = Duration::from_secs(120);
 /// When a call stays without an answer, or the plan comes to rest elsewhere.
 pub async fn carry_through(
     api: &Api,
-    hop: &Hop<'_>,
+    target: &PlanTarget,
     policy: PlanPolicy,
     state: PlanState,
 ) -> anyhow::Result<Plan> {
     let create = CreatePlanRequest {
         request_id: request_id(),
-        component: hop.component.to_owned(),
-        from_version: hop.from.to_owned(),
-        to_version: hop.to.to_owned(),
+        targets: vec![target.clone()],
         policy: Some(policy),
     };
     let created = wait::until("the draft", ANSWERED_WITHIN, || async {

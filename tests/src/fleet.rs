@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_common::{manifest::SigningKey, tls::TlsFiles};
-use evenkeel_proto::v1::{InstanceHealth, InstanceStatus, Liveness};
+use evenkeel_proto::v1::{CompatibilityMatrix, InstanceHealth, InstanceStatus, Liveness};
 
 use crate::{api::Api, places, ports, processes, program::Program, wait};
 
@@ -63,6 +63,8 @@ pub struct FleetSpec {
     pub coordinator_extra: String,
     /// Lines that are added to each agent's configuration.
     pub agent_extra: String,
+    /// What is said of versions once the fleet is whole. Without any, no plan is possible.
+    pub matrix: Option<CompatibilityMatrix>,
     /// Whether the programs are out of the reach of the terminal's Ctrl-C, so that whoever started them stops them.
     pub detached: bool,
 }
@@ -77,6 +79,7 @@ impl FleetSpec {
                 .to_owned(),
             agent_extra: "[reconnect]\nfirst_within = \"50ms\"\nbackoff_min = \"50ms\"\nbackoff_max = \"500ms\"\n"
                 .to_owned(),
+            matrix: None,
             detached: false,
         }
     }
@@ -144,7 +147,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Lays out a fleet, starts it and waits until it is whole.
+    /// Lays out a fleet, starts it, waits until it is whole, and applies its compatibility matrix.
     ///
     /// # Errors
     /// When anything of it does not come up.
@@ -157,6 +160,9 @@ impl Fleet {
         tokio::select! {
             whole = fleet.wait_until_whole() => whole?,
             ended = fleet.first_end() => bail!(ended?),
+        }
+        if let Some(matrix) = &spec.matrix {
+            fleet.api()?.apply_matrix(matrix.clone()).await?;
         }
         Ok(fleet)
     }

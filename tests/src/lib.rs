@@ -6,10 +6,12 @@
 
 pub mod api;
 pub mod caller;
+pub mod deaths;
 pub mod demo;
 pub mod fleet;
 pub mod keeper;
 pub mod listing;
+pub mod matrix;
 pub mod places;
 pub mod ports;
 pub mod processes;

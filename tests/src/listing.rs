@@ -8,7 +8,7 @@ use evenkeel_proto::v1::{self, ListInstancesRequest};
 use tokio::time::sleep;
 
 use crate::{
-    api::{Api, PAGE_MAX},
+    api::{Api, PAGE_MAX, TaskKey},
     wait,
 };
 
@@ -30,7 +30,7 @@ pub struct Listing {
     /// The plans.
     pub plans: Vec<v1::Plan>,
     /// The tasks of every plan.
-    pub tasks: BTreeMap<String, BTreeMap<String, v1::Task>>,
+    pub tasks: BTreeMap<String, BTreeMap<TaskKey, v1::Task>>,
     /// The state's revision; it rises with every record of the ledger.
     pub revision: u64,
 }

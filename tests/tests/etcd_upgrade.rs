@@ -10,7 +10,7 @@ use evenkeel_tests::{
     places,
     systems::{
         etcd::{self, COMPONENT, Client, Layout, NEWEST},
-        upgrade::{ensure_all_run, under_load},
+        upgrade::{Upgrade, ensure_all_run, under_load},
         writer::Written,
     },
     wait,
@@ -47,19 +47,21 @@ async fn ensure_nothing_is_lost(client: &Client, written: &Written) -> anyhow::R
 
 #[tokio::test]
 async fn three_members_are_upgraded_and_no_acknowledged_write_is_lost() {
-    let hop = etcd::hop().unwrap();
+    let [from, to] = etcd::versions().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let folder = Utf8Path::from_path(dir.path()).unwrap();
-    let layout = Layout::new(folder, hop.from).unwrap();
+    let layout = Layout::new(folder, from).unwrap();
     let fleet = Fleet::start(folder, &layout.spec).await.unwrap();
     let client = layout.client();
-    wait_for_version(&client, hop.from).await.unwrap();
+    wait_for_version(&client, from).await.unwrap();
 
-    let program = places::system(COMPONENT, hop.to, COMPONENT).unwrap();
-    let outcome = under_load(&fleet, client.clone(), hop, &program, PlanState::Finalized)
+    let program = places::system(COMPONENT, to, COMPONENT).unwrap();
+    let upgrade = Upgrade::to(COMPONENT, to, program);
+    let state = PlanState::Finalized;
+    let outcome = under_load(&fleet, client.clone(), &upgrade, state, async |_, _| Ok(()))
         .await
         .unwrap();
-    eprintln!("etcd {} to {}: {outcome}", hop.from, hop.to);
+    eprintln!("etcd {from} to {to}: {outcome}");
 
     ensure_nothing_is_lost(&client, &outcome.written)
         .await
@@ -67,7 +69,7 @@ async fn three_members_are_upgraded_and_no_acknowledged_write_is_lost() {
     ensure_all_run(&fleet.api().unwrap(), &outcome.digest)
         .await
         .unwrap();
-    wait_for_version(&client, hop.to).await.unwrap();
+    wait_for_version(&client, to).await.unwrap();
     ensure_nothing_is_lost(&client, &outcome.written)
         .await
         .unwrap();
@@ -85,8 +87,9 @@ async fn a_release_that_is_no_etcd_is_put_back_and_nothing_is_lost() {
 
     // A program for this platform, and rightly signed; only no etcd.
     let program = places::samplestore("1.1.1").unwrap();
-    let hop = etcd::hop_from(NEWEST, "3.5.99");
-    let outcome = under_load(&fleet, client.clone(), hop, &program, PlanState::Paused)
+    let upgrade = Upgrade::to(COMPONENT, "3.5.99", program);
+    let state = PlanState::Paused;
+    let outcome = under_load(&fleet, client.clone(), &upgrade, state, async |_, _| Ok(()))
         .await
         .unwrap();
     let reason = &outcome.plan.reason;

@@ -6,25 +6,17 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
 use evenkeel_agent::failpoints;
-use evenkeel_proto::v1::{Instance, InstanceHealth, PlanPolicy, PlanState, Process};
-use evenkeel_samplestore::load::{Workload, WorkloadOptions};
+use evenkeel_proto::v1::{Instance, PlanPolicy, PlanState, Process};
 use evenkeel_tests::{
-    api::{Api, Hop, quick_policy},
+    api::{Api, quick_policy, up},
     caller::carry_through,
+    deaths::{self, AtRandom, Survived},
     fleet::Fleet,
     keeper::{Ours, keep},
-    places, processes,
-    systems::{
-        samplestore,
-        trivial::{self, Conduct},
-    },
-    wait,
+    processes,
+    systems::trivial::{self, Conduct},
 };
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use tokio::time::sleep;
-
-/// After so many random kills there is peace: a soak counts only where somebody sees it whole.
-const KILLS_MAX: u32 = 30;
+use rand::Rng as _;
 
 /// How long anything may take that nothing keeps from happening.
 const SOON: Duration = Duration::from_secs(60);
@@ -36,18 +28,10 @@ fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
     Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
 }
 
-/// The instance whose agent dies, once it is healthy and no plan holds it.
+/// The instance whose agent dies, once all is quiet.
 async fn settled(api: &Api) -> anyhow::Result<Instance> {
-    wait::until("the instance to settle", SOON, || async {
-        let mut instances = api.instances().await?;
-        let instance = instances.remove(VICTIM).context("not there")?;
-        ensure!(
-            instance.health() == InstanceHealth::Healthy && instance.held_by_plan.is_empty(),
-            "{instance:?}"
-        );
-        Ok(instance)
-    })
-    .await
+    let mut instances = deaths::settled(api).await?;
+    instances.remove(VICTIM).context("not there")
 }
 
 fn pid(instance: &Instance) -> anyhow::Result<u32> {
@@ -97,7 +81,6 @@ async fn a_kill_at_any_step_leaves_the_storage_process_alone_and_the_next_agent_
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
     let key = fleet.release_key()?;
-    let mut from = trivial::FIRST.to_owned();
     for (failpoint, number) in failpoints::ALL.iter().zip(1..) {
         // One that no host has yet, so that it has to be downloaded.
         let to = format!("1.{number}.0");
@@ -109,13 +92,9 @@ async fn a_kill_at_any_step_leaves_the_storage_process_alone_and_the_next_agent_
         let process = pid(&before)?;
         assert_eq!(storage(&fleet, "n1")?, BTreeSet::from([process]));
 
-        let hop = Hop {
-            component: trivial::COMPONENT,
-            from: &from,
-            to: &to,
-        };
+        let target = up(trivial::COMPONENT, &to);
         let mut found = Vec::new();
-        let work = carry_through(&api, &hop, quick_policy(), PlanState::Finalized);
+        let work = carry_through(&api, &target, quick_policy(), PlanState::Finalized);
         let plan = keep(&mut fleet, work, async |fleet, died| {
             ensure!(*died == Ours::Agent("n1".to_owned()), "{died:?} died");
             found.push(storage(fleet, "n1")?);
@@ -142,7 +121,6 @@ async fn a_kill_at_any_step_leaves_the_storage_process_alone_and_the_next_agent_
                 "{failpoint}: {at_death:?}"
             ),
         }
-        from = to;
     }
     Ok(())
 }
@@ -164,11 +142,7 @@ async fn killed_on_the_way_back(conduct: Conduct, failpoints: &[&str]) -> anyhow
     let program = layout.release("1.1.0", conduct)?;
     api.publish(trivial::COMPONENT, "1.1.0", &program, &fleet.release_key()?)
         .await?;
-    let hop = Hop {
-        component: trivial::COMPONENT,
-        from: trivial::FIRST,
-        to: "1.1.0",
-    };
+    let target = up(trivial::COMPONENT, "1.1.0");
     let policy = PlanPolicy {
         instance_deadline: Some(prost_types::Duration {
             seconds: 1,
@@ -181,7 +155,7 @@ async fn killed_on_the_way_back(conduct: Conduct, failpoints: &[&str]) -> anyhow
         fleet.start_agent_with("n1", &[("EVENKEEL_FAILPOINT", failpoint)])?;
         let before = settled(&api).await?;
         let mut deaths = 0;
-        let work = carry_through(&api, &hop, policy.clone(), PlanState::Paused);
+        let work = carry_through(&api, &target, policy.clone(), PlanState::Paused);
         let plan = keep(&mut fleet, work, async |_, died| {
             ensure!(*died == Ours::Agent("n1".to_owned()), "{died:?} died");
             deaths += 1;
@@ -248,70 +222,30 @@ async fn a_kill_on_the_way_back_from_a_release_that_is_deaf_is_no_way_to_stay_do
 #[tokio::test]
 async fn kills_of_agents_and_coordinator_at_random_under_load_cost_no_request_and_no_blob()
 -> anyhow::Result<()> {
-    let seed: u64 = rand::random();
-    let mut random = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir()?;
-    let folder = utf8(&dir)?;
-    let layout = samplestore::Layout::new(folder, 5, "1.0.0")?;
-    let mut fleet = Fleet::start(folder, &layout.spec).await?;
-    let api = fleet.api()?;
-    let binary = places::samplestore("1.1.0")?;
-    api.publish(
-        samplestore::COMPONENT,
-        "1.1.0",
-        &binary,
-        &fleet.release_key()?,
-    )
-    .await?;
-
-    let load = Workload::start(&layout.client(), &WorkloadOptions::default());
-    let hop = Hop {
-        component: samplestore::COMPONENT,
-        from: "1.0.0",
-        to: "1.1.0",
+    let at_random = AtRandom {
+        kills_max: 30,
+        pause_ms: 20..400,
     };
-    // Long enough a plan for some kills on any machine.
-    let policy = PlanPolicy {
-        soak: Some(prost_types::Duration {
-            seconds: 0,
-            nanos: 500_000_000,
-        }),
-        ..quick_policy()
-    };
-    let work = carry_through(&api, &hop, policy, PlanState::Finalized);
-    let mut work = std::pin::pin!(work);
-    let nodes = fleet.nodes().to_vec();
-    let mut kills = 0;
-    let plan = loop {
-        if kills == KILLS_MAX {
-            break work.await;
-        }
-        tokio::select! {
-            plan = &mut work => break plan,
-            () = sleep(Duration::from_millis(random.random_range(20..400))) => {}
-        }
-        // One more than there are nodes: the coordinator dies with them.
-        match nodes.get(random.random_range(0..=nodes.len())) {
-            Some(node) => {
-                fleet.agent(node)?.kill()?;
-                fleet.start_agent(node)?;
+    let survived = at_random
+        .during_an_upgrade(utf8(&dir)?, async |fleet, random| {
+            let nodes = fleet.nodes().to_vec();
+            // One more than there are nodes: the coordinator dies with them.
+            match nodes.get(random.random_range(0..=nodes.len())) {
+                Some(node) => {
+                    fleet.agent(node)?.kill()?;
+                    fleet.start_agent(node)
+                }
+                None => {
+                    fleet.coordinator()?.kill()?;
+                    fleet.start_coordinator()
+                }
             }
-            None => {
-                fleet.coordinator()?.kill()?;
-                fleet.start_coordinator()?;
-            }
-        }
-        kills += 1;
-    };
-    let plan = plan.with_context(|| format!("{kills} kills, seed {seed}"))?;
-    let report = load.finish().await;
-
-    assert!(report.is_clean(), "{kills} kills, seed {seed}: {report:?}");
-    assert!(report.writes > 0 && report.reads > 0, "{report:?}");
-    assert!(kills >= 1, "no kill in time");
-    assert_eq!(plan.tasks_done, 5, "seed {seed}");
-    for node in &nodes {
-        assert_eq!(storage(&fleet, node)?.len(), 1, "{node}, seed {seed}");
+        })
+        .await?;
+    let Survived { fleet, seed, .. } = &survived;
+    for node in fleet.nodes() {
+        assert_eq!(storage(fleet, node)?.len(), 1, "{node}, seed {seed}");
     }
     Ok(())
 }

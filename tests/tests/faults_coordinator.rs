@@ -1,21 +1,16 @@
 //! The coordinator is killed: at every moment of a plan, at random, and for good. Plans go on where they were, no order
 //! is carried out twice, and what was stopped comes back.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
-use evenkeel_proto::v1::{Instance, InstanceHealth, PlanPolicy, PlanState, TaskState};
+use evenkeel_proto::v1::{PlanPolicy, PlanState, TaskState};
 use evenkeel_samplestore::load::{Workload, WorkloadOptions};
 use evenkeel_tests::{
-    api::{Api, Hop, quick_policy},
-    caller::carry_through,
+    api::{down, quick_policy, up},
+    deaths::{self, AtRandom, listens},
     fleet::Fleet,
-    keeper::{Ours, keep},
     places, processes,
     systems::{
         samplestore,
@@ -23,15 +18,12 @@ use evenkeel_tests::{
     },
     wait,
 };
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use rand::Rng as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, sleep},
 };
-
-/// After so many random kills there is peace: a soak counts only where somebody sees it whole.
-const KILLS_MAX: u32 = 12;
 
 /// How long anything may take that nothing keeps from happening.
 const SOON: Duration = Duration::from_secs(60);
@@ -46,11 +38,6 @@ fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
     Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
 }
 
-async fn listens(port: u16) -> anyhow::Result<()> {
-    TcpStream::connect(("127.0.0.1", port)).await?;
-    Ok(())
-}
-
 /// Kills the coordinator the n-th time it comes to this point, in a plan of its own for each n until one plan does
 /// not come there so often any more.
 async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
@@ -60,58 +47,45 @@ async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
     let key = fleet.release_key()?;
-    let mut versions = [trivial::FIRST, "1.1.0"];
+    let versions = [trivial::FIRST, "1.1.0"];
     for version in versions {
         let program = layout.release(version, Conduct::Good)?;
         api.publish(trivial::COMPONENT, version, &program, &key)
             .await?;
     }
-    for moment in 1..=MOMENTS_MAX {
-        let before = api.instances().await?;
-        fleet.coordinator()?.kill()?;
-        let at = format!("{failpoint}@{moment}");
-        fleet.start_coordinator_with(&[("EVENKEEL_FAILPOINT", &at)])?;
-        let hop = Hop {
-            component: trivial::COMPONENT,
-            from: versions[0],
-            to: versions[1],
-        };
-        let mut deaths = 0;
-        let work = async {
-            let plan = carry_through(&api, &hop, quick_policy(), PlanState::Finalized).await?;
-            Ok((plan, settled(&api).await?))
-        };
-        let (plan, after) = keep(&mut fleet, work, async |_, died| {
-            ensure!(*died == Ours::Coordinator, "{died:?} died");
-            deaths += 1;
-            // Without any coordinator.
-            for port in &layout.ports {
-                wait::until("the instances to be back", SOON, || listens(*port)).await?;
-            }
-            Ok(())
-        })
-        .await
-        .with_context(|| format!("killed at {at}"))?;
-
-        ensure!(deaths <= 1, "{at}: died {deaths} times");
+    // There and back again.
+    let targets = [
+        up(trivial::COMPONENT, versions[1]),
+        down(trivial::COMPONENT, versions[0]),
+    ];
+    for (number, target) in (1..=MOMENTS_MAX).zip(targets.iter().cycle()) {
+        let place = (failpoint, number);
+        let moment = deaths::at_moment(
+            &mut fleet,
+            place,
+            &layout.ports,
+            target,
+            PlanState::Finalized,
+        )
+        .await?;
+        let (at, plan) = (&moment.at, &moment.plan);
         // What was asked for once, though it was said several times, was done once.
-        assert_eq!(plan.name, format!("plan-{moment}"), "{at}");
+        assert_eq!(plan.name, format!("plan-{number}"), "{at}");
         assert_eq!((plan.tasks_total, plan.tasks_done), (2, 2), "{at}");
-        for (name, now) in &after {
-            let then = before.get(name).context("a new instance")?;
+        for (name, now) in &moment.after {
+            let then = moment.before.get(name).context("a new instance")?;
             let version = now.current.as_ref().map(|current| current.version.as_str());
-            assert_eq!(version, Some(versions[1]), "{at}: {name}");
+            assert_eq!(version, Some(target.version.as_str()), "{at}: {name}");
             assert_eq!(now.generation, then.generation + 1, "{at}: {name}");
             assert_eq!(now.accepted_generation, now.generation, "{at}: {name}");
             assert_ne!(now.process, then.process, "{at}: {name}");
         }
         let stops = stops(&mut fleet)?;
-        assert_eq!(stops, [u64::from(moment); 2], "{at}: stopped so often");
-        if deaths == 0 {
-            ensure!(moment > MOMENTS_MIN, "only {moment} moments");
+        assert_eq!(stops, [u64::from(number); 2], "{at}: stopped so often");
+        if moment.deaths == 0 {
+            ensure!(number > MOMENTS_MIN, "only {number} moments");
             return Ok(());
         }
-        versions.reverse();
     }
     anyhow::bail!("a plan has more than {MOMENTS_MAX} moments")
 }
@@ -127,47 +101,27 @@ async fn a_plan_that_fails_is_put_back_after_a_kill_behind_any_record() -> anyho
     let program = layout.release("1.1.0", Conduct::Ends)?;
     api.publish(trivial::COMPONENT, "1.1.0", &program, &fleet.release_key()?)
         .await?;
-    let hop = Hop {
-        component: trivial::COMPONENT,
-        from: trivial::FIRST,
-        to: "1.1.0",
-    };
-    for moment in 1..=MOMENTS_MAX {
-        let before = api.instances().await?;
-        fleet.coordinator()?.kill()?;
-        let at = format!("coordinator.append.after@{moment}");
-        fleet.start_coordinator_with(&[("EVENKEEL_FAILPOINT", &at)])?;
-        let mut deaths = 0;
-        let work = async {
-            let plan = carry_through(&api, &hop, quick_policy(), PlanState::Paused).await?;
-            Ok((plan, settled(&api).await?))
-        };
-        let (plan, after) = keep(&mut fleet, work, async |_, died| {
-            ensure!(*died == Ours::Coordinator, "{died:?} died");
-            deaths += 1;
-            for port in &layout.ports {
-                wait::until("the instances to be back", SOON, || listens(*port)).await?;
-            }
-            Ok(())
-        })
-        .await
-        .with_context(|| format!("killed at {at}"))?;
-
+    let target = up(trivial::COMPONENT, "1.1.0");
+    for number in 1..=MOMENTS_MAX {
+        let place = ("coordinator.append.after", number);
+        let moment =
+            deaths::at_moment(&mut fleet, place, &layout.ports, &target, PlanState::Paused).await?;
+        let (at, plan) = (&moment.at, &moment.plan);
         assert!(
             plan.reason.starts_with("n1/store was put back to 1.0.0: "),
             "{at}: {}",
             plan.reason
         );
-        for (name, now) in &after {
-            let then = before.get(name).context("a new instance")?;
+        for (name, now) in &moment.after {
+            let then = moment.before.get(name).context("a new instance")?;
             assert_eq!(now.current, then.current, "{at}: {name}");
             // Only the canary was tried, and that once.
             let orders = u64::from(name == "n1/store");
             assert_eq!(now.generation, then.generation + orders, "{at}: {name}");
             assert_eq!(now.process != then.process, orders == 1, "{at}: {name}");
         }
-        if deaths == 0 {
-            ensure!(moment > MOMENTS_MIN, "only {moment} moments");
+        if moment.deaths == 0 {
+            ensure!(number > MOMENTS_MIN, "only {number} moments");
             return Ok(());
         }
         api.abort_plan(&plan.name, "seen enough").await?;
@@ -175,24 +129,6 @@ async fn a_plan_that_fails_is_put_back_after_a_kill_behind_any_record() -> anyho
             .await?;
     }
     anyhow::bail!("a plan has more than {MOMENTS_MAX} moments")
-}
-
-/// The instances once every one is healthy and no plan holds any.
-async fn settled(api: &Api) -> anyhow::Result<BTreeMap<String, Instance>> {
-    wait::until("the instances to settle", SOON, || async {
-        let instances = api.instances().await?;
-        for (name, instance) in &instances {
-            ensure!(
-                instance.health() == InstanceHealth::Healthy && instance.held_by_plan.is_empty(),
-                "{name} is {:?} {}, held by {:?}",
-                instance.health(),
-                instance.reason,
-                instance.held_by_plan
-            );
-        }
-        Ok(instances)
-    })
-    .await
 }
 
 /// How often the agents have begun to stop their processes for an order.
@@ -226,63 +162,25 @@ async fn a_plan_goes_on_after_a_kill_behind_any_turn_of_the_writer() -> anyhow::
 
 #[tokio::test]
 async fn kills_at_random_under_load_cost_no_request_and_no_blob() -> anyhow::Result<()> {
-    let seed: u64 = rand::random();
-    let mut random = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir()?;
-    let folder = utf8(&dir)?;
-    let layout = samplestore::Layout::new(folder, 5, "1.0.0")?;
-    let mut fleet = Fleet::start(folder, &layout.spec).await?;
-    let api = fleet.api()?;
-    let binary = places::samplestore("1.1.0")?;
-    api.publish(
-        samplestore::COMPONENT,
-        "1.1.0",
-        &binary,
-        &fleet.release_key()?,
-    )
-    .await?;
-
-    let load = Workload::start(&layout.client(), &WorkloadOptions::default());
-    let hop = Hop {
-        component: samplestore::COMPONENT,
-        from: "1.0.0",
-        to: "1.1.0",
+    // From a life that hardly begins to one in which an instance is upgraded.
+    let at_random = AtRandom {
+        kills_max: 12,
+        pause_ms: 50..400,
     };
-    // Long enough a plan for some kills on any machine.
-    let policy = PlanPolicy {
-        soak: Some(prost_types::Duration {
-            seconds: 0,
-            nanos: 500_000_000,
-        }),
-        ..quick_policy()
-    };
-    let work = carry_through(&api, &hop, policy, PlanState::Finalized);
-    let mut work = std::pin::pin!(work);
-    let mut kills = 0;
-    let plan = loop {
-        if kills == KILLS_MAX {
-            break work.await;
-        }
-        // From a life that hardly begins to one in which an instance is upgraded.
-        let life = Duration::from_millis(random.random_range(50..400));
-        tokio::select! {
-            plan = &mut work => break plan,
-            () = sleep(life) => {}
-        }
-        fleet.coordinator()?.kill()?;
-        kills += 1;
-        sleep(Duration::from_millis(random.random_range(0..300))).await;
-        fleet.start_coordinator()?;
-    };
-    let plan = plan.with_context(|| format!("{kills} kills, seed {seed}"))?;
-    let report = load.finish().await;
-
-    assert!(report.is_clean(), "{kills} kills, seed {seed}: {report:?}");
-    assert!(report.writes > 0 && report.reads > 0, "{report:?}");
-    assert!(kills >= 1, "no kill in time");
-    assert_eq!((plan.tasks_total, plan.tasks_done), (5, 5), "seed {seed}");
-    let stops = stops(&mut fleet)?;
-    assert_eq!(stops, [1; 5], "each was stopped once; seed {seed}");
+    let mut survived = at_random
+        .during_an_upgrade(utf8(&dir)?, async |fleet, random| {
+            fleet.coordinator()?.kill()?;
+            sleep(Duration::from_millis(random.random_range(0..300))).await;
+            fleet.start_coordinator()
+        })
+        .await?;
+    let stops = stops(&mut survived.fleet)?;
+    assert_eq!(
+        stops, [1; 5],
+        "each was stopped once; seed {}",
+        survived.seed
+    );
     Ok(())
 }
 
@@ -319,7 +217,7 @@ async fn left_alone_while_stopped(conduct: Conduct) -> anyhow::Result<()> {
         ..quick_policy()
     };
     let plan = api
-        .create_plan(trivial::COMPONENT, trivial::FIRST, "1.1.0", policy)
+        .create_plan(&[up(trivial::COMPONENT, "1.1.0")], policy)
         .await?;
     api.start_plan(&plan.name).await?;
     fleet.agent("n1")?.wait(SOON)?;
@@ -402,7 +300,7 @@ async fn a_store_serves_on_when_the_coordinator_goes_for_good_in_the_middle_of_a
     .await?;
     let load = Workload::start(&layout.client(), &WorkloadOptions::default());
     let plan = api
-        .create_plan(samplestore::COMPONENT, "1.0.0", "1.1.0", quick_policy())
+        .create_plan(&[up(samplestore::COMPONENT, "1.1.0")], quick_policy())
         .await?;
     api.start_plan(&plan.name).await?;
     let deadline = Instant::now() + SOON;

@@ -10,7 +10,7 @@ use evenkeel_proto::v1::{
 };
 use evenkeel_samplestore::load::{Workload, WorkloadOptions};
 use evenkeel_tests::{
-    api::{Api, quick_policy},
+    api::{Api, first_stage, quick_policy, up},
     fleet::Fleet,
     places,
     systems::{
@@ -56,7 +56,7 @@ async fn put_back(api: &Api, plan: &str, why: &str, others: &[Instance]) -> anyh
         assert_eq!(now.generation, other.generation);
     }
     let tasks = api.tasks(&plan.name).await?;
-    let task = tasks.get("n1/store").context("no task")?;
+    let task = tasks.get(&first_stage("n1/store")).context("no task")?;
     assert_eq!(task.state(), TaskState::Reverted, "{task:?}");
     assert!(task.reason.contains(why), "{task:?}");
     // Whoever asks is told the same of each.
@@ -92,7 +92,7 @@ async fn upgrade_to(version: &str, why: &str) -> anyhow::Result<()> {
         ..quick_policy()
     };
     let plan = api
-        .create_plan(samplestore::COMPONENT, "1.0.0", version, policy)
+        .create_plan(&[up(samplestore::COMPONENT, version)], policy)
         .await?;
     api.start_plan(&plan.name).await?;
     let first = put_back(&api, &plan.name, why, &others).await?;
@@ -203,7 +203,6 @@ async fn bytes_that_are_not_the_signed_ones_never_become_a_release() -> anyhow::
     let fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
     let key = fleet.release_key()?;
-    let mut from = trivial::FIRST.to_owned();
     for (spoilt, number) in SPOILT.iter().zip(1..) {
         let how = spoilt.how;
         let to = format!("1.{number}.0");
@@ -219,7 +218,7 @@ async fn bytes_that_are_not_the_signed_ones_never_become_a_release() -> anyhow::
         let before = api.instances().await?;
         let held = [releases_at(&fleet, "n1")?, releases_at(&fleet, "n2")?];
         let plan = api
-            .create_plan(trivial::COMPONENT, &from, &to, quick_policy())
+            .create_plan(&[up(trivial::COMPONENT, &to)], quick_policy())
             .await?;
         api.start_plan(&plan.name).await?;
         let waits = wait::until("both to have failed to fetch it", SOON, || async {
@@ -252,7 +251,6 @@ async fn bytes_that_are_not_the_signed_ones_never_become_a_release() -> anyhow::
         api.wait_for_plan(&plan.name, PlanState::Finalized, SOON)
             .await
             .with_context(|| how)?;
-        from = to;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_proto::v1::PlanState;
 use evenkeel_tests::{
-    api::{Api, Hop, quick_policy},
+    api::{Api, down, first_stage, quick_policy, up},
     caller::carry_through,
     fleet::Fleet,
     listing::Listing,
@@ -46,12 +46,8 @@ impl Stopped {
         let program = layout.release("1.1.0", Conduct::Good)?;
         api.publish(trivial::COMPONENT, "1.1.0", &program, &fleet.release_key()?)
             .await?;
-        let hop = Hop {
-            component: trivial::COMPONENT,
-            from: trivial::FIRST,
-            to: "1.1.0",
-        };
-        carry_through(&api, &hop, quick_policy(), PlanState::Finalized).await?;
+        let target = up(trivial::COMPONENT, "1.1.0");
+        carry_through(&api, &target, quick_policy(), PlanState::Finalized).await?;
         let whole = Listing::at_rest(&api).await?.of_any_start();
         fleet.coordinator()?.terminate(SOON)?;
         // From here on only the disk has something to say.
@@ -370,11 +366,7 @@ async fn a_restored_backup_changes_nothing_on_a_host() -> anyhow::Result<()> {
     let (data, backup) = (fleet.coordinator_data(), folder.join("backup"));
     copy(&data, &backup)?;
     fleet.start_coordinator()?;
-    let there = Hop {
-        component: trivial::COMPONENT,
-        from: trivial::FIRST,
-        to: "1.1.0",
-    };
+    let there = up(trivial::COMPONENT, "1.1.0");
     carry_through(&api, &there, quick_policy(), PlanState::Finalized).await?;
     fleet.wait_until_whole().await?;
     let before = api.instances().await?;
@@ -386,7 +378,7 @@ async fn a_restored_backup_changes_nothing_on_a_host() -> anyhow::Result<()> {
     fleet.start_coordinator()?;
     fleet.wait_until_whole().await?;
     let back = api
-        .create_plan(trivial::COMPONENT, "1.1.0", trivial::FIRST, quick_policy())
+        .create_plan(&[down(trivial::COMPONENT, trivial::FIRST)], quick_policy())
         .await?;
     api.start_plan(&back.name).await?;
     let words = "has accepted order 1, and this coordinator knows of 0: its state is an old copy";
@@ -395,7 +387,9 @@ async fn a_restored_backup_changes_nothing_on_a_host() -> anyhow::Result<()> {
             ensure!(node.fenced.contains(words), "{node:?}");
         }
         let waits = api.explain_plan(&back.name).await?;
-        let told = waits.get("n1/store").context("n1 waits for nothing")?;
+        let told = waits
+            .get(&first_stage("n1/store"))
+            .context("n1 waits for nothing")?;
         ensure!(told.sentence.contains("takes no orders"), "{told:?}");
         ensure!(told.sentence.contains(words), "{told:?}");
         Ok(())

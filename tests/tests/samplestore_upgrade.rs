@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use evenkeel_proto::v1::{PlanPolicy, PlanState, TaskState};
 use evenkeel_samplestore::load::{Workload, WorkloadOptions};
 use evenkeel_tests::{
+    api::up,
     fleet::Fleet,
     places,
     systems::samplestore::{COMPONENT, Layout},
@@ -38,7 +39,7 @@ async fn five_nodes_are_upgraded_and_no_request_fails() {
         ..Default::default()
     };
     let plan = api
-        .create_plan(COMPONENT, "1.0.0", "1.1.0", policy)
+        .create_plan(&[up(COMPONENT, "1.1.0")], policy)
         .await
         .unwrap();
     assert_eq!(plan.state(), PlanState::Draft);

@@ -32,7 +32,7 @@ use self::{
     view::{Row, write_line},
 };
 use crate::{
-    api::Api,
+    api::{Api, up},
     fleet::Fleet,
     places, processes,
     systems::samplestore::{COMPONENT, Layout},
@@ -120,7 +120,7 @@ async fn show(folder: &Utf8Path, keep: bool) -> anyhow::Result<bool> {
         .publish(COMPONENT, TO, &places::samplestore(TO)?, &key)
         .await?;
     view.done(&format!("{COMPONENT} {TO} is published and signed"));
-    let plan = api.create_plan(COMPONENT, FROM, TO, policy()?).await?;
+    let plan = api.create_plan(&[up(COMPONENT, TO)], policy()?).await?;
     view.starts(&plan, &rows(&api, &plan).await?);
     let upgrade = upgrade::run(&api, plan, &load, view.as_mut()).await?;
     let load = load.finish().await;
@@ -135,7 +135,7 @@ async fn show(folder: &Utf8Path, keep: bool) -> anyhow::Result<bool> {
         (true, true) => {
             api.publish(COMPONENT, BROKEN, &places::samplestore(BROKEN)?, &key)
                 .await?;
-            let draft = api.create_plan(COMPONENT, TO, BROKEN, policy()?).await?;
+            let draft = api.create_plan(&[up(COMPONENT, BROKEN)], policy()?).await?;
             next::while_it_runs(folder, &draft.name)?
         }
         (true, false) => next::while_it_is_broken(folder, &upgrade.plan.name)?,

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use evenkeel_proto::v1::{Plan, Task, TaskState};
 
+use crate::api::TaskKey;
+
 /// When a task came to its turning points, in milliseconds since 1970 on the coordinator's clock.
 #[derive(Debug, Clone, Copy, Default)]
 struct Journey {
@@ -28,12 +30,13 @@ impl Journey {
 
 /// The journeys of all tasks, as far as they were seen.
 #[derive(Debug, Default)]
-pub(super) struct Phases(BTreeMap<String, Journey>);
+pub(super) struct Phases(BTreeMap<TaskKey, Journey>);
 
 impl Phases {
     /// Takes notice of where a task is. Of a state that was passed unseen, nothing counts as soak.
     pub(super) fn saw(&mut self, task: &Task) {
-        let journey = self.0.entry(task.instance.clone()).or_default();
+        let key = (task.stage, task.instance.clone());
+        let journey = self.0.entry(key).or_default();
         journey.admitted_at = journey.admitted_at.or(task.admitted_at.map(ms));
         let changed_at = task.changed_at.map(ms);
         match task.state() {

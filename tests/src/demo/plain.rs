@@ -53,6 +53,9 @@ impl View for Plain {
             PlanState::Unspecified | PlanState::Draft => return,
             PlanState::Running => format!("{name} runs"),
             PlanState::Paused => format!("{name} is paused: {}", plan.reason),
+            PlanState::ReadyToFinalize => {
+                format!("{name} is ready to be finalized: {}", plan.reason)
+            }
             PlanState::Finalized => {
                 format!(
                     "{name} is finalized: {} of {} done",

@@ -15,7 +15,7 @@ use tokio::time::{interval, sleep, timeout};
 use tonic::Streaming;
 
 use super::{phases::Phases, view::View};
-use crate::api::Api;
+use crate::api::{Api, TaskKey};
 
 /// How long the whole upgrade may take.
 const ENDED_WITHIN: Duration = Duration::from_secs(120);
@@ -31,8 +31,8 @@ const SILENCES_MAX: u32 = 50;
 pub(super) struct Upgrade {
     /// The plan at its end, or where it paused.
     pub(super) plan: Plan,
-    /// Its tasks, by instance.
-    pub(super) tasks: BTreeMap<String, Task>,
+    /// Its tasks.
+    pub(super) tasks: BTreeMap<TaskKey, Task>,
     /// From the call that started it to the news of its end.
     pub(super) wall: Duration,
     /// The part of it before the first order: every host fetches and verifies the release, and nothing is stopped.
@@ -86,7 +86,7 @@ struct Watch<'a> {
     view: &'a mut dyn View,
     load: &'a Workload,
     plan: Plan,
-    tasks: BTreeMap<String, Task>,
+    tasks: BTreeMap<TaskKey, Task>,
     phases: Phases,
     /// Whether it was told that every host holds the artifact.
     prefetched: bool,
@@ -152,7 +152,10 @@ impl Watch<'_> {
     fn rests(&self) -> bool {
         matches!(
             self.plan.state(),
-            PlanState::Paused | PlanState::Finalized | PlanState::Aborted
+            PlanState::Paused
+                | PlanState::ReadyToFinalize
+                | PlanState::Finalized
+                | PlanState::Aborted
         )
     }
 
@@ -170,10 +173,11 @@ impl Watch<'_> {
     }
 
     fn take_task(&mut self, task: Task) {
-        let before = self.tasks.get(&task.instance).map(Task::state);
+        let key = (task.stage, task.instance.clone());
+        let before = self.tasks.get(&key).map(Task::state);
         self.phases.saw(&task);
         let news = before != Some(task.state());
-        self.tasks.insert(task.instance.clone(), task.clone());
+        self.tasks.insert(key, task.clone());
         if self.is_prefetched_now() {
             let version = task.to.as_ref().map_or("", |release| &release.version);
             self.view.done(&format!(

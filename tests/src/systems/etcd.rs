@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use camino::Utf8Path;
+use evenkeel_proto::v1::CompatibilityMatrix;
 use evenkeel_samplestore::http_client::HttpClient;
 use semver::Version;
 use serde_json::{Value, json};
@@ -14,9 +15,8 @@ use super::{
     writer::{Found, Target, Write},
 };
 use crate::{
-    api::Hop,
     fleet::{FleetSpec, NodeSpec},
-    places, ports,
+    matrix, places, ports,
 };
 
 /// Its component, and the name of its program.
@@ -34,11 +34,11 @@ const OLDER: &str = "3.4.23";
 /// The newest version that comes from where every machine can fetch.
 pub const NEWEST: &str = "3.5.1";
 
-/// The hop that this machine has the versions for: one minor version, where the older one could be fetched.
+/// The versions that this machine can go from and to: one minor version, where the older one could be fetched.
 ///
 /// # Errors
 /// Where it could not, on a run that nobody watches: there it would hide that less is tested.
-pub fn hop() -> anyhow::Result<Hop<'static>> {
+pub fn versions() -> anyhow::Result<[&'static str; 2]> {
     let older = places::system(COMPONENT, OLDER, COMPONENT).map(drop);
     let in_ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
     let from = first_version(older, in_ci)?;
@@ -47,17 +47,20 @@ pub fn hop() -> anyhow::Result<Hop<'static>> {
             "\nNOTICE: etcd {OLDER} is not there (apt fetches it): upgrading {from} to {NEWEST} instead, WITHIN one minor version\n"
         );
     }
-    Ok(hop_from(from, NEWEST))
+    Ok([from, NEWEST])
 }
 
-/// A hop of etcd.
-#[must_use]
-pub fn hop_from(from: &'static str, to: &'static str) -> Hop<'static> {
-    Hop {
-        component: COMPONENT,
-        from,
-        to,
-    }
+/// The shipped matrix, but for the hops into 3.5.0, 3.5.1 and 3.5.2 that it blocks: no other 3.5 comes from where every
+/// machine can fetch, and no member is killed under the load that these lose writes by.
+///
+/// # Errors
+/// When the shipped one is not as it has to be.
+pub fn open_matrix() -> anyhow::Result<CompatibilityMatrix> {
+    let mut matrix = matrix::of_toml(matrix::ETCD)?;
+    let all = matrix.blocked.len();
+    matrix.blocked.retain(|hop| hop.from != "<3.5.0");
+    ensure!(matrix.blocked.len() + 1 == all, "{:?}", matrix.blocked);
+    Ok(matrix)
 }
 
 fn first_version(older: anyhow::Result<()>, in_ci: bool) -> anyhow::Result<&'static str> {
@@ -130,8 +133,10 @@ timeout = "1s"
             );
             nodes.push(NodeSpec::new(name, instance).label("zone", &format!("zone-of-{name}")));
         }
+        let mut spec = FleetSpec::new(nodes);
+        spec.matrix = Some(open_matrix()?);
         Ok(Self {
-            spec: FleetSpec::new(nodes),
+            spec,
             addresses: clients,
         })
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     fleet::{FleetSpec, NodeSpec},
-    places, ports, wait,
+    matrix, places, ports, wait,
 };
 
 /// Its component, and the name of its folder among the systems.
@@ -96,8 +96,10 @@ timeout = "1s"
             );
             nodes.push(NodeSpec::new(name, instance).label("zone", &format!("z{number}")));
         }
+        let mut spec = FleetSpec::new(nodes);
+        spec.matrix = Some(matrix::of_toml(matrix::NATS)?);
         Ok(Self {
-            spec: FleetSpec::new(nodes),
+            spec,
             clients,
             monitors,
         })

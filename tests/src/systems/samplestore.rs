@@ -8,7 +8,7 @@ use evenkeel_samplestore::client::{Client, ClientOptions};
 
 use crate::{
     fleet::{FleetSpec, NodeSpec},
-    places, ports,
+    matrix, places, ports,
 };
 
 /// Its component.
@@ -56,10 +56,9 @@ timeout = "1s"
             );
             nodes.push(NodeSpec::new(node, instance).label("zone", &format!("z{number}")));
         }
-        Ok(Self {
-            spec: FleetSpec::new(nodes),
-            addresses,
-        })
+        let mut spec = FleetSpec::new(nodes);
+        spec.matrix = Some(matrix::of_toml(matrix::SAMPLE_STORE)?);
+        Ok(Self { spec, addresses })
     }
 
     /// A client of all nodes.

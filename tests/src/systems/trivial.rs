@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
     fleet::{FleetSpec, NodeSpec},
-    places, ports,
+    matrix, places, ports,
 };
 
 /// Its component.
@@ -49,6 +49,7 @@ impl Layout {
             ports: ports::free(count)?,
             programs: folder.join("programs"),
         };
+        layout.spec.matrix = Some(matrix::all_go_together(COMPONENT));
         let first = layout.release(FIRST, Conduct::Good)?;
         for (port, number) in layout.ports.iter().zip(1..) {
             let instance = format!(

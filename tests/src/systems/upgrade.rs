@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use camino::Utf8Path;
+use camino::Utf8PathBuf;
 use evenkeel_common::digest::Digest;
-use evenkeel_proto::v1::{Plan, PlanPolicy, PlanState, Task};
+use evenkeel_proto::v1::{Plan, PlanPolicy, PlanState, PlanTarget, Task};
 
 use super::writer::{Target, Writer, WriterOptions, Written};
 use crate::{
-    api::{Api, Hop, quick_policy},
+    api::{Api, TaskKey, quick_policy, up},
     fleet::Fleet,
 };
 
@@ -22,50 +22,79 @@ const WRITES_WITHIN: Duration = Duration::from_secs(60);
 /// How long the plan may take to come to rest.
 const AT_REST_WITHIN: Duration = Duration::from_secs(120);
 
+/// Where a fleet is brought.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    /// The component.
+    pub component: &'static str,
+    /// The releases that are published for it, each with its program; the last one is where it leads.
+    pub releases: Vec<(&'static str, Utf8PathBuf)>,
+}
+
+impl Upgrade {
+    /// To one release.
+    #[must_use]
+    pub fn to(component: &'static str, version: &'static str, program: Utf8PathBuf) -> Self {
+        Self {
+            component,
+            releases: vec![(version, program)],
+        }
+    }
+
+    /// What a plan is asked for.
+    ///
+    /// # Errors
+    /// When there is no release.
+    pub fn target(&self) -> anyhow::Result<PlanTarget> {
+        let (version, _) = self.releases.last().context("there is no release")?;
+        Ok(up(self.component, version))
+    }
+}
+
 /// What became of a plan and of what was written meanwhile.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The release that was published for it.
+    /// The release that it led to.
     pub digest: Digest,
     /// The plan at rest.
     pub plan: Plan,
-    /// Its tasks, by instance.
-    pub tasks: BTreeMap<String, Task>,
+    /// Its tasks.
+    pub tasks: BTreeMap<TaskKey, Task>,
     /// What was written.
     pub written: Written,
 }
 
-/// Publishes `program` as the release to go to, and carries out the plan while a client writes to `target`. The plan
-/// has to come to rest in `state`, and the fleet has to be whole after it.
+/// Publishes the releases and carries out the plan while a client writes to `target`. What has to be done or seen once
+/// the plan is started is for `meanwhile`. The plan has to come to rest in `state`, and the fleet has to be whole then.
 ///
 /// # Errors
 /// When anything of that fails or takes too long.
 pub async fn under_load(
     fleet: &Fleet,
     target: impl Target,
-    hop: Hop<'_>,
-    program: &Utf8Path,
+    upgrade: &Upgrade,
     state: PlanState,
+    meanwhile: impl AsyncFnOnce(&Api, &Plan) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
-    let Hop {
-        component,
-        from,
-        to,
-    } = hop;
     let api = fleet.api()?;
     let key = fleet.release_key()?;
-    let digest = api.publish(component, to, program, &key).await?;
+    let mut digest = None;
+    for (version, program) in &upgrade.releases {
+        let published = api.publish(upgrade.component, version, program, &key);
+        digest = Some(published.await?);
+    }
 
     let writer = Writer::start(target, WriterOptions::default());
     writer.wait_for_more(WRITES_AROUND, WRITES_WITHIN).await?;
-    let plan = api.create_plan(component, from, to, policy()).await?;
-    api.start_plan(&plan.name).await?;
+    let plan = api.create_plan(&[upgrade.target()?], policy()).await?;
+    let plan = api.start_plan(&plan.name).await?;
+    meanwhile(&api, &plan).await?;
     let plan = api.wait_for_plan(&plan.name, state, AT_REST_WITHIN).await?;
     fleet.wait_until_whole().await?;
     writer.wait_for_more(WRITES_AROUND, WRITES_WITHIN).await?;
     let written = writer.finish().await?;
     Ok(Outcome {
-        digest,
+        digest: digest.context("there is no release")?,
         tasks: api.tasks(&plan.name).await?,
         plan,
         written,
@@ -73,7 +102,8 @@ pub async fn under_load(
 }
 
 /// One zone at a time, and long enough a soak for the members to notice what is wrong among them.
-fn policy() -> PlanPolicy {
+#[must_use]
+pub fn policy() -> PlanPolicy {
     PlanPolicy {
         failure_domain: Some("zone".to_owned()),
         soak: Some(prost_types::Duration {

@@ -13,9 +13,9 @@ use evenkeel_proto::v1::{
     agent_service_client::AgentServiceClient,
 };
 use evenkeel_tests::{
-    api::{Api, publish_requests, quick_policy, request_id},
+    api::{Api, publish_requests, quick_policy, request_id, up},
     fleet::Fleet,
-    systems::trivial::{COMPONENT, FIRST},
+    systems::trivial::COMPONENT,
 };
 use rustls::{
     AlertDescription, ClientConfig, RootCertStore,
@@ -116,7 +116,7 @@ async fn a_viewer_looks_and_changes_nothing() -> anyhow::Result<()> {
     let mut place = Place::new().await?;
     let draft = place
         .api
-        .create_plan(COMPONENT, FIRST, NEXT, quick_policy())
+        .create_plan(&[up(COMPONENT, NEXT)], quick_policy())
         .await?;
     let before = place.listing().await?;
     let files = Mint::of(&place.fleet)?.issue("operator/vera/viewer")?;
@@ -163,7 +163,7 @@ async fn an_agent_is_no_operator_and_an_operator_is_no_agent() -> anyhow::Result
     let mut place = Place::new().await?;
     let draft = place
         .api
-        .create_plan(COMPONENT, FIRST, NEXT, quick_policy())
+        .create_plan(&[up(COMPONENT, NEXT)], quick_policy())
         .await?;
     let before = place.listing().await?;
     let agent = Api::connect(place.fleet.address(), &place.fleet.tls("agents/n1"))?;

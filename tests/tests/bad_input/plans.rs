@@ -7,11 +7,11 @@ use evenkeel_common::problem::ErrorCode::{
 use evenkeel_proto::v1::{
     AbortPlanRequest, CreatePlanRequest, ExplainPlanRequest, GetInstanceRequest, GetNodeRequest,
     GetPlanRequest, GetReleaseRequest, ListInstancesRequest, ListNodesRequest, ListPlansRequest,
-    ListReleasesRequest, ListTasksRequest, PausePlanRequest, PlanPolicy, PlanState,
+    ListReleasesRequest, ListTasksRequest, PausePlanRequest, PlanPolicy, PlanState, PlanTarget,
     ResumePlanRequest, StartPlanRequest, WatchFleetRequest, WatchPlanRequest,
 };
 use evenkeel_tests::{
-    api::{Api, quick_policy, request_id},
+    api::{Api, quick_policy, request_id, up},
     listing::Listing,
     systems::trivial::{COMPONENT, FIRST},
 };
@@ -25,9 +25,7 @@ use crate::{
 fn good() -> CreatePlanRequest {
     CreatePlanRequest {
         request_id: request_id(),
-        component: COMPONENT.to_owned(),
-        from_version: FIRST.to_owned(),
-        to_version: NEXT.to_owned(),
+        targets: vec![up(COMPONENT, NEXT)],
         policy: Some(quick_policy()),
     }
 }
@@ -38,65 +36,87 @@ fn duration(seconds: i64, nanos: i32) -> Option<prost_types::Duration> {
 
 type Change = fn(&mut CreatePlanRequest);
 
+fn target(request: &mut CreatePlanRequest) -> &mut PlanTarget {
+    &mut request.targets[0]
+}
+
 fn policy(request: &mut CreatePlanRequest) -> &mut PlanPolicy {
     request.policy.get_or_insert_default()
 }
 
 /// How a plan is spoilt, and what is said to that.
-const DRAFTS: [(&str, Change, ErrorCode, &[&str]); 25] = [
+const DRAFTS: [(&str, Change, ErrorCode, &[&str]); 28] = [
     (
         "an unknown component",
-        |r| r.component = "nothing".to_owned(),
+        |r| target(r).component = "nothing".to_owned(),
         NotFound,
         &["no instance of a component nothing", "known are trivial"],
     ),
     (
         "a component that can be none",
-        |r| r.component = "No Such Thing".to_owned(),
+        |r| target(r).component = "No Such Thing".to_owned(),
         BadArgument,
         &["component: ", "No Such Thing"],
     ),
     (
         "no component",
-        |r| r.component.clear(),
+        |r| target(r).component.clear(),
         BadArgument,
         &["component: ", "is empty"],
     ),
     (
         "a component of a megabyte",
-        |r| r.component = "a".repeat(1 << 20),
+        |r| target(r).component = "a".repeat(1 << 20),
         BadArgument,
         &["component: ", "at most 63 are allowed"],
     ),
     (
         "an unknown version to go to",
-        |r| r.to_version = "9.9.9".to_owned(),
+        |r| target(r).version = "9.9.9".to_owned(),
         NotFound,
         &["trivial 9.9.9 is not published", "published are 1.1.0"],
     ),
     (
-        "a version that nobody runs",
-        |r| r.from_version = "0.9.0".to_owned(),
+        "what runs already",
+        |r| target(r).version = FIRST.to_owned(),
         NotAllowedNow,
-        &["has to run 0.9.0 or 1.1.0 already", "n1/store runs 1.0.0"],
+        &["every instance of trivial runs 1.0.0 already"],
     ),
     (
-        "the same version twice",
-        |r| r.from_version = NEXT.to_owned(),
+        "an older version",
+        |r| target(r).version = "0.9.0".to_owned(),
+        NotAllowedNow,
+        &["0.9.0", "older"],
+    ),
+    (
+        "no target",
+        |r| r.targets.clear(),
         BadArgument,
-        &["from and to are both 1.1.0", "two different versions"],
+        &["targets: "],
+    ),
+    (
+        "one component twice",
+        |r| r.targets.push(up(COMPONENT, "1.2.0")),
+        BadArgument,
+        &["targets: ", "trivial"],
+    ),
+    (
+        "more targets than there can be components",
+        |r| r.targets = (0..257).map(|n| up(&format!("c-{n}"), NEXT)).collect(),
+        BadArgument,
+        &["targets: ", "256"],
     ),
     (
         "a version that is none",
-        |r| r.to_version = "newest".to_owned(),
+        |r| target(r).version = "newest".to_owned(),
         BadArgument,
-        &["to_version: ", "\"newest\" is not a version like 1.2.3"],
+        &["version: ", "\"newest\" is not a version like 1.2.3"],
     ),
     (
         "no version",
-        |r| r.from_version.clear(),
+        |r| target(r).version.clear(),
         BadArgument,
-        &["from_version: ", "is not a version like 1.2.3"],
+        &["version: ", "is not a version like 1.2.3"],
     ),
     (
         "no request id",
@@ -198,7 +218,7 @@ const DRAFTS: [(&str, Change, ErrorCode, &[&str]); 25] = [
         "nothing at all",
         |r| *r = CreatePlanRequest::default(),
         BadArgument,
-        &["component: ", "is empty"],
+        &["targets: "],
     ),
 ];
 
@@ -220,7 +240,7 @@ async fn things_that_are_not_there_and_names_that_are_none_are_refused() -> anyh
     let mut place = Place::new().await?;
     let api = place.api.clone();
     let draft = api
-        .create_plan(COMPONENT, FIRST, NEXT, quick_policy())
+        .create_plan(&[up(COMPONENT, NEXT)], quick_policy())
         .await?;
     let before = place.listing().await?;
     unknown_things(&api).await?;
@@ -487,12 +507,12 @@ async fn one_plan_at_a_time_touches_an_instance_and_only_in_the_fleet_it_was_mad
         soak: duration(20, 0),
         ..quick_policy()
     };
-    let one = api.create_plan(COMPONENT, FIRST, NEXT, slow).await?;
+    let one = api.create_plan(&[up(COMPONENT, NEXT)], slow).await?;
     let two = api
-        .create_plan(COMPONENT, FIRST, NEXT, quick_policy())
+        .create_plan(&[up(COMPONENT, NEXT)], quick_policy())
         .await?;
     let three = api
-        .create_plan(COMPONENT, FIRST, NEXT, quick_policy())
+        .create_plan(&[up(COMPONENT, NEXT)], quick_policy())
         .await?;
     let start = |name: &str| StartPlanRequest {
         request_id: request_id(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use evenkeel_common::tls;
 use evenkeel_proto::v1::{CreatePlanRequest, CreatePlanResponse, ListNodesRequest};
+use evenkeel_tests::api::up;
 use http::uri::PathAndQuery;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
@@ -87,7 +88,7 @@ async fn methods_that_do_not_exist_and_messages_of_others_are_refused() -> anyho
     );
 
     let heavy = CreatePlanRequest {
-        component: "c".repeat(5 << 20),
+        targets: vec![up(&"c".repeat(5 << 20), "1.0.0")],
         ..Default::default()
     };
     let status = place.api.plans().create_plan(heavy).await.err();

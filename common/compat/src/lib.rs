@@ -13,9 +13,13 @@ pub mod file;
 pub mod graph;
 pub mod index;
 
+mod contradictions;
 mod fault;
+mod intervals;
 mod level;
+mod lookup;
 mod matrix;
+mod reach;
 mod relation;
 mod rule;
 mod versions;

@@ -137,3 +137,91 @@ pub enum NoHop {
         to: Version,
     },
 }
+
+/// What the most specific rules that speak of two versions, *x* and *y*, state of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Statement<R> {
+    /// What they state of *x* to *y* itself.
+    pub(crate) direct: Option<R>,
+    /// What they state of *y* to *x* itself.
+    pub(crate) reversed: Option<R>,
+}
+
+/// What follows from a statement for a hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may be made.
+    Go(Way),
+    /// The versions may not even run side by side.
+    Apart,
+    /// It is the way back of a backward rule, and no more.
+    OnlyBackward,
+}
+
+impl Statement<Level> {
+    /// What holds of equal versions that no rule speaks of.
+    pub(crate) const EQUAL: Self = Self {
+        direct: Some(Level::Full),
+        reversed: Some(Level::Full),
+    };
+
+    /// What holds of other versions that no rule speaks of.
+    pub(crate) const SILENT: Self = Self {
+        direct: None,
+        reversed: None,
+    };
+
+    /// The hop from *x* to *y*, were none blocked. A direct statement wins over a reversed one; what is less specific than
+    /// these has no say, not in how the hop is undone either.
+    pub(crate) fn hop(self) -> Verdict {
+        let way = |method, level, undo, undo_when_final| {
+            Verdict::Go(Way {
+                method,
+                level,
+                reversed: self.direct.is_none(),
+                undo,
+                undo_when_final,
+            })
+        };
+        match (self.direct, self.reversed) {
+            (Some(Level::None), _) | (None, Some(Level::None) | None) => Verdict::Apart,
+            (Some(Level::Full), _) | (None, Some(Level::Full)) => {
+                way(Method::InPlace, Level::Full, Undo::InPlace, Undo::InPlace)
+            }
+            (Some(Level::Backward), back) => way(
+                Method::InPlace,
+                Level::Backward,
+                Undo::InPlace,
+                match back {
+                    Some(Level::Full | Level::Backward) => Undo::InPlace,
+                    Some(Level::Forward) => Undo::Rebuild,
+                    Some(Level::None) | None => Undo::NotAtAll,
+                },
+            ),
+            (Some(Level::Forward), _) => way(
+                Method::Rebuild,
+                Level::Forward,
+                Undo::InPlace,
+                Undo::InPlace,
+            ),
+            (None, Some(Level::Forward)) => way(
+                Method::InPlace,
+                Level::Forward,
+                Undo::Rebuild,
+                Undo::Rebuild,
+            ),
+            (None, Some(Level::Backward)) => Verdict::OnlyBackward,
+        }
+    }
+}
+
+impl Way {
+    /// The same where the hop back is blocked.
+    pub(crate) fn without_way_back(self) -> Self {
+        Self {
+            undo: Undo::NotAtAll,
+            undo_when_final: Undo::NotAtAll,
+            ..self
+        }
+    }
+}

@@ -68,6 +68,33 @@ pub struct Blocked {
     pub reason: String,
 }
 
+impl Scope {
+    /// The scope of a rule that names just these two.
+    pub(crate) fn between(a: &ComponentName, b: &ComponentName) -> Self {
+        if a == b {
+            Self::Component(a.clone())
+        } else {
+            Self::Pair(a.clone(), b.clone())
+        }
+    }
+
+    /// The same with the two sides of a pair changed over.
+    pub(crate) fn turned(&self) -> Self {
+        match self {
+            Self::Pair(first, second) => Self::Pair(second.clone(), first.clone()),
+            Self::All | Self::Component(_) => self.clone(),
+        }
+    }
+}
+
+impl Blocked {
+    /// Whether it speaks of this component.
+    #[must_use]
+    pub fn applies_to(&self, component: &ComponentName) -> bool {
+        self.component.as_ref().is_none_or(|name| name == component)
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -95,20 +95,9 @@ impl Matrix {
         b: (&ComponentName, &Version),
     ) -> Result<Beside, Apart> {
         let rule = self.statement(a, b).and_then(|s| s.direct.or(s.reversed));
-        let both = || ((a.0.clone(), a.1.clone()), (b.0.clone(), b.1.clone()));
         match rule.map(|rule| (rule, self.level(rule))) {
-            Some((rule, Level::None)) => {
-                let (first, second) = both();
-                Err(Apart::Rule {
-                    first,
-                    second,
-                    rule,
-                })
-            }
-            None if a.1.cmp_precedence(b.1).is_ne() => {
-                let (first, second) = both();
-                Err(Apart::NoRule { first, second })
-            }
+            Some((rule, Level::None)) => Err(Apart::Rule { rule }),
+            None if a.1.cmp_precedence(b.1).is_ne() => Err(Apart::NoRule),
             Some(_) | None => Ok(Beside { rule }),
         }
     }
@@ -123,14 +112,9 @@ impl Matrix {
         from: &Version,
         to: &Version,
     ) -> Result<Hop<'_>, NoHop> {
-        let names = || (component.clone(), from.clone(), to.clone());
         if let Some(number) = self.blocking(component, from, to) {
-            let (component, from, to) = names();
             let reason = self.blocked().get(number).map(|b| b.reason.clone());
             return Err(NoHop::Blocked {
-                component,
-                from,
-                to,
                 blocked: number,
                 reason: reason.unwrap_or_default(),
             });
@@ -154,32 +138,9 @@ impl Matrix {
                 rule,
                 note: rule.and_then(|rule| self.rules().get(rule)?.note.as_deref()),
             }),
-            (Verdict::Apart, Some(rule)) => {
-                let (component, from, to) = names();
-                Err(NoHop::Apart {
-                    component,
-                    from,
-                    to,
-                    rule,
-                })
-            }
-            (Verdict::OnlyBackward, Some(rule)) => {
-                let (component, from, to) = names();
-                Err(NoHop::OnlyBackward {
-                    component,
-                    from,
-                    to,
-                    rule,
-                })
-            }
-            (Verdict::Apart | Verdict::OnlyBackward, None) => {
-                let (component, from, to) = names();
-                Err(NoHop::NoRule {
-                    component,
-                    from,
-                    to,
-                })
-            }
+            (Verdict::Apart, Some(rule)) => Err(NoHop::Apart { rule }),
+            (Verdict::OnlyBackward, Some(rule)) => Err(NoHop::OnlyBackward { rule }),
+            (Verdict::Apart | Verdict::OnlyBackward, None) => Err(NoHop::NoRule),
         }
     }
 

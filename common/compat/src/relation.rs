@@ -1,8 +1,5 @@
 //! What the matrix says of two versions.
 
-use evenkeel_words::names::ComponentName;
-use semver::Version;
-
 use crate::Level;
 
 /// How instances are brought from one version to the next.
@@ -58,84 +55,47 @@ pub struct Beside {
     pub rule: Option<usize>,
 }
 
-/// Why two versions may not run side by side.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why two versions may not run side by side: a sentence that leaves it to the caller to name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Apart {
     /// A rule says `none`.
-    #[error("{} {} and {} {} may not run side by side: rule {} says none", .first.0, .first.1, .second.0, .second.1, .rule + 1)]
+    #[error("rule {} says that they may not run side by side", .rule + 1)]
     Rule {
-        /// The one.
-        first: (ComponentName, Version),
-        /// The other.
-        second: (ComponentName, Version),
         /// The rule, by its number from 0.
         rule: usize,
     },
     /// No rule speaks of them.
-    #[error("no rule lets {} {} and {} {} run side by side", .first.0, .first.1, .second.0, .second.1)]
-    NoRule {
-        /// The one.
-        first: (ComponentName, Version),
-        /// The other.
-        second: (ComponentName, Version),
-    },
+    #[error("no rule says that they may run side by side")]
+    NoRule,
 }
 
-/// Why a hop may not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a hop may not be made: a sentence that leaves it to the caller to name the hop.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum NoHop {
     /// It is known to go wrong.
-    #[error("{component} {from} -> {to} is blocked: {reason}")]
+    #[error("it is blocked: {reason}")]
     Blocked {
-        /// The component.
-        component: ComponentName,
-        /// From this version.
-        from: Version,
-        /// To this one.
-        to: Version,
         /// Which of the blocked hops, by its number from 0.
         blocked: usize,
         /// Its reason.
         reason: String,
     },
     /// A rule says `none`, so that the two may not even run side by side.
-    #[error("{component} {from} -> {to} is ruled out: rule {} says none", .rule + 1)]
+    #[error("rule {} says none", .rule + 1)]
     Apart {
-        /// The component.
-        component: ComponentName,
-        /// From this version.
-        from: Version,
-        /// To this one.
-        to: Version,
         /// The rule, by its number from 0.
         rule: usize,
     },
     /// A backward rule speaks of the opposite direction: this one is the way back, open only until the plan is
     /// finalised, and not a hop of its own.
-    #[error(
-        "{component} {from} -> {to} is only the way back of {to} -> {from}, which rule {} calls backward",
-        .rule + 1
-    )]
+    #[error("rule {} is backward the other way, so that this is only the way back until that is finalised", .rule + 1)]
     OnlyBackward {
-        /// The component.
-        component: ComponentName,
-        /// From this version.
-        from: Version,
-        /// To this one.
-        to: Version,
         /// The rule, by its number from 0.
         rule: usize,
     },
     /// No rule speaks of it.
-    #[error("no rule leads {component} from {from} to {to}")]
-    NoRule {
-        /// The component.
-        component: ComponentName,
-        /// From this version.
-        from: Version,
-        /// To this one.
-        to: Version,
-    },
+    #[error("no rule leads there")]
+    NoRule,
 }
 
 /// What the most specific rules that speak of two versions, *x* and *y*, state of them.

@@ -1,10 +1,11 @@
 //! The least that can be upgraded: a process that listens. Quick to restart, and its bad releases are bad at once, so
 //! that many faults can be gone through in little time.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, iter, os::unix::fs::PermissionsExt as _};
 
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_proto::v1::CompatibilityMatrix;
 
 use crate::{
     fleet::{FleetSpec, NodeSpec},
@@ -28,6 +29,17 @@ pub enum Conduct {
     Deaf,
 }
 
+/// A component of a fleet, all of whose instances run the same at the beginning.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind<'a> {
+    /// Its name.
+    pub component: &'a str,
+    /// What its instances run.
+    pub version: &'a str,
+    /// How many nodes have one.
+    pub count: usize,
+}
+
 /// A layout of trivial processes, one to a node and a zone.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -39,26 +51,48 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// `count` nodes, their programs below `folder`.
+    /// `count` nodes of one component whose versions all go together, their programs below `folder`.
     ///
     /// # Errors
     /// When there is no free port, or the program is not built.
     pub fn new(folder: &Utf8Path, count: usize) -> anyhow::Result<Self> {
+        let kind = Kind {
+            component: COMPONENT,
+            version: FIRST,
+            count,
+        };
+        Self::of_kinds(folder, &[kind], matrix::all_go_together(COMPONENT))
+    }
+
+    /// Nodes of several components, in their order, with such a matrix.
+    ///
+    /// # Errors
+    /// When there is no free port, or the program is not built.
+    pub fn of_kinds(
+        folder: &Utf8Path,
+        kinds: &[Kind<'_>],
+        matrix: CompatibilityMatrix,
+    ) -> anyhow::Result<Self> {
+        let kinds: Vec<_> = kinds
+            .iter()
+            .flat_map(|kind| iter::repeat_n(kind, kind.count))
+            .collect();
         let mut layout = Self {
             spec: FleetSpec::new(Vec::new()),
-            ports: ports::free(count)?,
+            ports: ports::free(kinds.len())?,
             programs: folder.join("programs"),
         };
-        layout.spec.matrix = Some(matrix::all_go_together(COMPONENT));
-        let first = layout.release(FIRST, Conduct::Good)?;
-        for (port, number) in layout.ports.iter().zip(1..) {
+        layout.spec.matrix = Some(matrix);
+        for ((port, kind), number) in layout.ports.iter().zip(kinds).zip(1..) {
+            let (component, version) = (kind.component, kind.version);
+            let first = layout.release(version, Conduct::Good)?;
             let instance = format!(
                 r#"[[instance]]
 name = "store"
-component = "{COMPONENT}"
-command = ["{{release}}/{COMPONENT}", "{port}"]
+component = "{component}"
+command = ["{{release}}/{component}", "{port}"]
 stop_timeout = "5s"
-initial = {{ version = "{FIRST}", path = "{first}" }}
+initial = {{ version = "{version}", path = "{first}" }}
 [[instance.probe]]
 type = "tcp"
 address = "127.0.0.1:{port}"

@@ -152,11 +152,12 @@ async fn the_bridge_is_missing_then_the_clients_are_in_the_way_and_then_it_runs(
 -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let example = Example::start(utf8(&dir)?, example::without_bridge()?).await?;
+    let in_use = [("1.0.0", 12), ("1.2.0", 30)];
+    example.api.report_versions(CLIENT, SOURCE, &in_use).await?;
     let refused = refusal(&example).await?;
-    let [bridge] = refused.remedies.as_slice() else {
-        anyhow::bail!("not one remedy: {refused:#?}");
-    };
-    assert_eq!(bridge.kind(), RemedyKind::AddRule, "{refused:#?}");
+    let mut rules = refused.remedies.iter();
+    let bridge = rules.find(|remedy| remedy.kind() == RemedyKind::AddRule);
+    let bridge = bridge.with_context(|| format!("{refused:#?}"))?;
     assert_eq!(bridge.to_version, "2.0.0", "{refused:#?}");
     assert!(bridge.from_version.starts_with("1."), "{refused:#?}");
     // The rules are for all, and so is the one that is missing.
@@ -169,8 +170,6 @@ async fn the_bridge_is_missing_then_the_clients_are_in_the_way_and_then_it_runs(
     // With the bridge there is a way for us, but not for the clients that are out there.
     let applied = example.api.apply_matrix(example::with_bridge()?).await?;
     assert_eq!(applied, 2);
-    let in_use = [("1.0.0", 12), ("1.2.0", 30)];
-    example.api.report_versions(CLIENT, SOURCE, &in_use).await?;
     let refused = refusal(&example).await?;
     let [users] = refused.remedies.as_slice() else {
         anyhow::bail!("not one remedy: {refused:#?}");
@@ -230,6 +229,7 @@ async fn a_matrix_that_changes_under_a_running_plan_pauses_it_before_the_stage_t
     let dir = tempfile::tempdir()?;
     let matrix = example::with_bridge()?;
     let example = Example::start(utf8(&dir)?, matrix.clone()).await?;
+    example.api.report_versions(CLIENT, SOURCE, &[]).await?;
     let plan = under_way(&example).await?;
     let reason = "2.0.0 was seen to lose blocks";
     let changed = blocked(matrix.clone(), reason);
@@ -257,6 +257,7 @@ async fn a_draft_is_held_against_what_is_known_when_it_is_started() -> anyhow::R
     let dir = tempfile::tempdir()?;
     let matrix = example::with_bridge()?;
     let example = Example::start(utf8(&dir)?, matrix.clone()).await?;
+    example.api.report_versions(CLIENT, SOURCE, &[]).await?;
     let plan = example
         .api
         .create_plan(&example::targets(), quick_policy())

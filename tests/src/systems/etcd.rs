@@ -29,25 +29,26 @@ const MEMBERS: usize = 3;
 const PAGE_KEYS: usize = 1_000;
 
 /// A version of the minor release before; it comes with apt.
-const OLDER: &str = "3.4.23";
+pub const OLDER: &str = "3.4.23";
 
-/// The newest version that comes from where every machine can fetch.
+/// The newest two versions that come from where every machine can fetch.
+pub const BEFORE_NEWEST: &str = "3.5.0";
+
+/// The newest of them.
 pub const NEWEST: &str = "3.5.1";
 
-/// The versions that this machine can go from and to: one minor version, where the older one could be fetched.
+/// Whether this machine has the version of the minor release before; says so where it has not.
 ///
 /// # Errors
-/// Where it could not, on a run that nobody watches: there it would hide that less is tested.
-pub fn versions() -> anyhow::Result<[&'static str; 2]> {
+/// Where it has not, on a run that nobody watches: there it would hide that less is tested.
+pub fn has_older() -> anyhow::Result<bool> {
     let older = places::system(COMPONENT, OLDER, COMPONENT).map(drop);
     let in_ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
-    let from = first_version(older, in_ci)?;
-    if from != OLDER {
-        eprintln!(
-            "\nNOTICE: etcd {OLDER} is not there (apt fetches it): upgrading {from} to {NEWEST} instead, WITHIN one minor version\n"
-        );
+    let has = is_there(older, in_ci)?;
+    if !has {
+        eprintln!("\nNOTICE: etcd {OLDER} is not there (apt fetches it): LESS is tested\n");
     }
-    Ok([from, NEWEST])
+    Ok(has)
 }
 
 /// The shipped matrix, but for the hops into 3.5.0, 3.5.1 and 3.5.2 that it blocks: no other 3.5 comes from where every
@@ -63,11 +64,11 @@ pub fn open_matrix() -> anyhow::Result<CompatibilityMatrix> {
     Ok(matrix)
 }
 
-fn first_version(older: anyhow::Result<()>, in_ci: bool) -> anyhow::Result<&'static str> {
+fn is_there(older: anyhow::Result<()>, in_ci: bool) -> anyhow::Result<bool> {
     match older {
-        Ok(()) => Ok(OLDER),
+        Ok(()) => Ok(true),
         Err(missing) if in_ci => Err(missing.context("in CI no version is optional")),
-        Err(_) => Ok("3.5.0"),
+        Err(_) => Ok(false),
     }
 }
 
@@ -95,6 +96,14 @@ impl Layout {
     /// # Errors
     /// When there is no free port, or the version is not fetched.
     pub fn new(folder: &Utf8Path, version: &str) -> anyhow::Result<Self> {
+        Self::declared(folder, version, version)
+    }
+
+    /// The same, and `declared` is what their agents are told that it is.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn declared(folder: &Utf8Path, version: &str, declared: &str) -> anyhow::Result<Self> {
         let binary = places::system(COMPONENT, version, COMPONENT)?;
         let mut clients = ports::loopback(2 * MEMBERS)?;
         let peers = clients.split_off(MEMBERS);
@@ -122,7 +131,7 @@ stop_signal = "SIGTERM"
 stop_timeout = "10s"
 data_dirs = ["{data}"]
 labels = {{ group = "main" }}
-initial = {{ version = "{version}", path = "{binary}" }}
+initial = {{ version = "{declared}", path = "{binary}" }}
 [[instance.probe]]
 type = "http"
 url = "http://{client}/health"
@@ -255,10 +264,10 @@ mod tests {
     #[test]
     fn the_older_minor_version_is_optional_only_where_somebody_watches() {
         let missing = || Err(anyhow!("not fetched"));
-        assert_eq!(first_version(Ok(()), true).unwrap(), OLDER);
-        assert_eq!(first_version(Ok(()), false).unwrap(), OLDER);
-        assert_eq!(first_version(missing(), false).unwrap(), "3.5.0");
-        let error = first_version(missing(), true).unwrap_err();
+        assert!(is_there(Ok(()), true).unwrap());
+        assert!(is_there(Ok(()), false).unwrap());
+        assert!(!is_there(missing(), false).unwrap());
+        let error = is_there(missing(), true).unwrap_err();
         assert!(format!("{error:#}").contains("not fetched"), "{error:#}");
     }
 

@@ -8,7 +8,7 @@ use evenkeel_common::tls::Address;
 use uuid::Uuid;
 
 use crate::output::Format;
-use crate::{fleet, init, instance, node, plan, release};
+use crate::{compat, fleet, init, instance, node, plan, release};
 
 /// Keep a storage fleet on an even keel while it changes.
 #[derive(Debug, Parser)]
@@ -69,6 +69,9 @@ pub(crate) enum Command {
     Init(init::InitArgs),
     #[command(flatten)]
     Noun(Noun),
+    /// Keep the compatibility matrix: which versions may run side by side, and which may follow which
+    #[command(subcommand)]
+    Compat(compat::CompatCommand),
 }
 
 /// What the coordinator is asked about.

@@ -28,13 +28,15 @@ pub(crate) enum Exit {
     PlanPaused,
     /// The plan that was watched was aborted.
     PlanAborted,
+    /// The plan that was watched waits for a person to finalize it.
+    PlanReady,
     /// Whoever read the output went away.
     BrokenPipe,
 }
 
 impl Exit {
     /// Every way to end but success.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Other,
         Self::Usage,
         Self::Argument,
@@ -45,6 +47,7 @@ impl Exit {
         Self::Coordinator,
         Self::PlanPaused,
         Self::PlanAborted,
+        Self::PlanReady,
         Self::BrokenPipe,
     ];
 
@@ -61,6 +64,7 @@ impl Exit {
             Self::Coordinator => 8,
             Self::PlanPaused => 10,
             Self::PlanAborted => 11,
+            Self::PlanReady => 12,
             // What a shell shows for a program that SIGPIPE ended.
             Self::BrokenPipe => 141,
         }
@@ -78,6 +82,7 @@ impl Exit {
             Self::Coordinator => "a fault of the coordinator",
             Self::PlanPaused => "plan watch: the plan is paused",
             Self::PlanAborted => "plan watch: the plan was aborted",
+            Self::PlanReady => "plan watch: the plan is done and waits for `plan finalize`",
             Self::BrokenPipe => "the reader of the output went away",
         }
     }

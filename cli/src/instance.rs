@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::client::{Client, Listed, Page, every, required};
 use crate::failure::Failure;
+use crate::look::Look;
 use crate::output::remark;
 use crate::session::Session;
 use crate::table::{Table, labels};
@@ -83,7 +84,7 @@ async fn list(session: &Session, filter: &Filter) -> Result<(), Failure> {
         if instances.instances.is_empty() {
             return String::new();
         }
-        table(&instances.instances, output.colour, SystemTime::now())
+        table(&instances.instances, output.look, SystemTime::now())
     })
 }
 
@@ -98,7 +99,7 @@ async fn show(session: &Session, name: String) -> Result<(), Failure> {
     let instance = Instance::from(required(answer.instance, "instance")?);
     let output = session.output;
     output.result(&instance, || {
-        details(&instance, output.colour, SystemTime::now())
+        details(&instance, output.look, SystemTime::now())
     })
 }
 
@@ -128,7 +129,7 @@ pub(crate) async fn all(client: &Client, filter: &Filter) -> Result<Listed<Insta
 }
 
 /// Instances in columns.
-pub(crate) fn table(instances: &[Instance], colour: bool, now: SystemTime) -> String {
+pub(crate) fn table(instances: &[Instance], look: Look, now: SystemTime) -> String {
     let heading = [
         "NAME",
         "COMPONENT",
@@ -139,7 +140,7 @@ pub(crate) fn table(instances: &[Instance], colour: bool, now: SystemTime) -> St
         "CHANGED",
         "REASON",
     ];
-    let mut table = Table::new(colour, &heading);
+    let mut table = Table::new(look, &heading);
     for instance in instances {
         table.row([
             instance.name.clone(),
@@ -155,8 +156,8 @@ pub(crate) fn table(instances: &[Instance], colour: bool, now: SystemTime) -> St
     table.render()
 }
 
-fn details(instance: &Instance, colour: bool, now: SystemTime) -> String {
-    let mut pairs = Table::pairs(colour);
+fn details(instance: &Instance, look: Look, now: SystemTime) -> String {
+    let mut pairs = Table::pairs(look);
     pairs.pair("Name", &instance.name);
     pairs.pair("Component", &instance.component);
     pairs.pair("Status", &instance.status);
@@ -182,6 +183,13 @@ fn details(instance: &Instance, colour: bool, now: SystemTime) -> String {
         pairs.pair("Staged", text);
     }
     pairs.pair("Labels", labels(&instance.labels));
+    pairs.pair(
+        "Rebuild",
+        match instance.may_rebuild {
+            true => "allowed: it may be started without its data",
+            false => "not allowed by its agent's configuration",
+        },
+    );
     pairs.pair("Held by", &instance.held_by_plan);
     pairs.pair(
         "Orders",

@@ -5,6 +5,7 @@
 
 mod args;
 mod client;
+mod compat;
 mod config;
 mod exit;
 mod failure;
@@ -12,6 +13,7 @@ mod fleet;
 mod follow;
 mod init;
 mod instance;
+mod look;
 mod node;
 mod output;
 mod plan;
@@ -58,12 +60,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
             let report = init::run(&args).map_err(|error| Failure::local(error.as_ref()))?;
             Output::new(cli.globals.output).result(&report, || report.to_string())
         }
-        Command::Noun(noun) => {
-            let runtime = Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Failure::local(&error))?;
-            runtime.block_on(ask(cli.globals, noun))
-        }
+        Command::Noun(noun) => block_on(ask(cli.globals, noun)),
+        Command::Compat(command) => block_on(compat::run(cli.globals, command)),
     }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::local(&error))?;
+    runtime.block_on(work)
 }
 
 /// Everything that needs the coordinator.

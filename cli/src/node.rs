@@ -58,7 +58,7 @@ async fn list(session: &Session) -> Result<(), Failure> {
         }
         let now = SystemTime::now();
         let heading = ["NAME", "LIVENESS", "PLATFORM", "AGENT", "CHANGED", "LABELS"];
-        let mut table = Table::new(session.output.colour, &heading);
+        let mut table = Table::new(session.output.look, &heading);
         for node in &nodes.nodes {
             table.row([
                 node.name.clone(),
@@ -102,7 +102,7 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     output.result(&both, || {
         let NodeAndInstances { node, instances } = &both;
         let now = SystemTime::now();
-        let mut pairs = Table::pairs(output.colour);
+        let mut pairs = Table::pairs(output.look);
         pairs.pair("Name", &node.name);
         pairs.pair("Liveness", &node.liveness);
         pairs.pair("Platform", &node.platform);
@@ -118,7 +118,7 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         let mut text = pairs.render();
         if !instances.is_empty() {
             text.push('\n');
-            text.push_str(&instance::table(instances, output.colour, now));
+            text.push_str(&instance::table(instances, output.look, now));
         }
         text
     })

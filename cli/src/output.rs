@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::look::Look;
 use crate::table::printable;
 
 /// For whom results are written.
@@ -25,8 +26,8 @@ pub(crate) enum Format {
 pub(crate) struct Output {
     /// For whom.
     pub(crate) format: Format,
-    /// Whether words may be coloured.
-    pub(crate) colour: bool,
+    /// How text for people looks.
+    pub(crate) look: Look,
     /// Whether a person looks on, so that a view may be redrawn.
     pub(crate) live: bool,
 }
@@ -40,7 +41,10 @@ impl Output {
         let people = format == Format::Table;
         Self {
             format,
-            colour: people && terminal && !plain,
+            look: Look {
+                colour: people && terminal && !plain,
+                width: columns(),
+            },
             live: people && terminal && io::stderr().is_terminal(),
         }
     }
@@ -70,6 +74,13 @@ impl Output {
     }
 }
 
+/// How many columns the terminal has; none where standard output is no terminal.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    // A terminal that does not know says 0.
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
     text.map_err(|error| Failure::local(&error))
 }
@@ -91,4 +102,11 @@ pub(crate) fn write_out(mut text: String) -> Result<(), Failure> {
 pub(crate) fn remark(text: impl AsRef<str>) {
     // Nobody left to tell is no reason to fail.
     let _ = writeln!(io::stderr(), "{}", printable(text.as_ref()));
+}
+
+/// Tells a person several lines that are no result.
+pub(crate) fn remark_lines(text: &str) {
+    for line in text.lines() {
+        remark(line);
+    }
 }

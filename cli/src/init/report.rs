@@ -74,7 +74,8 @@ impl fmt::Display for InitReport {
         writeln!(
             formatter,
             "\nNext: start the coordinator with {dir}/coordinator/coordinator.toml, copy each folder of {dir}/agents to its node\n\
-             and start the agent there with its agent.toml. Keep {dir}/ca/key.pem and {dir}/releases.key where few can reach them.",
+             and start the agent there with its agent.toml. Keep {dir}/ca/key.pem and {dir}/releases.key where few can reach them.\n\
+             Before the first plan, apply a compatibility matrix (`evenkeel compat apply`): without a rule no version may follow another.",
             dir = self.dir
         )
     }

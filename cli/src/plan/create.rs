@@ -1,35 +1,35 @@
-//! `evenkeel plan create`: a draft, shown with its tasks as a dry run.
+//! `evenkeel plan create`: a draft, or with `--dry-run` a look at what it would be.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use evenkeel_common::names::ComponentName;
+use evenkeel_proto::v1;
 use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
-use evenkeel_proto::v1::{CreatePlanRequest, PlanPolicy};
+use evenkeel_proto::v1::{CreatePlanRequest, PlanPolicy, PreviewPlanRequest};
 use semver::Version;
+use tonic::Code;
 use uuid::Uuid;
 
-use super::{drive, show};
+use super::drive::{Ask, drive};
+use super::{page, refusal, show};
 use crate::args::{ChangeArgs, duration, duration_or_zero};
 use crate::client::required;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::remark;
 use crate::session::Session;
-use crate::view::Plan;
+use crate::view::{Plan, Preview};
 
 /// What a new plan takes.
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// The component to change; every instance of it takes part
-    #[arg(short, long, value_name = "COMPONENT")]
-    component: ComponentName,
-    /// The version that its instances run now (semver)
-    #[arg(long, value_name = "VERSION")]
-    from: Version,
-    /// The version to bring them to (semver)
-    #[arg(long, value_name = "VERSION")]
-    to: Version,
+    #[command(flatten)]
+    targets: TargetArgs,
+    /// Only say what the plan would be, or why there is none and what would help; nothing is kept
+    #[arg(long, conflicts_with_all = ["start", "request_id"])]
+    dry_run: bool,
     /// Start it at once
     #[arg(long)]
     start: bool,
@@ -37,6 +37,71 @@ pub(crate) struct CreateArgs {
     change: ChangeArgs,
     #[command(flatten)]
     policy: PolicyArgs,
+}
+
+/// Where to go.
+#[derive(Debug, Args)]
+struct TargetArgs {
+    /// A component and the version to bring all its instances to (semver); again for each further component
+    #[arg(long, value_name = "COMPONENT=VERSION", required = true)]
+    to: Vec<Target>,
+    /// A component that may be brought to an older version than it runs; again for each further one
+    #[arg(long, value_name = "COMPONENT")]
+    allow_downgrade: Vec<ComponentName>,
+}
+
+/// A component and a version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Target {
+    component: ComponentName,
+    version: Version,
+}
+
+impl std::str::FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((component, version)) = text.split_once('=') else {
+            return Err("write COMPONENT=VERSION, for example data-service=2.0.0".to_owned());
+        };
+        let component = component.parse::<ComponentName>();
+        let version = version.parse::<Version>().map_err(|error| {
+            format!("{version:?} is not a version, write one like 2.0.0 ({error})")
+        });
+        Ok(Self {
+            component: component.map_err(|error| error.to_string())?,
+            version: version?,
+        })
+    }
+}
+
+impl TargetArgs {
+    /// The targets, each component once.
+    fn targets(self) -> Result<Vec<v1::PlanTarget>, Failure> {
+        let mut downgrades: BTreeSet<_> = self.allow_downgrade.into_iter().collect();
+        let mut named = BTreeSet::new();
+        let mut targets = Vec::new();
+        for Target { component, version } in self.to {
+            if !named.insert(component.clone()) {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("--to names {component} twice"),
+                ));
+            }
+            targets.push(v1::PlanTarget {
+                allow_downgrade: downgrades.remove(&component),
+                component: component.into(),
+                version: version.to_string(),
+            });
+        }
+        match downgrades.first() {
+            None => Ok(targets),
+            Some(other) => Err(Failure::new(
+                Exit::Usage,
+                format!("--allow-downgrade names {other}, and no --to does"),
+            )),
+        }
+    }
 }
 
 /// How carefully to go about it.
@@ -84,20 +149,24 @@ fn wire(duration: Option<Duration>) -> Result<Option<prost_types::Duration>, Fai
 }
 
 pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<(), Failure> {
+    let targets = args.targets.targets()?;
+    let policy = Some(args.policy.policy()?);
+    if args.dry_run {
+        return preview(session, PreviewPlanRequest { targets, policy }).await;
+    }
     let request_id = args.change.request_id();
     let request = CreatePlanRequest {
         request_id: request_id.to_string(),
-        component: args.component.into(),
-        from_version: args.from.to_string(),
-        to_version: args.to.to_string(),
-        policy: Some(args.policy.policy()?),
+        targets,
+        policy,
     };
     let answer = session
         .client
         .change(request_id, request, async |channel, request| {
             PlanServiceClient::new(channel).create_plan(request).await
         })
-        .await?;
+        .await
+        .map_err(point_to_dry_run)?;
     let draft = Plan::from(required(answer.plan, "plan")?);
     if !args.start {
         let name = draft.name.clone();
@@ -107,13 +176,54 @@ pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<(), Failu
         ));
         return Ok(());
     }
-    let started = drive::start_plan(session, &draft.name, start_id(request_id)).await;
-    match started {
+    let name = draft.name.clone();
+    match drive(&session.client, name, start_id(request_id), Ask::Start).await {
         Ok(plan) => show(session, plan).await,
         Err(failure) => {
             remark(format!("the plan {} is made, but not started", draft.name));
             Err(failure)
         }
+    }
+}
+
+/// Where the fleet, the matrix or the releases are in the way, the dry run has the whole answer.
+fn point_to_dry_run(failure: Failure) -> Failure {
+    match failure.code.map(|code| code.grpc()) {
+        Some(Code::FailedPrecondition) => failure.hint(
+            "the same command with `--dry-run` says all that is in the way and what would help",
+        ),
+        _ => failure,
+    }
+}
+
+/// Shows what the plan would be, or why there is none.
+async fn preview(session: &Session, request: PreviewPlanRequest) -> Result<(), Failure> {
+    let answer = session
+        .client
+        .call(request, async |channel, request| {
+            PlanServiceClient::new(channel).preview_plan(request).await
+        })
+        .await?;
+    let preview = Preview::from(answer);
+    let output = session.output;
+    match (&preview.plan, &preview.refusal) {
+        (Some(plan), _) => {
+            output.result(&preview, || {
+                page::plan(plan, &[], output.look, SystemTime::now())
+            })?;
+            remark(
+                "this was a dry run: nothing is kept; the same command without --dry-run makes the draft",
+            );
+            Ok(())
+        }
+        (None, Some(refused)) => {
+            output.result(&preview, || refusal::page(refused, output.look))?;
+            Err(
+                Failure::new(Exit::State, "there is no such plan as things are")
+                    .hint("the page says what is in the way and what would help"),
+            )
+        }
+        (None, None) => required(None, "plan"),
     }
 }
 
@@ -132,5 +242,49 @@ mod tests {
         assert_ne!(start_id(first), first);
         assert_eq!(start_id(first), start_id(first));
         assert_eq!(start_id(first).get_version_num(), 4);
+    }
+
+    fn targets(to: &[&str], allow_downgrade: &[&str]) -> Result<Vec<v1::PlanTarget>, Failure> {
+        let args = TargetArgs {
+            to: to.iter().map(|text| text.parse().unwrap()).collect(),
+            allow_downgrade: allow_downgrade
+                .iter()
+                .map(|name| name.parse().unwrap())
+                .collect(),
+        };
+        args.targets()
+    }
+
+    #[test]
+    fn a_target_is_a_component_and_a_version_and_may_be_a_downgrade() {
+        let both = targets(&["meta=1.2.0", "data=2.0.0-rc.1+b7"], &["data"]).unwrap();
+        let told: Vec<_> = both
+            .iter()
+            .map(|t| (t.component.as_str(), t.version.as_str(), t.allow_downgrade))
+            .collect();
+        assert_eq!(
+            told,
+            [("meta", "1.2.0", false), ("data", "2.0.0-rc.1+b7", true)]
+        );
+        for (text, said) in [
+            ("data", "write COMPONENT=VERSION"),
+            ("data=2.0", "is not a version"),
+            ("data=", "is not a version"),
+            ("Data=2.0.0", "name"),
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_component_is_named_once_and_a_downgrade_is_one_of_a_target() {
+        let twice = targets(&["data=1.0.0", "data=2.0.0"], &[]).unwrap_err();
+        assert_eq!(
+            (twice.exit, twice.sentence.as_str()),
+            (Exit::Usage, "--to names data twice")
+        );
+        let stray = targets(&["data=1.0.0"], &["meta"]).unwrap_err();
+        assert!(stray.sentence.contains("meta"), "{stray:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! `evenkeel plan start`, `pause`, `resume` and `abort`.
+//! `evenkeel plan start`, `pause`, `resume`, `abort` and `finalize`: each asks one thing of a plan and says what became
+//! of it.
 
 use clap::Args;
 use evenkeel_common::names::PlanName;
@@ -7,56 +8,27 @@ use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
 use uuid::Uuid;
 
 use crate::args::ChangeArgs;
-use crate::client::required;
+use crate::client::{Client, required};
 use crate::failure::Failure;
 use crate::output::remark;
 use crate::session::Session;
 use crate::table::printable;
 use crate::view::Plan;
 
-/// What starting a plan takes.
+/// Which plan is meant.
 #[derive(Debug, Args)]
-pub(crate) struct StartArgs {
+pub(crate) struct DriveArgs {
     /// The plan's name
     plan: PlanName,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// What pausing a plan takes.
+/// Which plan is meant, and why.
 #[derive(Debug, Args)]
-pub(crate) struct PauseArgs {
-    /// The plan's name
-    plan: PlanName,
+pub(crate) struct ReasonedArgs {
     #[command(flatten)]
-    why: ReasonArgs,
-    #[command(flatten)]
-    change: ChangeArgs,
-}
-
-/// What going on with a plan takes.
-#[derive(Debug, Args)]
-pub(crate) struct ResumeArgs {
-    /// The plan's name
-    plan: PlanName,
-    #[command(flatten)]
-    change: ChangeArgs,
-}
-
-/// What giving a plan up takes.
-#[derive(Debug, Args)]
-pub(crate) struct AbortArgs {
-    /// The plan's name
-    plan: PlanName,
-    #[command(flatten)]
-    why: ReasonArgs,
-    #[command(flatten)]
-    change: ChangeArgs,
-}
-
-/// Why something is done.
-#[derive(Debug, Args)]
-pub(crate) struct ReasonArgs {
+    drive: DriveArgs,
     /// Why, for those who look later
     #[arg(
         long,
@@ -67,85 +39,110 @@ pub(crate) struct ReasonArgs {
     reason: String,
 }
 
-pub(super) async fn start(session: &Session, args: StartArgs) -> Result<(), Failure> {
-    let plan = start_plan(session, args.plan.as_str(), args.change.request_id()).await?;
-    report(session, &plan)?;
-    remark(format!("`evenkeel plan watch {}` shows it go", plan.name));
+/// What is asked of a plan.
+#[derive(Debug, Clone)]
+pub(super) enum Ask {
+    Start,
+    Pause { reason: String },
+    Resume,
+    Abort { reason: String },
+    Finalize,
+}
+
+pub(super) async fn start(session: &Session, args: DriveArgs) -> Result<(), Failure> {
+    let name = args.plan.clone();
+    run(session, args, Ask::Start).await?;
+    remark(format!("`evenkeel plan watch {name}` shows it go"));
     Ok(())
 }
 
-/// Starts a draft.
-pub(super) async fn start_plan(
-    session: &Session,
-    name: &str,
-    request_id: Uuid,
-) -> Result<Plan, Failure> {
-    let request = v1::StartPlanRequest {
-        request_id: request_id.to_string(),
-        name: name.to_owned(),
-    };
-    let answer = session
-        .client
-        .change(request_id, request, async |channel, request| {
-            PlanServiceClient::new(channel).start_plan(request).await
-        })
-        .await?;
-    required(answer.plan, "plan").map(Plan::from)
+pub(super) async fn pause(session: &Session, args: ReasonedArgs) -> Result<(), Failure> {
+    let ReasonedArgs { drive, reason } = args;
+    run(session, drive, Ask::Pause { reason }).await
 }
 
-pub(super) async fn pause(session: &Session, args: PauseArgs) -> Result<(), Failure> {
+pub(super) async fn resume(session: &Session, args: DriveArgs) -> Result<(), Failure> {
+    run(session, args, Ask::Resume).await
+}
+
+pub(super) async fn abort(session: &Session, args: ReasonedArgs) -> Result<(), Failure> {
+    let ReasonedArgs { drive, reason } = args;
+    run(session, drive, Ask::Abort { reason }).await
+}
+
+pub(super) async fn finalize(session: &Session, args: DriveArgs) -> Result<(), Failure> {
+    run(session, args, Ask::Finalize).await
+}
+
+async fn run(session: &Session, args: DriveArgs, ask: Ask) -> Result<(), Failure> {
     let request_id = args.change.request_id();
-    let request = v1::PausePlanRequest {
-        request_id: request_id.to_string(),
-        name: args.plan.into(),
-        reason: args.why.reason,
-    };
-    let answer = session
-        .client
-        .change(request_id, request, async |channel, request| {
-            PlanServiceClient::new(channel).pause_plan(request).await
-        })
-        .await?;
-    report(session, &required(answer.plan, "plan")?.into())
-}
-
-pub(super) async fn resume(session: &Session, args: ResumeArgs) -> Result<(), Failure> {
-    let request_id = args.change.request_id();
-    let request = v1::ResumePlanRequest {
-        request_id: request_id.to_string(),
-        name: args.plan.into(),
-    };
-    let answer = session
-        .client
-        .change(request_id, request, async |channel, request| {
-            PlanServiceClient::new(channel).resume_plan(request).await
-        })
-        .await?;
-    report(session, &required(answer.plan, "plan")?.into())
-}
-
-pub(super) async fn abort(session: &Session, args: AbortArgs) -> Result<(), Failure> {
-    let request_id = args.change.request_id();
-    let request = v1::AbortPlanRequest {
-        request_id: request_id.to_string(),
-        name: args.plan.into(),
-        reason: args.why.reason,
-    };
-    let answer = session
-        .client
-        .change(request_id, request, async |channel, request| {
-            PlanServiceClient::new(channel).abort_plan(request).await
-        })
-        .await?;
-    report(session, &required(answer.plan, "plan")?.into())
-}
-
-fn report(session: &Session, plan: &Plan) -> Result<(), Failure> {
-    session.output.result(plan, || {
+    let plan = drive(&session.client, args.plan.into(), request_id, ask).await?;
+    session.output.result(&plan, || {
         let text = format!("plan {} is {}", plan.name, plan.state);
         match plan.reason.as_str() {
             "" => text,
             reason => printable(&format!("{text}: {reason}")),
         }
     })
+}
+
+/// Makes the call; gives the plan as it is then.
+pub(super) async fn drive(
+    client: &Client,
+    name: String,
+    request_id: Uuid,
+    ask: Ask,
+) -> Result<Plan, Failure> {
+    /// The plan out of the answer of a method, of which each has a type of its own.
+    macro_rules! plan {
+        ($method:ident, $request:expr) => {
+            client
+                .change(request_id, $request, async |channel, request| {
+                    PlanServiceClient::new(channel).$method(request).await
+                })
+                .await?
+                .plan
+        };
+    }
+    let id = request_id.to_string();
+    let plan = match ask {
+        Ask::Start => plan!(
+            start_plan,
+            v1::StartPlanRequest {
+                request_id: id,
+                name
+            }
+        ),
+        Ask::Pause { reason } => plan!(
+            pause_plan,
+            v1::PausePlanRequest {
+                request_id: id,
+                name,
+                reason
+            }
+        ),
+        Ask::Resume => plan!(
+            resume_plan,
+            v1::ResumePlanRequest {
+                request_id: id,
+                name
+            }
+        ),
+        Ask::Abort { reason } => plan!(
+            abort_plan,
+            v1::AbortPlanRequest {
+                request_id: id,
+                name,
+                reason
+            }
+        ),
+        Ask::Finalize => plan!(
+            finalize_plan,
+            v1::FinalizePlanRequest {
+                request_id: id,
+                name
+            }
+        ),
+    };
+    required(plan, "plan").map(Plan::from)
 }

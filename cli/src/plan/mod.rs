@@ -2,7 +2,12 @@
 
 mod create;
 mod drive;
+mod page;
 mod progress;
+mod refusal;
+#[cfg(test)]
+mod samples;
+mod stages;
 mod text;
 mod watch;
 mod why;
@@ -29,19 +34,21 @@ pub(crate) enum PlanCommand {
     /// All plans, oldest first
     #[command(visible_alias = "ls")]
     List,
-    /// One plan and its tasks
+    /// One plan, its stages and its tasks
     Show {
         /// The plan's name
         plan: PlanName,
     },
     /// Start a draft
-    Start(drive::StartArgs),
+    Start(drive::DriveArgs),
     /// Start no more tasks for now; those in flight are finished
-    Pause(drive::PauseArgs),
+    Pause(drive::ReasonedArgs),
     /// Go on with a paused plan; tasks that were put back are tried again
-    Resume(drive::ResumeArgs),
+    Resume(drive::DriveArgs),
     /// Start no more tasks, ever; those in flight are finished
-    Abort(drive::AbortArgs),
+    Abort(drive::ReasonedArgs),
+    /// Confirm that there need be no way back: finalize a plan, or let go the last instance that waits for this
+    Finalize(drive::DriveArgs),
     /// See a plan go, to its end; the exit status says how it ended
     Watch(watch::WatchArgs),
     /// Say what each task that is not moving waits for
@@ -60,6 +67,7 @@ pub(crate) async fn run(session: &Session, command: PlanCommand) -> Result<(), F
         PlanCommand::Pause(args) => drive::pause(session, args).await,
         PlanCommand::Resume(args) => drive::resume(session, args).await,
         PlanCommand::Abort(args) => drive::abort(session, args).await,
+        PlanCommand::Finalize(args) => drive::finalize(session, args).await,
         PlanCommand::Watch(args) => watch::run(session, args).await,
         PlanCommand::Why(args) => why::run(session, args).await,
     }
@@ -101,7 +109,7 @@ async fn list(session: &Session) -> Result<(), Failure> {
         if plans.plans.is_empty() {
             return String::new();
         }
-        text::plans(&plans.plans, session.output.colour, SystemTime::now())
+        text::plans(&plans.plans, session.output.look, SystemTime::now())
     })
 }
 
@@ -121,7 +129,7 @@ async fn show(session: &Session, plan: Plan) -> Result<(), Failure> {
     };
     let output = session.output;
     output.result(&both, || {
-        text::plan(&both.plan, &both.tasks, output.colour, SystemTime::now())
+        page::plan(&both.plan, &both.tasks, output.look, SystemTime::now())
     })
 }
 

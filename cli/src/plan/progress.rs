@@ -1,4 +1,5 @@
-//! The live view of a plan: one bar for the whole, one line for each task that is on its way.
+//! The live view of a plan: one bar for the whole, one for each stage around the one that goes on, and one line for each
+//! task that is on its way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,64 +8,105 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::watch::is_on_the_way;
 use crate::table::printable;
-use crate::view::{Plan, Task};
+use crate::view::{Plan, Stage, Task};
 
-/// The most tasks that have a line; further ones show in the bar alone.
+/// The most tasks that have a line; further ones show in the bars alone.
 const LINES_MAX: usize = 16;
+
+/// The most stages that have a bar: with a line for each of [`LINES_MAX`] tasks they fill a small terminal.
+const STAGES_MAX: usize = 6;
 
 /// How often the clock of a line moves.
 const TICK: Duration = Duration::from_millis(200);
+
+const WHOLE: &str = "{prefix} {bar:30} {pos}/{len} {msg} {elapsed}";
+const STAGE: &str = "  {bar:28} {pos}/{len} {msg}";
+const TASK: &str = "  {spinner} {prefix} {msg} {elapsed}";
 
 /// What is drawn.
 pub(super) struct Progress {
     screen: MultiProgress,
     whole: ProgressBar,
-    on_the_way: BTreeMap<String, ProgressBar>,
+    /// As many as there are stages, but for [`STAGES_MAX`]; none for a plan of one.
+    bars: Vec<ProgressBar>,
+    stages: Vec<Stage>,
+    tally: Tally,
+    on_the_way: BTreeMap<(u32, String), ProgressBar>,
 }
 
 impl Progress {
     pub(super) fn new() -> Self {
         let screen = MultiProgress::new();
         let whole = screen.add(ProgressBar::new(0));
-        set_style(&whole, "{prefix} {bar:30} {pos}/{len} {msg} {elapsed}");
+        set_style(&whole, WHOLE);
         whole.enable_steady_tick(TICK);
         Self {
             screen,
             whole,
+            bars: Vec::new(),
+            stages: Vec::new(),
+            tally: Tally::default(),
             on_the_way: BTreeMap::new(),
         }
     }
 
     /// Shows how far the plan is.
-    pub(super) fn plan(&self, plan: &Plan) {
+    pub(super) fn plan(&mut self, plan: &Plan) {
         self.whole.set_length(u64::from(plan.tasks_total));
         self.whole.set_position(u64::from(plan.tasks_done));
         self.whole.set_prefix(printable(&plan.name));
         self.whole.set_message(plan.state.clone());
+        self.stages.clone_from(&plan.stages);
+        if self.stages.len() > 1 {
+            while self.bars.len() < self.stages.len().min(STAGES_MAX) {
+                let last = self.bars.last().unwrap_or(&self.whole);
+                let bar = self.screen.insert_after(last, ProgressBar::new(0));
+                set_style(&bar, STAGE);
+                self.bars.push(bar);
+            }
+        }
+        self.draw_stages();
     }
 
-    /// Shows where a task is, for as long as it is on its way.
-    pub(super) fn task(&mut self, task: &Task) {
+    /// Shows where a task is, for as long as it is on its way. `before` is what was heard of it last.
+    pub(super) fn task(&mut self, before: Option<&Task>, task: &Task) {
+        self.tally.count(before, task);
+        self.draw_stages();
+        let key = (task.stage, task.instance.clone());
         if !is_on_the_way(task) {
-            if let Some(line) = self.on_the_way.remove(&task.instance) {
+            if let Some(line) = self.on_the_way.remove(&key) {
                 line.finish_and_clear();
                 self.screen.remove(&line);
             }
             return;
         }
-        if self.on_the_way.len() >= LINES_MAX && !self.on_the_way.contains_key(&task.instance) {
+        if self.on_the_way.len() >= LINES_MAX && !self.on_the_way.contains_key(&key) {
             return;
         }
-        let line = self
-            .on_the_way
-            .entry(task.instance.clone())
-            .or_insert_with(|| {
-                let line = self.screen.add(ProgressBar::new_spinner());
-                set_style(&line, "  {spinner} {prefix} {msg} {elapsed}");
-                line.enable_steady_tick(TICK);
-                line.with_prefix(printable(&task.instance))
-            });
+        let line = self.on_the_way.entry(key).or_insert_with(|| {
+            let line = self.screen.add(ProgressBar::new_spinner());
+            set_style(&line, TASK);
+            line.enable_steady_tick(TICK);
+            line.with_prefix(printable(&task.instance))
+        });
         line.set_message(task.state.clone());
+    }
+
+    fn draw_stages(&self) {
+        let first = self.tally.first_shown(&self.stages, self.bars.len());
+        let shown = self.stages.iter().enumerate().skip(first);
+        for (bar, (index, stage)) in self.bars.iter().zip(shown) {
+            bar.set_length(u64::from(stage.instances));
+            bar.set_position(u64::from(self.tally.done(index)));
+            bar.set_message(printable(&format!(
+                "stage {}/{} {} {} -> {}",
+                index + 1,
+                self.stages.len(),
+                stage.component,
+                stage.from_version,
+                stage.to_version
+            )));
+        }
     }
 
     /// Leaves a line standing above what is drawn.
@@ -77,10 +119,41 @@ impl Progress {
 
     /// Takes everything that is drawn off the screen.
     pub(super) fn clear(&self) {
-        for line in self.on_the_way.values() {
+        for line in self.on_the_way.values().chain(&self.bars) {
             line.finish_and_clear();
         }
         self.whole.finish_and_clear();
+    }
+}
+
+/// How many tasks of each stage are done, kept as they change.
+#[derive(Debug, Default)]
+struct Tally(BTreeMap<usize, u32>);
+
+impl Tally {
+    fn count(&mut self, before: Option<&Task>, task: &Task) {
+        let is_done = |task: &Task| task.state == "done";
+        let done = self.0.entry(task.stage as usize).or_default();
+        match (before.is_some_and(is_done), is_done(task)) {
+            (false, true) => *done += 1,
+            (true, false) => *done = done.saturating_sub(1),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    fn done(&self, stage: usize) -> u32 {
+        self.0.get(&stage).copied().unwrap_or(0)
+    }
+
+    /// The first stage to be shown where so many are: the one before that which goes on, as far as there are enough
+    /// after it.
+    fn first_shown(&self, stages: &[Stage], shown: usize) -> usize {
+        let goes_on = stages.iter().enumerate();
+        let mut goes_on = goes_on.filter(|(index, stage)| self.done(*index) < stage.instances);
+        let goes_on = goes_on.next().map_or(stages.len(), |(index, _)| index);
+        goes_on
+            .saturating_sub(1)
+            .min(stages.len().saturating_sub(shown))
     }
 }
 
@@ -93,15 +166,52 @@ fn set_style(bar: &ProgressBar, template: &str) {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_proto::v1;
+
     use super::*;
 
     #[test]
     fn the_templates_can_be_read() {
-        for template in [
-            "{prefix} {bar:30} {pos}/{len} {msg} {elapsed}",
-            "  {spinner} {prefix} {msg} {elapsed}",
-        ] {
+        for template in [WHOLE, STAGE, TASK] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
+    }
+
+    fn task(stage: u32, state: v1::TaskState) -> Task {
+        Task::from(v1::Task {
+            stage,
+            state: state.into(),
+            ..v1::Task::default()
+        })
+    }
+
+    #[test]
+    fn tasks_are_counted_by_stage_and_once_each() {
+        let mut tally = Tally::default();
+        let (started, done) = (v1::TaskState::Started, v1::TaskState::Done);
+        tally.count(None, &task(0, started));
+        assert_eq!(tally.done(0), 0);
+        tally.count(Some(&task(0, started)), &task(0, done));
+        tally.count(Some(&task(0, done)), &task(0, done));
+        tally.count(None, &task(1, done));
+        assert_eq!((tally.done(0), tally.done(1)), (1, 1));
+        tally.count(Some(&task(1, done)), &task(1, v1::TaskState::Reverting));
+        assert_eq!(tally.done(1), 0);
+    }
+
+    #[test]
+    fn of_many_stages_those_around_the_one_that_goes_on_are_shown() {
+        let stage = v1::Stage {
+            instances: 1,
+            ..v1::Stage::default()
+        };
+        let stages = vec![Stage::from(stage); 5];
+        let mut tally = Tally::default();
+        let mut first = Vec::new();
+        for stage in 0..=5 {
+            first.push(tally.first_shown(&stages, 3));
+            tally.count(None, &task(stage, v1::TaskState::Done));
+        }
+        assert_eq!(first, [0, 0, 1, 2, 2, 2]);
     }
 }

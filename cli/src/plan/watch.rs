@@ -12,7 +12,8 @@ use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
 use super::progress::Progress;
-use super::text::done;
+use super::stages::finalize_command;
+use super::text::{done, stage_number};
 use crate::client::required;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -25,12 +26,13 @@ use crate::view::{Plan, Task};
 /// What is watched, and how long.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Ends with 0 when the plan is finalized, with 10 when it pauses and with 11 when it was aborted."
+    after_help = "Ends with 0 when the plan is finalized, with 10 when it pauses, with 11 when it was aborted and with 12 \
+                  when it waits to be finalized."
 )]
 pub(crate) struct WatchArgs {
     /// The plan's name
     plan: PlanName,
-    /// Go on watching when the plan pauses
+    /// Go on watching when the plan pauses, or waits to be finalized
     #[arg(long)]
     follow: bool,
 }
@@ -74,6 +76,13 @@ fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
             Exit::PlanAborted,
             format!("`evenkeel plan show {name}` says how far it came"),
         ),
+        "ready-to-finalize" => ended(
+            Exit::PlanReady,
+            format!(
+                "`evenkeel plan show {name}` says what there is no way back from; {} confirms it",
+                finalize_command(name)
+            ),
+        ),
         // The lines before have said so where nothing was redrawn.
         _ if session.output.live => write_out(plan_line(&plan)),
         _ => Ok(()),
@@ -87,7 +96,8 @@ struct Watch {
     output: Output,
     progress: Option<Progress>,
     plan: Option<Plan>,
-    tasks: BTreeMap<String, Task>,
+    /// By stage and instance.
+    tasks: BTreeMap<(u32, String), Task>,
     /// Whether all that was there at the start has arrived.
     synced: bool,
 }
@@ -132,7 +142,7 @@ impl Follower for Watch {
         self.synced
             && match state {
                 Some("finalized" | "aborted") => true,
-                Some("paused") => !self.over_pauses,
+                Some("paused" | "ready-to-finalize") => !self.over_pauses,
                 _ => false,
             }
     }
@@ -150,7 +160,7 @@ impl Watch {
             plan: Some(&plan),
             task: None,
         };
-        match &self.progress {
+        match &mut self.progress {
             Some(progress) => {
                 progress.plan(&plan);
                 // The last word stays on the screen by itself.
@@ -165,9 +175,10 @@ impl Watch {
     }
 
     fn take_task(&mut self, revision: u64, task: Task) -> Result<(), Failure> {
-        let before = self.tasks.get(&task.instance);
+        let key = (task.stage, task.instance.clone());
+        let before = self.tasks.get(&key);
         let is_news = before.is_none_or(|before| before.state != task.state);
-        let text = (self.synced && is_news).then(|| task_line(&task));
+        let text = (self.synced && is_news).then(|| task_line(&task, self.stages()));
         let line = Line {
             revision,
             plan: None,
@@ -175,13 +186,18 @@ impl Watch {
         };
         match &mut self.progress {
             Some(progress) => {
-                progress.task(&task);
+                progress.task(before, &task);
                 progress.say(text.filter(|_| has_ended(&task)));
             }
             None => self.output.change(&line, text)?,
         }
-        self.tasks.insert(task.instance.clone(), task);
+        self.tasks.insert(key, task);
         Ok(())
+    }
+
+    /// How many stages the plan has.
+    fn stages(&self) -> usize {
+        self.plan.as_ref().map_or(0, |plan| plan.stages.len())
     }
 
     /// All that was there has arrived: says where the plan stands.
@@ -192,7 +208,7 @@ impl Watch {
         if let Some(plan) = plan {
             let on_the_way = self.tasks.values().filter(|task| is_on_the_way(task));
             let lines: Vec<_> = std::iter::once(plan_line(plan))
-                .chain(on_the_way.map(task_line))
+                .chain(on_the_way.map(|task| task_line(task, plan.stages.len())))
                 .collect();
             text = Some(lines.join("\n"));
             if plan.state == "draft" {
@@ -234,9 +250,18 @@ fn plan_line(plan: &Plan) -> String {
     )
 }
 
-fn task_line(task: &Task) -> String {
+/// A task, and which stage of how many it belongs to where there are several.
+fn task_line(task: &Task, stages: usize) -> String {
     let at = task.changed_at.as_deref().unwrap_or("-");
-    line(at, &task.instance, &task.state, &task.reason)
+    let state = match stages {
+        0 | 1 => task.state.clone(),
+        _ => format!(
+            "stage {}/{stages}  {}",
+            stage_number(task.stage),
+            task.state
+        ),
+    };
+    line(at, &task.instance, &state, &task.reason)
 }
 
 fn line(at: &str, name: &str, state: &str, reason: &str) -> String {

@@ -8,7 +8,9 @@ use evenkeel_proto::v1::ExplainPlanRequest;
 use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
 use serde::Serialize;
 
+use super::text::stage_number;
 use crate::failure::Failure;
+use crate::look::Look;
 use crate::output::remark;
 use crate::session::Session;
 use crate::table::Table;
@@ -53,18 +55,26 @@ pub(super) async fn run(session: &Session, args: WhyArgs) -> Result<(), Failure>
         if waits.waits.is_empty() {
             return String::new();
         }
-        let now = SystemTime::now();
-        let heading = ["INSTANCE", "WAITS FOR", "SINCE", "AT MOST", "WHY"];
-        let mut table = Table::new(session.output.colour, &heading);
-        for wait in &waits.waits {
-            table.row([
-                wait.instance.clone(),
-                wait.kind.clone(),
-                age(wait.since.as_deref(), now),
-                until(wait.until.as_deref(), now),
-                wait.sentence.clone(),
-            ]);
-        }
-        table.render()
+        text(&waits.waits, session.output.look, SystemTime::now())
     })
+}
+
+fn text(waits: &[Wait], look: Look, now: SystemTime) -> String {
+    let heading = ["INSTANCE", "STAGE", "WAITS FOR", "SINCE", "AT MOST", "WHY"];
+    let mut table = Table::new(look, &heading);
+    for wait in waits {
+        let (instance, stage) = match wait.instance.as_str() {
+            "" => ("the plan".to_owned(), String::new()),
+            instance => (instance.to_owned(), stage_number(wait.stage)),
+        };
+        table.row([
+            instance,
+            stage,
+            wait.kind.clone(),
+            age(wait.since.as_deref(), now),
+            until(wait.until.as_deref(), now),
+            wait.sentence.clone(),
+        ]);
+    }
+    table.render()
 }

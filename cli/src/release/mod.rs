@@ -78,7 +78,7 @@ async fn list(session: &Session, args: ListArgs) -> Result<(), Failure> {
         }
         let now = SystemTime::now();
         let heading = ["COMPONENT", "VERSION", "PLATFORMS", "PUBLISHED"];
-        let mut table = Table::new(session.output.colour, &heading);
+        let mut table = Table::new(session.output.look, &heading);
         for release in &releases.releases {
             let platforms: Vec<_> = release
                 .artifacts
@@ -109,7 +109,7 @@ async fn show(session: &Session, component: String, version: String) -> Result<(
     let release = Release::from(required(answer.release, "release")?);
     session.output.result(&release, || {
         let now = SystemTime::now();
-        let mut pairs = Table::pairs(session.output.colour);
+        let mut pairs = Table::pairs(session.output.look);
         pairs.pair("Component", &release.component);
         pairs.pair("Version", &release.version);
         pairs.pair(
@@ -117,7 +117,7 @@ async fn show(session: &Session, component: String, version: String) -> Result<(
             format!("{} ago", age(release.changed_at.as_deref(), now)),
         );
         let mut table = Table::new(
-            session.output.colour,
+            session.output.look,
             &["PLATFORM", "SIZE", "SIGNED BY", "DIGEST"],
         );
         for artifact in &release.artifacts {
@@ -136,7 +136,8 @@ async fn show(session: &Session, component: String, version: String) -> Result<(
     })
 }
 
-async fn all(client: &Client, component: String) -> Result<Listed<Release>, Failure> {
+/// All releases of a component; of all for an empty name.
+pub(crate) async fn all(client: &Client, component: String) -> Result<Listed<Release>, Failure> {
     every(async |page_token| {
         let request = ListReleasesRequest {
             page_size: 0,

@@ -129,6 +129,7 @@ pub(crate) struct Instance {
     pub(crate) held_by_plan: String,
     pub(crate) changed_at: Option<String>,
     pub(crate) revision: u64,
+    pub(crate) may_rebuild: bool,
 }
 
 impl From<v1::Instance> for Instance {
@@ -150,6 +151,7 @@ impl From<v1::Instance> for Instance {
             held_by_plan: instance.held_by_plan,
             changed_at: rfc3339(instance.changed_at),
             revision: instance.revision,
+            may_rebuild: instance.may_rebuild,
         }
     }
 }

@@ -3,7 +3,8 @@
 use evenkeel_proto::v1;
 use serde::Serialize;
 
-use super::{ReleaseRef, word};
+use super::matrix::level;
+use super::{ReleaseRef, RuledOut, word};
 use crate::time::{rfc3339, seconds};
 
 /// One component from one version to the next.
@@ -12,14 +13,54 @@ pub(crate) struct Stage {
     pub(crate) component: String,
     pub(crate) from_version: String,
     pub(crate) to_version: String,
+    pub(crate) level: String,
+    pub(crate) reversed: bool,
+    pub(crate) method: String,
+    pub(crate) undo: String,
+    pub(crate) undo_when_final: String,
+    pub(crate) finalizes_itself: bool,
+    pub(crate) instances: u32,
+    pub(crate) direct: bool,
+    pub(crate) note: String,
+    pub(crate) reachable_back: Vec<String>,
+    pub(crate) confirmed_by: String,
 }
 
 impl From<v1::Stage> for Stage {
     fn from(stage: v1::Stage) -> Self {
         Self {
+            level: level(stage.level),
+            method: word!(v1::StageMethod, "STAGE_METHOD_", stage.method),
+            undo: word!(v1::Undo, "UNDO_", stage.undo),
+            undo_when_final: word!(v1::Undo, "UNDO_", stage.undo_when_final),
             component: stage.component,
             from_version: stage.from_version,
             to_version: stage.to_version,
+            reversed: stage.reversed,
+            finalizes_itself: stage.finalizes_itself,
+            instances: stage.instances,
+            direct: stage.direct,
+            note: stage.note,
+            reachable_back: stage.reachable_back,
+            confirmed_by: stage.confirmed_by,
+        }
+    }
+}
+
+/// Where a component is to be brought.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PlanTarget {
+    pub(crate) component: String,
+    pub(crate) version: String,
+    pub(crate) allow_downgrade: bool,
+}
+
+impl From<v1::PlanTarget> for PlanTarget {
+    fn from(target: v1::PlanTarget) -> Self {
+        Self {
+            component: target.component,
+            version: target.version,
+            allow_downgrade: target.allow_downgrade,
         }
     }
 }
@@ -65,6 +106,9 @@ pub(crate) struct Plan {
     pub(crate) changed_at: Option<String>,
     pub(crate) progressed_at: Option<String>,
     pub(crate) revision: u64,
+    pub(crate) targets: Vec<PlanTarget>,
+    pub(crate) matrix_version: u64,
+    pub(crate) ruled_out: Vec<RuledOut>,
 }
 
 impl From<v1::Plan> for Plan {
@@ -84,6 +128,9 @@ impl From<v1::Plan> for Plan {
             changed_at: rfc3339(plan.changed_at),
             progressed_at: rfc3339(plan.progressed_at),
             revision: plan.revision,
+            targets: plan.targets.into_iter().map(Into::into).collect(),
+            matrix_version: plan.matrix_version,
+            ruled_out: plan.ruled_out.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -134,6 +181,7 @@ pub(crate) struct Wait {
     pub(crate) sentence: String,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
+    pub(crate) stage: u32,
 }
 
 impl From<v1::Wait> for Wait {
@@ -144,6 +192,7 @@ impl From<v1::Wait> for Wait {
             sentence: wait.sentence,
             since: rfc3339(wait.since),
             until: rfc3339(wait.until),
+            stage: wait.stage,
         }
     }
 }

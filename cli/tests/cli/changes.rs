@@ -1,7 +1,7 @@
 //! Changing things: each call with an id of its own, and the same id when it is made again.
 
 use evenkeel_common::problem::{ErrorCode, Problem};
-use evenkeel_proto::v1::PlanState;
+use evenkeel_proto::v1::{PlanState, PlanTarget};
 
 use crate::coordinator::Coordinator;
 use crate::sample;
@@ -18,12 +18,12 @@ fn a_plan_is_made_shown_and_not_started() {
     let run = coordinator.run(&[
         "plan",
         "create",
-        "--component",
-        "store",
-        "--from",
-        "1.0.0",
         "--to",
-        "1.1.0",
+        "store=1.1.0",
+        "--to",
+        "meta=0.9.0",
+        "--allow-downgrade",
+        "meta",
         "--max-unavailable",
         "2",
         "--failure-domain",
@@ -39,18 +39,22 @@ fn a_plan_is_made_shown_and_not_started() {
     ]);
     assert!(run.err.contains("evenkeel plan start p1"), "{run:?}");
     let text = run.good();
-    assert!(text.contains("State:               draft"), "{text}");
-    assert!(
-        text.contains("n3/store   1      1.0.0   1.1.0   pending"),
-        "{text}"
-    );
+    assert!(text.contains("State:        draft"), "{text}");
+    assert!(text.contains("1       n3/store   1      pending"), "{text}");
 
     let state = coordinator.state();
     let created = state.created.clone().unwrap();
-    assert_eq!(created.component, "store");
+    let target = |component: &str, version: &str, allow_downgrade| PlanTarget {
+        component: component.to_owned(),
+        version: version.to_owned(),
+        allow_downgrade,
+    };
     assert_eq!(
-        (created.from_version.as_str(), created.to_version.as_str()),
-        ("1.0.0", "1.1.0")
+        created.targets,
+        [
+            target("store", "1.1.0", false),
+            target("meta", "0.9.0", true)
+        ]
     );
     let policy = created.policy.unwrap();
     assert_eq!(policy.max_unavailable, Some(2));
@@ -67,9 +71,7 @@ fn a_plan_is_made_shown_and_not_started() {
 fn what_is_not_said_of_the_policy_is_left_to_the_coordinator() {
     let coordinator = Coordinator::start(sample::fleet());
     coordinator
-        .run(&[
-            "plan", "create", "-c", "store", "--from", "1.0.0", "--to", "1.1.0",
-        ])
+        .run(&["plan", "create", "--to", "store=1.1.0"])
         .good();
     let policy = coordinator.state().created.clone().unwrap().policy.unwrap();
     assert_eq!(policy, evenkeel_proto::v1::PlanPolicy::default());
@@ -81,12 +83,8 @@ fn a_plan_that_is_started_at_once_takes_a_second_call_with_a_second_id() {
     let create = [
         "plan",
         "create",
-        "-c",
-        "store",
-        "--from",
-        "1.0.0",
         "--to",
-        "1.1.0",
+        "store=1.1.0",
         "--start",
         "--request-id",
         ID,
@@ -156,7 +154,7 @@ fn a_refusal_is_final() {
 }
 
 #[test]
-fn pausing_resuming_and_aborting_say_what_became_of_the_plan() {
+fn pausing_resuming_aborting_and_finalizing_say_what_became_of_the_plan() {
     let mut state = sample::fleet();
     state.plans = vec![sample::plan(PlanState::Running, 1)];
     let coordinator = Coordinator::start(state);
@@ -174,14 +172,27 @@ fn pausing_resuming_and_aborting_say_what_became_of_the_plan() {
         (&json["state"], &json["reason"]),
         (&"aborting".into(), &"no".into())
     );
-    let methods: Vec<_> = coordinator
-        .state()
-        .changes
-        .iter()
-        .map(|change| change.0)
-        .collect();
+    assert_eq!(said(&["plan", "finalize", "p1"]), "plan p1 is finalized\n");
+    let changes = coordinator.state().changes.clone();
+    let methods: Vec<_> = changes.iter().map(|change| change.0).collect();
     assert_eq!(
         methods,
-        ["PausePlan", "ResumePlan", "AbortPlan", "AbortPlan"]
+        [
+            "PausePlan",
+            "ResumePlan",
+            "AbortPlan",
+            "AbortPlan",
+            "FinalizePlan"
+        ]
     );
+}
+
+#[test]
+fn a_plan_that_is_refused_points_to_the_dry_run() {
+    let coordinator = Coordinator::start(sample::fleet());
+    let refused = Problem::new(ErrorCode::NotAllowedNow, "no rule relates 1.0.0 to 2.0.0");
+    coordinator.state().failures = [refused.into()].into();
+    coordinator
+        .run(&["plan", "create", "--to", "store=2.0.0"])
+        .refused(5, "no rule relates 1.0.0 to 2.0.0", "`--dry-run`");
 }

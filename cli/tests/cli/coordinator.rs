@@ -6,6 +6,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use evenkeel_common::tls::{Incoming, IncomingLimits, ServerTls, listen};
+use evenkeel_proto::v1::compatibility_service_server::{
+    CompatibilityService, CompatibilityServiceServer,
+};
 use evenkeel_proto::v1::fleet_service_server::{FleetService, FleetServiceServer};
 use evenkeel_proto::v1::plan_service_server::{PlanService, PlanServiceServer};
 use evenkeel_proto::v1::publish_release_request::Part;
@@ -22,6 +25,9 @@ use crate::cluster::{Cluster, Run};
 /// The most of a page, so that a few things already are several.
 const PAGE_SIZE: usize = 2;
 
+/// The most bytes of a message with a matrix.
+const MATRIX_MESSAGE_BYTES_MAX: usize = 16 << 20;
+
 /// What the coordinator has and was asked.
 #[derive(Default)]
 pub(crate) struct State {
@@ -31,6 +37,12 @@ pub(crate) struct State {
     pub(crate) plans: Vec<Plan>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) waits: Vec<Wait>,
+    /// What a dry run is answered with.
+    pub(crate) preview: PreviewPlanResponse,
+    /// The matrix in place, and what a matrix is said to have that nobody knows.
+    pub(crate) matrix: CompatibilityMatrix,
+    pub(crate) unseen_components: Vec<String>,
+    pub(crate) reports: Vec<ReportedVersions>,
     /// What the next calls that change something are answered with, before the plan is.
     pub(crate) failures: VecDeque<Status>,
     /// What the next watches see: changes, then how the stream ends. With none left a stream stays open.
@@ -40,6 +52,10 @@ pub(crate) struct State {
     pub(crate) changes: Vec<(&'static str, String)>,
     /// The last request to make a plan.
     pub(crate) created: Option<CreatePlanRequest>,
+    /// The last dry run, the last matrix and the last report.
+    pub(crate) previewed: Option<PreviewPlanRequest>,
+    pub(crate) applied: Option<ApplyMatrixRequest>,
+    pub(crate) reported: Option<ReportVersionsRequest>,
     /// The revisions after which was watched.
     pub(crate) watched_after: Vec<u64>,
     /// The bytes that were published.
@@ -104,7 +120,12 @@ impl Coordinator {
                 Server::builder()
                     .add_service(FleetServiceServer::new(canned.clone()))
                     .add_service(ReleaseServiceServer::new(canned.clone()))
-                    .add_service(PlanServiceServer::new(canned))
+                    .add_service(PlanServiceServer::new(canned.clone()))
+                    .add_service(
+                        CompatibilityServiceServer::new(canned)
+                            .max_decoding_message_size(MATRIX_MESSAGE_BYTES_MAX)
+                            .max_encoding_message_size(MATRIX_MESSAGE_BYTES_MAX),
+                    )
                     .serve_with_incoming(incoming),
             );
         }
@@ -165,13 +186,19 @@ impl Canned {
         self.0.lock().unwrap()
     }
 
-    /// Notes a call, and fails it if that is next; otherwise the plan of that name.
-    fn change(&self, method: &'static str, id: String, name: &str) -> Result<Plan, Status> {
+    /// Notes a call, and fails it if that is next.
+    fn note(&self, method: &'static str, id: String) -> Result<MutexGuard<'_, State>, Status> {
         let mut state = self.state();
         state.changes.push((method, id));
-        if let Some(failure) = state.failures.pop_front() {
-            return Err(failure);
+        match state.failures.pop_front() {
+            Some(failure) => Err(failure),
+            None => Ok(state),
         }
+    }
+
+    /// Notes a call, and fails it if that is next; otherwise the plan of that name.
+    fn change(&self, method: &'static str, id: String, name: &str) -> Result<Plan, Status> {
+        let state = self.note(method, id)?;
         found(&state.plans, "such plan", |plan| plan.name == name)
     }
 }
@@ -327,7 +354,84 @@ impl ReleaseService for Canned {
 }
 
 #[tonic::async_trait]
+impl CompatibilityService for Canned {
+    async fn apply_matrix(
+        &self,
+        request: Request<ApplyMatrixRequest>,
+    ) -> Result<Response<ApplyMatrixResponse>, Status> {
+        let request = request.into_inner();
+        let mut state = self.note("ApplyMatrix", request.request_id.clone())?;
+        let answer = ApplyMatrixResponse {
+            version: state.matrix.version + 1,
+            unseen_components: state.unseen_components.clone(),
+        };
+        state.matrix = CompatibilityMatrix {
+            version: answer.version,
+            applied_by: "ada".to_owned(),
+            applied_at: Some(prost_types::Timestamp {
+                seconds: 1_790_000_000,
+                nanos: 0,
+            }),
+            ..request.matrix.clone().unwrap()
+        };
+        state.applied = Some(request);
+        Ok(Response::new(answer))
+    }
+
+    async fn get_matrix(
+        &self,
+        _: Request<GetMatrixRequest>,
+    ) -> Result<Response<GetMatrixResponse>, Status> {
+        let matrix = Some(self.state().matrix.clone());
+        Ok(Response::new(GetMatrixResponse { matrix }))
+    }
+
+    async fn report_versions(
+        &self,
+        request: Request<ReportVersionsRequest>,
+    ) -> Result<Response<ReportVersionsResponse>, Status> {
+        let request = request.into_inner();
+        let mut state = self.note("ReportVersions", request.request_id.clone())?;
+        let report = ReportedVersions {
+            component: request.component.clone(),
+            source: request.source.clone(),
+            versions: request.versions.clone(),
+            reported_by: "ada".to_owned(),
+            ..ReportedVersions::default()
+        };
+        state.reported = Some(request);
+        Ok(Response::new(ReportVersionsResponse {
+            report: Some(report),
+        }))
+    }
+
+    async fn list_reported_versions(
+        &self,
+        request: Request<ListReportedVersionsRequest>,
+    ) -> Result<Response<ListReportedVersionsResponse>, Status> {
+        let request = request.into_inner();
+        let mut all = self.state().reports.clone();
+        all.retain(|report| request.component.is_empty() || report.component == request.component);
+        let (reports, next_page_token) = page(&all, &request.page_token);
+        Ok(Response::new(ListReportedVersionsResponse {
+            reports,
+            next_page_token,
+            revision: 7,
+        }))
+    }
+}
+
+#[tonic::async_trait]
 impl PlanService for Canned {
+    async fn preview_plan(
+        &self,
+        request: Request<PreviewPlanRequest>,
+    ) -> Result<Response<PreviewPlanResponse>, Status> {
+        let mut state = self.state();
+        state.previewed = Some(request.into_inner());
+        Ok(Response::new(state.preview.clone()))
+    }
+
     async fn create_plan(
         &self,
         request: Request<CreatePlanRequest>,
@@ -413,6 +517,16 @@ impl PlanService for Canned {
         plan.state = PlanState::Aborting.into();
         plan.reason = request.reason;
         Ok(Response::new(AbortPlanResponse { plan: Some(plan) }))
+    }
+
+    async fn finalize_plan(
+        &self,
+        request: Request<FinalizePlanRequest>,
+    ) -> Result<Response<FinalizePlanResponse>, Status> {
+        let FinalizePlanRequest { request_id, name } = request.into_inner();
+        let mut plan = self.change("FinalizePlan", request_id, &name)?;
+        plan.state = PlanState::Finalized.into();
+        Ok(Response::new(FinalizePlanResponse { plan: Some(plan) }))
     }
 
     type WatchPlanStream = Answers<WatchPlanResponse>;

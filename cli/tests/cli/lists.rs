@@ -28,8 +28,8 @@ n3/store   store       1.0.0     error       error     -      3d5h      the proc
 ";
     assert_eq!(coordinator.run(&["instance", "ls"]).good(), instances);
     let plans = "\
-NAME   COMPONENT   FROM    TO      STATE   DONE   CREATED   REASON
-p1     store       1.0.0   1.1.0   draft   0/3    3d5h      -
+NAME   STATE   STAGES   DONE   CREATED   TARGETS       REASON
+p1     draft   1        0/3    3d5h      store 1.1.0   -
 ";
     assert_eq!(coordinator.run(&["plan", "list"]).good(), plans);
 }
@@ -92,22 +92,29 @@ n2/store   store       1.0.0     upgrading   warning   -      3d5h      -
 ";
     assert_eq!(coordinator.run(&["node", "show", "n2"]).good(), node);
     let plan = "\
-Name:                p1
-State:               draft
-Stage:               store 1.0.0 -> 1.1.0
-Max unavailable:     1
-Failure domain:      zone
-Canary:              1
-Soak:                2m
-Instance deadline:   -
-Progress deadline:   -
-Done:                0/3
-Created:             3d5h ago by ada
+Name:         p1
+State:        draft
+Targets:      store 1.1.0
+Stages:       1
+Restarts:     3
+Finalizing:   by itself, once every task is done
+Policy:       max unavailable 1, failure domain zone, canary 1, soak 2m
+Matrix:       version 2
+Done:         0/3
+Created:      3d5h ago by ada
 
-INSTANCE   WAVE   FROM    TO      STATE        STOP TO READY   REASON
-n2/store   0      1.0.0   1.1.0   prefetched   -               -
-n1/store   1      1.0.0   1.1.0   pending      -               -
-n3/store   1      1.0.0   1.1.0   pending      -               -
+Stage 1 of 1: store 1.0.0 -> 1.1.0
+  Level:     full: each reads what the other writes
+  Method:    in place, 3 instances
+  Way:       direct
+  Undo:      in place, also once finalized
+  Back to:   1.0.0
+  Done:      0/3
+
+STAGE   INSTANCE   WAVE   STATE        DOWN   REASON
+1       n2/store   0      prefetched   -      -
+1       n1/store   1      pending      -      -
+1       n3/store   1      pending      -      -
 ";
     assert_eq!(coordinator.run(&["plan", "show", "p1"]).good(), plan);
     let instance = coordinator.run(&["instance", "show", "n3/store"]).good();
@@ -124,19 +131,28 @@ n3/store   1      1.0.0   1.1.0   pending      -               -
 #[test]
 fn what_a_task_waits_for_is_told_in_a_sentence() {
     let mut state = sample::fleet();
-    state.waits = vec![Wait {
-        instance: "n1/store".to_owned(),
-        kind: WaitKind::Budget.into(),
-        sentence: "n2/store is down and max_unavailable is 1".to_owned(),
-        ..Wait::default()
-    }];
+    state.waits = vec![
+        Wait {
+            kind: WaitKind::Person.into(),
+            sentence: "it is a draft; somebody has to start it".to_owned(),
+            ..Wait::default()
+        },
+        Wait {
+            instance: "n1/store".to_owned(),
+            kind: WaitKind::Budget.into(),
+            sentence: "n2/store is down and max_unavailable is 1".to_owned(),
+            stage: 1,
+            ..Wait::default()
+        },
+    ];
     let coordinator = Coordinator::start(state);
     let text = coordinator.run(&["plan", "why", "p1"]).good();
     assert_eq!(
         text,
         "\
-INSTANCE   WAITS FOR   SINCE   AT MOST   WHY
-n1/store   budget      -       -         n2/store is down and max_unavailable is 1
+INSTANCE   STAGE   WAITS FOR   SINCE   AT MOST   WHY
+the plan   -       person      -       -         it is a draft; somebody has to start it
+n1/store   2       budget      -       -         n2/store is down and max_unavailable is 1
 "
     );
     let json = coordinator

@@ -7,8 +7,10 @@
 
 mod changes;
 mod cluster;
+mod compat;
 mod coordinator;
 mod lists;
+mod preview;
 mod publish;
 mod refusals;
 mod sample;

@@ -59,15 +59,34 @@ pub(crate) fn instance(name: &str, status: InstanceStatus, health: InstanceHealt
     }
 }
 
+/// A hop of the stores that asks for nobody.
+pub(crate) fn stage(from: &str, to: &str) -> Stage {
+    Stage {
+        component: "store".to_owned(),
+        from_version: from.to_owned(),
+        to_version: to.to_owned(),
+        level: CompatibilityLevel::Full.into(),
+        method: StageMethod::InPlace.into(),
+        undo: Undo::InPlace.into(),
+        undo_when_final: Undo::InPlace.into(),
+        instances: 3,
+        direct: true,
+        reachable_back: vec![from.to_owned()],
+        ..Stage::default()
+    }
+}
+
 pub(crate) fn plan(state: PlanState, done: u32) -> Plan {
     Plan {
         name: "p1".to_owned(),
         state: state.into(),
-        stages: vec![Stage {
+        targets: vec![PlanTarget {
             component: "store".to_owned(),
-            from_version: "1.0.0".to_owned(),
-            to_version: "1.1.0".to_owned(),
+            version: "1.1.0".to_owned(),
+            allow_downgrade: false,
         }],
+        stages: vec![stage("1.0.0", "1.1.0")],
+        matrix_version: 2,
         policy: Some(PlanPolicy {
             max_unavailable: Some(1),
             failure_domain: Some("zone".to_owned()),
@@ -132,5 +151,24 @@ pub(crate) fn fleet() -> State {
             task("n3/store", 1, TaskState::Pending, 0),
         ],
         ..State::default()
+    }
+}
+
+pub(crate) fn reported(
+    component: &str,
+    source: &str,
+    versions: &[(&str, u64)],
+) -> ReportedVersions {
+    let in_use = |&(version, count): &(&str, u64)| VersionInUse {
+        version: version.to_owned(),
+        count,
+    };
+    ReportedVersions {
+        component: component.to_owned(),
+        source: source.to_owned(),
+        versions: versions.iter().map(in_use).collect(),
+        reported_by: "ada".to_owned(),
+        reported_at: long_ago(),
+        revision: 6,
     }
 }

@@ -225,3 +225,56 @@ fn the_fleet_is_watched_line_by_line() {
     program.wait().unwrap();
     assert_eq!(coordinator.state().watched_after, [0, 1]);
 }
+
+#[test]
+fn a_plan_that_waits_to_be_finalized_ends_the_watch_with_12_and_says_how() {
+    let changes = vec![
+        plan_at(5, plan(PlanState::Running, 2)),
+        synced(5),
+        plan_at(6, plan(PlanState::ReadyToFinalize, 3)),
+    ];
+    let coordinator = watching(vec![(changes, End::Open)]);
+    let run = coordinator.run(&["plan", "watch", "p1"]);
+    run.refused(
+        12,
+        "the plan p1 is ready-to-finalize",
+        "`evenkeel plan finalize p1`",
+    );
+}
+
+#[test]
+fn of_a_plan_of_several_stages_each_line_says_which() {
+    let two_stages = |state, done| Plan {
+        stages: vec![
+            sample::stage("1.0.0", "1.1.0"),
+            sample::stage("1.1.0", "1.2.0"),
+        ],
+        tasks_total: 6,
+        ..plan(state, done)
+    };
+    let second = |state, seconds| Task {
+        stage: 1,
+        ..task("n1/store", 0, state, seconds)
+    };
+    let changes = vec![
+        plan_at(5, two_stages(PlanState::Running, 0)),
+        task_at(5, task("n1/store", 0, TaskState::Started, 1)),
+        task_at(5, second(TaskState::Pending, 0)),
+        synced(5),
+        task_at(6, task("n1/store", 0, TaskState::Done, 2)),
+        // The same instance in the next stage is another task: also what it was before is not forgotten.
+        task_at(7, second(TaskState::Done, 3)),
+        plan_at(8, two_stages(PlanState::Finalized, 6)),
+    ];
+    let coordinator = watching(vec![(changes, End::Closed)]);
+    assert_eq!(
+        coordinator.run(&["plan", "watch", "p1"]).good(),
+        "\
+2026-09-21T14:13:20.000Z  p1  running (0/6 done)
+2026-09-21T14:13:21.000Z  n1/store  stage 1/2  started
+2026-09-21T14:13:22.000Z  n1/store  stage 1/2  done
+2026-09-21T14:13:23.000Z  n1/store  stage 2/2  done
+2026-09-21T14:13:20.000Z  p1  finalized (6/6 done)
+"
+    );
+}

@@ -1,0 +1,196 @@
+//! A plan on a page: where it goes, stage by stage, how carefully, and what was not chosen.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use super::stages::{self, finalize_command};
+use super::text::{done, targets, tasks_in_columns};
+use crate::look::Look;
+use crate::table::Table;
+use crate::time::{age, readable};
+use crate::view::{Plan, PlanPolicy, Stage, Task};
+
+/// A plan, with its tasks if it has any.
+pub(super) fn plan(plan: &Plan, tasks: &[Task], look: Look, now: SystemTime) -> String {
+    let mut page = summary(plan, look, now);
+    let mut done: BTreeMap<usize, usize> = BTreeMap::new();
+    for task in tasks {
+        let done = done.entry(task.stage as usize).or_default();
+        *done += usize::from(task.state == "done");
+    }
+    let done = |stage| (!tasks.is_empty()).then(|| done.get(&stage).copied().unwrap_or(0));
+    page.push_str(&stages::sections(&plan.stages, &plan.name, done, look));
+    page.push_str(&stages::ruled_out(&plan.ruled_out, look));
+    if !tasks.is_empty() {
+        page.push('\n');
+        page.push_str(&tasks_in_columns(tasks, look));
+    }
+    page
+}
+
+fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
+    let is_kept = !plan.name.is_empty();
+    let mut pairs = Table::pairs(look);
+    if is_kept {
+        pairs.pair("Name", &plan.name);
+        pairs.pair("State", &plan.state);
+    }
+    if !plan.reason.is_empty() {
+        pairs.pair("Reason", &plan.reason);
+    }
+    if plan.state == "ready-to-finalize" {
+        let command = finalize_command(&plan.name);
+        pairs.pair("Next", format!("{command}, if there need be no way back"));
+    }
+    pairs.pair("Targets", targets(plan));
+    pairs.pair(
+        "Stages",
+        match plan.stages.len() {
+            0 => "none: every instance runs its target".to_owned(),
+            stages => stages.to_string(),
+        },
+    );
+    pairs.pair("Restarts", restarts(&plan.stages));
+    pairs.pair("Finalizing", finalizing(plan));
+    if let Some(policy) = &plan.policy {
+        pairs.pair("Policy", self::policy(policy));
+    }
+    pairs.pair("Matrix", format!("version {}", plan.matrix_version));
+    if is_kept {
+        pairs.pair("Done", done(plan));
+        let age_of = |time: &Option<String>| format!("{} ago", age(time.as_deref(), now));
+        pairs.pair(
+            "Created",
+            match plan.created_by.as_str() {
+                "" => age_of(&plan.created_at),
+                who => format!("{} by {who}", age_of(&plan.created_at)),
+            },
+        );
+        for (name, time) in [("Started", &plan.started_at), ("Ended", &plan.ended_at)] {
+            if time.is_some() {
+                pairs.pair(name, age_of(time));
+            }
+        }
+    }
+    pairs.render()
+}
+
+/// How many instances are restarted, counted once for each stage.
+fn restarts(stages: &[Stage]) -> String {
+    let count = |stages: &mut dyn Iterator<Item = &Stage>| -> u64 {
+        stages.map(|stage| u64::from(stage.instances)).sum()
+    };
+    let all = count(&mut stages.iter());
+    let rebuilds = count(&mut stages.iter().filter(|stage| stage.method == "rebuild"));
+    match rebuilds {
+        0 => all.to_string(),
+        rebuilds => format!("{all}, {rebuilds} of them by rebuild"),
+    }
+}
+
+/// Whether a person is asked before there is no simple way back.
+fn finalizing(plan: &Plan) -> String {
+    let asks = |(index, stage): (usize, &Stage)| {
+        let simple = stage.undo_when_final == "in-place" && !stage.finalizes_itself;
+        (!simple).then(|| (index + 1).to_string())
+    };
+    let asking: Vec<_> = plan.stages.iter().enumerate().filter_map(asks).collect();
+    if asking.is_empty() {
+        return "by itself, once every task is done".to_owned();
+    }
+    let stages = match asking.as_slice() {
+        [one] => format!("stage {one}"),
+        [first, second] => format!("stages {first} and {second}"),
+        [first, .., last] => format!("{} stages between {first} and {last}", asking.len()),
+        [] => String::new(),
+    };
+    let command = finalize_command(&plan.name);
+    format!("asks for {command}: after it, {stages} cannot be undone in place")
+}
+
+fn policy(policy: &PlanPolicy) -> String {
+    let number = |name: &str, number: Option<u32>| number.map(|number| format!("{name} {number}"));
+    let duration = |name: &str, duration: &Option<String>| {
+        let text = duration.as_deref()?;
+        Some(format!("{name} {}", readable(Some(text))))
+    };
+    let domain = policy.failure_domain.as_deref().map(|label| match label {
+        "" => "no failure domains".to_owned(),
+        label => format!("failure domain {label}"),
+    });
+    let said = [
+        number("max unavailable", policy.max_unavailable),
+        domain,
+        number("canary", policy.canary),
+        duration("soak", &policy.soak),
+        duration("instance deadline", &policy.instance_deadline),
+        duration("progress deadline", &policy.progress_deadline),
+    ];
+    let said: Vec<_> = said.into_iter().flatten().collect();
+    said.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_proto::v1::{PlanState, TaskState};
+
+    use super::super::samples::{self, WIDTHS, etcd, now, task, wide};
+    use super::*;
+
+    /// The page at each width, one below the other.
+    fn pages(plan: evenkeel_proto::v1::Plan, tasks: &[Task]) -> String {
+        let plan = Plan::from(plan);
+        let pages = WIDTHS.map(|width| {
+            let page = super::plan(&plan, tasks, wide(Some(width)), now());
+            let widest = page.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(width), "{page}");
+            format!("{:=^width$}\n{page}", format!(" {width} columns "))
+        });
+        pages.join("\n")
+    }
+
+    #[test]
+    fn a_dry_run_tells_each_stage_and_how_it_is_undone() {
+        insta::assert_snapshot!(pages(samples::preview(), &[]));
+    }
+
+    #[test]
+    fn a_plan_under_way_has_its_tasks_and_says_who_is_waited_for() {
+        let reason =
+            "etcd's last instance waits for a person: from then on there is no way back to 3.4.23";
+        let tasks = [
+            task(0, "n1/etcd", TaskState::Done, ""),
+            task(0, "n2/etcd", TaskState::Done, ""),
+            task(
+                0,
+                "node-03.west.example/etcd-member",
+                TaskState::Reverted,
+                "the probe http://127.0.0.1:2379/health answered 503 for 60 s; 3.4.23 was put back and answers",
+            ),
+        ];
+        insta::assert_snapshot!(pages(etcd(PlanState::Running, reason), &tasks));
+    }
+
+    #[test]
+    fn a_plan_that_is_done_and_not_final_says_what_to_do_next() {
+        let mut ready = etcd(PlanState::ReadyToFinalize, "");
+        ready.tasks_done = 3;
+        ready.stages[0].finalizes_itself = false;
+        ready.stages[0].confirmed_by = "ada".to_owned();
+        insta::assert_snapshot!(pages(ready, &[]));
+    }
+
+    #[test]
+    fn a_plan_without_stages_says_that_there_is_nothing_to_do() {
+        let plan = evenkeel_proto::v1::Plan {
+            stages: Vec::new(),
+            ruled_out: Vec::new(),
+            ..samples::preview()
+        };
+        let page = super::plan(&plan.into(), &[], wide(None), now());
+        assert!(
+            page.contains("Stages:       none: every instance runs its target\n"),
+            "{page}"
+        );
+    }
+}

@@ -122,6 +122,7 @@ fn report(pid: u32) -> anyhow::Result<Report> {
         digest: digest_of(b"bench"),
     };
     Ok(Report {
+        may_rebuild: false,
         component: "data-service".parse()?,
         labels: BTreeMap::new(),
         status: Status::Running,

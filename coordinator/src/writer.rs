@@ -470,7 +470,11 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
                 }
             }
             Key::Plan(id) => {
-                let state = |state: &State| state.plan(*id).map(|plan| plan.state.name());
+                // Agents get ready for the stage that is under way.
+                let state = |state: &State| {
+                    let plan = state.plan(*id)?;
+                    Some((plan.state.name(), state.stage_under_way(*id)))
+                };
                 if state(before) != state(after) {
                     nodes.extend(after.tasks_of(*id).map(|task| task.instance.node.clone()));
                 }
@@ -478,7 +482,9 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
             Key::Coordinator
             | Key::Node(_)
             | Key::Release(..)
-            | Key::Task(..)
+            | Key::Task(_)
+            | Key::Matrix
+            | Key::ReportedVersions(..)
             | Key::Request(_) => {}
         }
     }

@@ -15,6 +15,10 @@ pub const PUBLISH_CHUNK_BYTES_MAX: usize = 1 << 20;
 /// The largest message either side reads: a publish chunk, or a hello with [`INSTANCES_PER_NODE_MAX`] reports.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
+/// The largest message with a compatibility matrix in it: 50,000 rules of some 150 bytes, as long as one record of the
+/// ledger may be.
+pub const MATRIX_MESSAGE_BYTES_MAX: usize = 12 << 20;
+
 /// The most instances of one node.
 pub const INSTANCES_PER_NODE_MAX: usize = 256;
 

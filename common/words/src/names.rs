@@ -136,6 +136,11 @@ name!(
     PlanName,
     "plan"
 );
+name!(
+    /// Who says which versions of an external component are in use.
+    SourceName,
+    "source"
+);
 
 name!(
     /// A cluster: the fleet that one certificate authority vouches for.

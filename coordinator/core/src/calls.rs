@@ -1,18 +1,25 @@
 //! What people and automation ask for, taken in: every call is checked against the state as it is, and
 //! changes nothing when it is refused.
 
+use std::sync::Arc;
+
+use evenkeel_compat::Matrix;
 use evenkeel_words::{
     digest::Digest,
     limits::{REASON_BYTES_MAX, cut},
-    names::ComponentName,
+    names::{ComponentName, SourceName},
     timestamp::Timestamp,
 };
 use semver::Version;
 
 use crate::{
     change::{Change, Request, RequestKey, Resource},
-    plan::{Plan, PlanId, PlanState, Policy, Task, TaskState},
-    planner::{self, Hop},
+    compatibility::{
+        AppliedMatrix, REPORTED_VERSIONS_MAX, ReportedVersions, SOURCES_MAX, VersionInUse,
+    },
+    engine::finality,
+    plan::{Plan, PlanId, PlanState, Policy, Target, Task, TaskState},
+    planner,
     refusal::{Refusal, RefusalKind},
     release::{Artifact, Release},
     state::State,
@@ -32,10 +39,28 @@ pub enum Call {
         /// The artifact.
         artifact: Artifact,
     },
+    /// Put a compatibility matrix in place.
+    ApplyMatrix {
+        /// The matrix.
+        matrix: Arc<Matrix>,
+        /// The digest of what was asked for, to tell one call from another.
+        content: Digest,
+        /// Only in the place of this version.
+        expected_version: Option<u64>,
+    },
+    /// Say which versions of an external component are in use.
+    ReportVersions {
+        /// The component.
+        component: ComponentName,
+        /// Who sees them.
+        source: SourceName,
+        /// The versions.
+        versions: Vec<VersionInUse>,
+    },
     /// Lay out a plan.
     CreatePlan {
-        /// What for.
-        hop: Hop,
+        /// Where to bring what.
+        targets: Vec<Target>,
         /// How carefully.
         policy: Policy,
     },
@@ -47,6 +72,8 @@ pub enum Call {
     ResumePlan(PlanId),
     /// Start no more tasks ever.
     AbortPlan(PlanId, String),
+    /// Go past the point from which there is no way back.
+    FinalizePlan(PlanId),
 }
 
 /// What came of a call: what is different, if anything, and the name of the thing that the answer shows.
@@ -54,7 +81,8 @@ pub enum Call {
 pub struct Outcome {
     /// What is different; nothing where the call had been answered before.
     pub change: Option<Change>,
-    /// What the answer shows: a plan's name, or `<component>/<version>`.
+    /// What the answer shows: a plan's name, `<component>/<version>` of a release, `matrix`, or
+    /// `<component>/<source>` of a report.
     pub resource: String,
 }
 
@@ -119,8 +147,27 @@ fn decide(
             let resources = release.into_iter().map(Resource::Release).collect();
             Ok((cause, format!("{component}/{version}"), resources))
         }
-        Call::CreatePlan { hop, policy } => {
-            let (plan, tasks) = planner::draft(state, hop, policy, &key.subject, now)?;
+        Call::ApplyMatrix {
+            matrix,
+            expected_version,
+            ..
+        } => {
+            let applied = apply_matrix(state, matrix, *expected_version, &key.subject, now)?;
+            let resources: Vec<_> = applied.into_iter().map(Resource::Matrix).collect();
+            Ok(("matrix applied".to_owned(), "matrix".to_owned(), resources))
+        }
+        Call::ReportVersions {
+            component,
+            source,
+            versions,
+        } => {
+            let report = report_versions(state, component, source, versions, &key.subject, now)?;
+            let cause = format!("{source} reported {component}");
+            let resources = vec![Resource::ReportedVersions(report)];
+            Ok((cause, format!("{component}/{source}"), resources))
+        }
+        Call::CreatePlan { targets, policy } => {
+            let (plan, tasks) = planner::draft(state, targets, policy, &key.subject, now)?;
             let name = plan.id.to_string();
             let mut resources = vec![Resource::Plan(plan)];
             resources.extend(tasks.into_iter().map(Resource::Task));
@@ -146,6 +193,14 @@ fn decide(
             let resources = resume(state, *id, now)?;
             Ok((format!("{id} resumed"), id.to_string(), resources))
         }
+        Call::FinalizePlan(id) => {
+            let plan = finalize(state, *id, &key.subject, now)?;
+            Ok((
+                format!("{id} confirmed"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
         Call::AbortPlan(id, reason) => {
             let plan = abort(state, *id, reason, &key.subject, now)?;
             Ok((
@@ -169,10 +224,37 @@ fn fingerprint(call: &Call) -> String {
             "publish {component} {version} {platform} {}",
             artifact.digest
         ),
-        Call::CreatePlan { hop, policy } => format!(
-            "create {} {} {} {policy:?}",
-            hop.component, hop.from, hop.to
-        ),
+        Call::ApplyMatrix {
+            content,
+            expected_version,
+            ..
+        } => format!("apply {content} {expected_version:?}"),
+        Call::ReportVersions {
+            component,
+            source,
+            versions,
+        } => {
+            let versions: Vec<_> = versions
+                .iter()
+                .map(|in_use| format!("{}={}", in_use.version, in_use.count))
+                .collect();
+            format!("report {component} {source} {}", versions.join(","))
+        }
+        Call::CreatePlan { targets, policy } => {
+            let targets: Vec<_> = targets
+                .iter()
+                .map(|t| {
+                    format!(
+                        "{}={}{}",
+                        t.component,
+                        t.version,
+                        if t.allow_downgrade { "!" } else { "" }
+                    )
+                })
+                .collect();
+            format!("create {} {policy:?}", targets.join(","))
+        }
+        Call::FinalizePlan(id) => format!("finalize {id}"),
         Call::StartPlan(id) => format!("start {id}"),
         Call::PausePlan(id, reason) => format!("pause {id} {}", short(reason)),
         Call::ResumePlan(id) => format!("resume {id}"),
@@ -302,7 +384,9 @@ fn abort(
     let reason = by(subject, reason);
     let next = match plan.state {
         PlanState::Draft => PlanState::Aborted(reason),
-        PlanState::Running | PlanState::Paused(_) => PlanState::Aborting(reason),
+        PlanState::Running | PlanState::Paused(_) | PlanState::ReadyToFinalize => {
+            PlanState::Aborting(reason)
+        }
         PlanState::Aborting(_) | PlanState::Aborted(_) | PlanState::Finalized => {
             return Err(wrong_state(plan, "it has ended, or is about to"));
         }
@@ -314,6 +398,114 @@ fn abort(
         // What is in flight has the whole progress deadline to end.
         progressed_at: now,
         ..Plan::clone(plan)
+    })
+}
+
+fn finalize(state: &State, id: PlanId, subject: &str, now: Timestamp) -> Result<Plan, Refusal> {
+    let plan = state.known_plan(id)?;
+    finality::confirmed(state, plan, subject, now)
+        .ok_or_else(|| wrong_state(plan, "it does not wait to be finalized"))
+}
+
+fn apply_matrix(
+    state: &State,
+    matrix: &Arc<Matrix>,
+    expected_version: Option<u64>,
+    subject: &str,
+    now: Timestamp,
+) -> Result<Option<AppliedMatrix>, Refusal> {
+    let there = state.matrix();
+    if let Some(expected) = expected_version.filter(|expected| *expected != there.version) {
+        return Err(Refusal::new(
+            RefusalKind::NotAllowedNow,
+            format!(
+                "the matrix in place has version {}, not {expected}; look at what changed",
+                there.version
+            ),
+        ));
+    }
+    if there.version > 0 && there.matrix == *matrix {
+        return Ok(None);
+    }
+    Ok(Some(AppliedMatrix {
+        version: there.version.saturating_add(1),
+        matrix: Arc::clone(matrix),
+        applied_by: subject.to_owned(),
+        applied_at: now,
+        revision: 0,
+    }))
+}
+
+fn report_versions(
+    state: &State,
+    component: &ComponentName,
+    source: &SourceName,
+    versions: &[VersionInUse],
+    subject: &str,
+    now: Timestamp,
+) -> Result<ReportedVersions, Refusal> {
+    let applied = state.matrix();
+    let external = |name: &ComponentName| {
+        applied
+            .matrix
+            .components()
+            .get(name)
+            .is_some_and(|c| c.external)
+    };
+    if !external(component) {
+        let known: Vec<_> = applied
+            .matrix
+            .components()
+            .iter()
+            .filter(|(_, component)| component.external)
+            .map(|(name, _)| name.to_string())
+            .collect();
+        let known = match known.is_empty() {
+            true => "it has none".to_owned(),
+            false => format!("it has {}", known.join(", ")),
+        };
+        return Err(Refusal::new(
+            RefusalKind::BadArgument,
+            format!(
+                "{component} is no external component of the matrix (version {}); {known}",
+                applied.version
+            ),
+        ));
+    }
+    if versions.len() > REPORTED_VERSIONS_MAX {
+        return Err(Refusal::new(
+            RefusalKind::TooMuch,
+            format!(
+                "{} versions are more than the {REPORTED_VERSIONS_MAX} that one report may have",
+                versions.len()
+            ),
+        ));
+    }
+    let known = state.reported_by(component, source).is_some();
+    if !known && state.reported_versions().count() >= SOURCES_MAX {
+        return Err(Refusal::new(
+            RefusalKind::TooMuch,
+            format!("there are {SOURCES_MAX} reports already, the most there may be"),
+        ));
+    }
+    let mut versions = versions.to_vec();
+    versions.sort_by(|a, b| a.version.cmp(&b.version));
+    if let Some([twice, _]) = versions
+        .array_windows()
+        .find(|[a, b]| a.version == b.version)
+    {
+        return Err(Refusal::new(
+            RefusalKind::BadArgument,
+            format!("the version {} is named twice", twice.version),
+        ));
+    }
+    Ok(ReportedVersions {
+        component: component.clone(),
+        source: source.clone(),
+        versions,
+        reported_by: subject.to_owned(),
+        reported_at: now,
+        revision: 0,
     })
 }
 

@@ -6,6 +6,7 @@
 use evenkeel_words::timestamp::Timestamp;
 
 use crate::{
+    compatibility::{AppliedMatrix, ReportedVersions},
     instance::{GoneInstance, Instance},
     node::Node,
     plan::{Plan, Task},
@@ -36,6 +37,10 @@ pub enum Resource {
     Plan(Plan),
     /// A task.
     Task(Task),
+    /// The compatibility matrix.
+    Matrix(AppliedMatrix),
+    /// What one source said of an external component.
+    ReportedVersions(ReportedVersions),
     /// A call that was answered.
     Request(Request),
 }

@@ -5,7 +5,7 @@ use evenkeel_words::names::{InstanceName, NodeName};
 
 use crate::{
     instance::{Instance, Order},
-    plan::PlanState,
+    plan::{PlanState, TaskId},
     release::SignedManifest,
     state::State,
 };
@@ -47,7 +47,11 @@ fn order(state: &State, instance: &Instance) -> Option<Order> {
 fn prefetch(state: &State, instance: &Instance) -> Vec<SignedManifest> {
     let wanted = || {
         let plan = state.plan(state.claimed_by(&instance.id)?)?;
-        let task = state.task(plan.id, &instance.id)?;
+        let task = state.task(&TaskId {
+            plan: plan.id,
+            stage: state.stage_under_way(plan.id)?,
+            instance: instance.id.clone(),
+        })?;
         if matches!(plan.state, PlanState::Aborting(_)) && !task.state.in_flight() {
             return None;
         }

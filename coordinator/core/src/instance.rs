@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use evenkeel_compat::Method;
 use evenkeel_words::{
     digest::Digest,
     names::{ComponentName, InstanceId},
     timestamp::Timestamp,
 };
+use semver::Version;
 
 use crate::{node::Labels, plan::PlanId, release::ReleaseRef};
 
@@ -68,8 +70,12 @@ pub struct StagedRelease {
 /// How far an agent is with an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// What it serves is being moved to the others: a rebuild's first step.
+    Draining,
     /// The process is being stopped.
     Stopping,
+    /// Its data is being set aside.
+    Emptying,
     /// The current release is being swapped.
     Swapping,
     /// The process is being started.
@@ -90,7 +96,12 @@ impl Step {
     pub fn ended(&self) -> bool {
         match self {
             Self::Done | Self::Reverted(_) | Self::Failed(_) => true,
-            Self::Stopping | Self::Swapping | Self::Starting | Self::Verifying => false,
+            Self::Draining
+            | Self::Stopping
+            | Self::Emptying
+            | Self::Swapping
+            | Self::Starting
+            | Self::Verifying => false,
         }
     }
 }
@@ -138,6 +149,8 @@ pub struct Report {
     pub accepted: Fence,
     /// What was done about the newest order accepted.
     pub progress: Option<Progress>,
+    /// Its configuration allows it to be rebuilt: to be started without its data.
+    pub may_rebuild: bool,
 }
 
 /// What an instance was ordered to run; what *ought* to be.
@@ -147,8 +160,10 @@ pub struct Order {
     pub generation: u64,
     /// What to run.
     pub release: ReleaseRef,
-    /// What to go back to when that will not do.
-    pub fallback: Option<ReleaseRef>,
+    /// How to come to it.
+    pub method: Method,
+    /// What to go back to when that will not do, and how to come back to it.
+    pub fallback: Option<(ReleaseRef, Method)>,
     /// How long it may take until the probes answer.
     pub ready_within: Duration,
 }
@@ -217,6 +232,23 @@ impl Instance {
     #[must_use]
     pub fn is_absent(&self) -> bool {
         self.report.status == Status::Stopped && self.report.current.is_none()
+    }
+
+    /// Every version of it that others may meet: what it has, what it runs, and what it was ordered to
+    /// come to or back to while its slot is held.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        let order = self.order.as_ref().filter(|_| self.slot.is_some());
+        let fallback = order.and_then(|order| order.fallback.as_ref());
+        let process = self.report.process.as_ref();
+        [
+            self.report.current.as_ref(),
+            process.map(|process| &process.release),
+            order.map(|order| &order.release),
+            fallback.map(|(release, _)| release),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|release| &release.version)
     }
 
     /// Whether its process is there and every probe good.

@@ -7,6 +7,7 @@
 
 pub mod calls;
 pub mod change;
+pub mod compatibility;
 pub mod desired;
 pub mod engine;
 pub mod instance;

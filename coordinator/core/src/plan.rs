@@ -2,6 +2,7 @@
 
 use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
 
+use evenkeel_compat::{Method, Undo, Way};
 use evenkeel_words::{
     limits::POLICY_DURATION_MAX,
     names::{self, ComponentName, InstanceId},
@@ -50,6 +51,8 @@ pub enum PlanState {
     Running,
     /// Starts nothing new, for this reason.
     Paused(String),
+    /// Every task is done, and a person has to say that there need be no way back.
+    ReadyToFinalize,
     /// Every task is done.
     Finalized,
     /// Given up for this reason; the tasks in flight are being finished.
@@ -66,6 +69,7 @@ impl PlanState {
             Self::Draft => "draft",
             Self::Running => "running",
             Self::Paused(_) => "paused",
+            Self::ReadyToFinalize => "ready to finalize",
             Self::Finalized => "finalized",
             Self::Aborting(_) => "aborting",
             Self::Aborted(_) => "aborted",
@@ -77,7 +81,7 @@ impl PlanState {
     pub fn reason(&self) -> &str {
         match self {
             Self::Paused(reason) | Self::Aborting(reason) | Self::Aborted(reason) => reason,
-            Self::Draft | Self::Running | Self::Finalized => "",
+            Self::Draft | Self::Running | Self::ReadyToFinalize | Self::Finalized => "",
         }
     }
 
@@ -85,7 +89,7 @@ impl PlanState {
     #[must_use]
     pub fn under_way(&self) -> bool {
         match self {
-            Self::Running | Self::Paused(_) | Self::Aborting(_) => true,
+            Self::Running | Self::Paused(_) | Self::ReadyToFinalize | Self::Aborting(_) => true,
             Self::Draft | Self::Finalized | Self::Aborted(_) => false,
         }
     }
@@ -255,6 +259,52 @@ pub struct Stage {
     pub from: Version,
     /// What they are going to run.
     pub to: Version,
+    /// How the instances come from one to the other, and back.
+    pub way: Way,
+    /// The component's new format takes hold by itself when its last instance runs the new version.
+    pub finalizes_itself: bool,
+    /// How many instances it touches.
+    pub instances: u32,
+    /// The other versions on the way of the instances that it touches, in order; none if this is the whole way.
+    pub through: Vec<Version>,
+    /// A component that ought to be at its target before is not: no way keeps that order.
+    pub out_of_order: bool,
+    /// What the rule says beside it.
+    pub note: String,
+    /// The versions that can still be gone back to after it, before the plan is finalized, newest first.
+    pub reachable_back: Vec<Version>,
+    /// Who said that there need be no way back, once someone has.
+    pub confirmed_by: Option<String>,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} -> {}", self.component, self.from, self.to)
+    }
+}
+
+/// Where a component is to be brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The component; every instance of it takes part.
+    pub component: ComponentName,
+    /// The version to bring them to.
+    pub version: Version,
+    /// The version may be older than what runs.
+    pub allow_downgrade: bool,
+}
+
+/// What was not chosen, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuledOut {
+    /// The component.
+    pub component: ComponentName,
+    /// From this version.
+    pub from: Version,
+    /// To this one.
+    pub to: Version,
+    /// Why not, in one sentence.
+    pub reason: String,
 }
 
 /// What will be done, or was.
@@ -264,8 +314,14 @@ pub struct Plan {
     pub id: PlanId,
     /// Where it is in its life.
     pub state: PlanState,
+    /// Where it brings the components that its maker named.
+    pub targets: Vec<Target>,
     /// Its stages, in order.
     pub stages: Vec<Stage>,
+    /// What was not chosen, and why.
+    pub ruled_out: Vec<RuledOut>,
+    /// The version of the matrix that it was computed with.
+    pub matrix_version: u64,
     /// Its policy.
     pub policy: Policy,
     /// How many tasks it has.
@@ -288,7 +344,31 @@ pub struct Plan {
     pub revision: u64,
 }
 
-/// One instance's journey within a plan.
+/// The name of a task.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskId {
+    /// The plan.
+    pub plan: PlanId,
+    /// The stage, from 0.
+    pub stage: u32,
+    /// The instance.
+    pub instance: InstanceId,
+}
+
+impl TaskId {
+    /// The least name that a task of the stage can have.
+    pub(crate) fn first_of(plan: PlanId, stage: u32) -> Option<Self> {
+        // "0" is the least name there is.
+        let instance = "0/0".parse().ok()?;
+        Some(Self {
+            plan,
+            stage,
+            instance,
+        })
+    }
+}
+
+/// One instance's journey within a stage of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     /// The plan.
@@ -301,7 +381,7 @@ pub struct Task {
     pub wave: u32,
     /// Where it is on its way.
     pub state: TaskState,
-    /// What the instance ran when the plan was made.
+    /// What the instance ran when the plan was made, or runs after the stage before.
     pub from: ReleaseRef,
     /// What it is going to run.
     pub to: ReleaseRef,
@@ -315,6 +395,47 @@ pub struct Task {
     pub changed_at: Timestamp,
     /// The revision at which something of this changed last.
     pub revision: u64,
+}
+
+impl Stage {
+    /// How an instance comes back from the version that this leads to while the plan is not finalized;
+    /// nothing if it cannot.
+    #[must_use]
+    pub fn way_back(&self) -> Option<Method> {
+        match self.way.undo {
+            Undo::InPlace => Some(Method::InPlace),
+            Undo::Rebuild => Some(Method::Rebuild),
+            Undo::NotAtAll => None,
+        }
+    }
+
+    /// Whether finalizing takes a way back away.
+    #[must_use]
+    pub fn is_final_when_finalized(&self) -> bool {
+        self.way.undo != self.way.undo_when_final
+    }
+}
+
+impl Plan {
+    /// The stage of a task of it.
+    #[must_use]
+    pub fn stage(&self, task: &Task) -> Option<&Stage> {
+        usize::try_from(task.stage)
+            .ok()
+            .and_then(|stage| self.stages.get(stage))
+    }
+}
+
+impl Task {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        TaskId {
+            plan: self.plan,
+            stage: self.stage,
+            instance: self.instance.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -132,7 +132,9 @@ impl Interest for WholeFleet {
             Key::Coordinator
             | Key::Release(..)
             | Key::Plan(_)
-            | Key::Task(..)
+            | Key::Task(_)
+            | Key::Matrix
+            | Key::ReportedVersions(..)
             | Key::Request(_) => return None,
         };
         Some(WatchFleetResponse {

@@ -3,6 +3,7 @@
 
 mod access;
 mod agent;
+mod compatibility;
 mod fleet;
 mod paging;
 mod plan;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use evenkeel_common::{
     identity::Identity,
-    limits::MESSAGE_BYTES_MAX,
+    limits::{MATRIX_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX},
     problem::{ErrorCode, Problem},
     tls::{Incoming, PeerConnection},
 };
@@ -22,8 +23,10 @@ use evenkeel_coordinator_core::change::RequestKey;
 use evenkeel_proto::{
     DESCRIPTORS,
     v1::{
-        agent_service_server::AgentServiceServer, fleet_service_server::FleetServiceServer,
-        plan_service_server::PlanServiceServer, release_service_server::ReleaseServiceServer,
+        agent_service_server::AgentServiceServer,
+        compatibility_service_server::CompatibilityServiceServer,
+        fleet_service_server::FleetServiceServer, plan_service_server::PlanServiceServer,
+        release_service_server::ReleaseServiceServer,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -100,6 +103,11 @@ pub async fn serve(shared: Shared, incoming: Incoming) -> anyhow::Result<()> {
         .add_service(limited!(PlanServiceServer::new(plan::Plans(
             shared.clone()
         ))))
+        .add_service(
+            CompatibilityServiceServer::new(compatibility::Compatibility(shared.clone()))
+                .max_decoding_message_size(MATRIX_MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MATRIX_MESSAGE_BYTES_MAX),
+        )
         .add_service(limited!(AgentServiceServer::new(agent::Agents::new(
             shared
         ))))

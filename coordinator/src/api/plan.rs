@@ -1,5 +1,7 @@
 //! `PlanService`: plans and their tasks.
 
+use std::{fmt, str::FromStr};
+
 use evenkeel_common::{
     names::InstanceId,
     problem::{ErrorCode, Problem},
@@ -7,16 +9,18 @@ use evenkeel_common::{
 use evenkeel_coordinator_core::{
     calls::Call,
     engine::waits,
-    plan::PlanId,
-    planner::Hop,
+    plan::{PlanId, Policy, Target, TaskId},
+    planner::{self, NoDraft},
     state::{Key, State},
 };
 use evenkeel_proto::v1::{
     AbortPlanRequest, AbortPlanResponse, CreatePlanRequest, CreatePlanResponse, ExplainPlanRequest,
-    ExplainPlanResponse, GetPlanRequest, GetPlanResponse, ListPlansRequest, ListPlansResponse,
-    ListTasksRequest, ListTasksResponse, PausePlanRequest, PausePlanResponse, Plan,
-    ResumePlanRequest, ResumePlanResponse, StartPlanRequest, StartPlanResponse, WatchPlanRequest,
-    WatchPlanResponse, plan_service_server::PlanService, watch_plan_response::Change,
+    ExplainPlanResponse, FinalizePlanRequest, FinalizePlanResponse, GetPlanRequest,
+    GetPlanResponse, ListPlansRequest, ListPlansResponse, ListTasksRequest, ListTasksResponse,
+    PausePlanRequest, PausePlanResponse, Plan, PlanPolicy, PlanTarget, PreviewPlanRequest,
+    PreviewPlanResponse, ResumePlanRequest, ResumePlanResponse, StartPlanRequest,
+    StartPlanResponse, WatchPlanRequest, WatchPlanResponse, plan_service_server::PlanService,
+    watch_plan_response::Change,
 };
 use tonic::{Request, Response, Status};
 
@@ -25,7 +29,8 @@ use super::{
     watch::{Interest, Watch, watch},
 };
 use crate::convert::{
-    parse, plan_to_proto, policy_from_proto, problem_of, task_to_proto, version, wait_to_proto,
+    Invalid, no_path_to_proto, parse, plan_to_proto, policy_from_proto, problem_of,
+    targets_from_proto, task_to_proto, wait_to_proto,
 };
 
 /// The most waits that one call tells.
@@ -52,6 +57,25 @@ impl Plans {
         let plan = state.known_plan(plan_id(&name)?).map_err(problem_of)?;
         Ok(Some(plan_to_proto(plan)))
     }
+
+    /// What a caller wants a plan for, and how carefully.
+    fn wanted(
+        &self,
+        targets: Vec<PlanTarget>,
+        policy: Option<PlanPolicy>,
+    ) -> Result<(Vec<Target>, Policy), Problem> {
+        let targets = targets_from_proto(targets)?;
+        let policy = policy_from_proto(policy, &self.0.settings.policy)?;
+        Ok((targets, policy))
+    }
+}
+
+/// A plan that is not kept has no name.
+fn preview(plan: &evenkeel_coordinator_core::plan::Plan) -> Plan {
+    Plan {
+        name: String::new(),
+        ..plan_to_proto(plan)
+    }
 }
 
 fn reason(text: &str) -> Result<String, Problem> {
@@ -66,22 +90,33 @@ fn reason(text: &str) -> Result<String, Problem> {
 
 #[tonic::async_trait]
 impl PlanService for Plans {
+    async fn preview_plan(
+        &self,
+        request: Request<PreviewPlanRequest>,
+    ) -> Result<Response<PreviewPlanResponse>, Status> {
+        let by = caller(&request)?.to_string();
+        let asked = request.into_inner();
+        let (targets, policy) = self.wanted(asked.targets, asked.policy)?;
+        let state = self.0.core.snapshot();
+        let now = state.at();
+        // Finding a path takes its time: others must not stand still meanwhile.
+        let drafted =
+            tokio::task::block_in_place(|| planner::draft(&state, &targets, &policy, &by, now));
+        let (plan, refusal) = match drafted {
+            Ok((plan, _)) => (Some(preview(&plan)), None),
+            Err(NoDraft::NoPath(no_path)) => (None, Some(no_path_to_proto(&no_path))),
+            Err(NoDraft::Refused(refusal)) => return Err(problem_of(refusal).into()),
+        };
+        Ok(Response::new(PreviewPlanResponse { plan, refusal }))
+    }
+
     async fn create_plan(
         &self,
         request: Request<CreatePlanRequest>,
     ) -> Result<Response<CreatePlanResponse>, Status> {
         let asked = request.get_ref().clone();
-        let read = || {
-            Ok::<_, crate::convert::Invalid>(Call::CreatePlan {
-                hop: Hop {
-                    component: parse("component", &asked.component)?,
-                    from: version("from_version", &asked.from_version)?,
-                    to: version("to_version", &asked.to_version)?,
-                },
-                policy: policy_from_proto(asked.policy.clone(), &self.0.settings.policy)?,
-            })
-        };
-        let call = read().map_err(Problem::from)?;
+        let (targets, policy) = self.wanted(asked.targets, asked.policy)?;
+        let call = Call::CreatePlan { targets, policy };
         let plan = self.call(&request, &asked.request_id, call).await?;
         Ok(Response::new(CreatePlanResponse { plan }))
     }
@@ -119,12 +154,17 @@ impl PlanService for Plans {
     ) -> Result<Response<ListTasksResponse>, Status> {
         let request = request.into_inner();
         let id = plan_id(&request.plan)?;
-        let after = paging::after::<InstanceId>(&request.page_token)?;
+        let after = paging::after::<TaskName>(&request.page_token)?;
+        let after = after.map(|TaskName(stage, instance)| TaskId {
+            plan: id,
+            stage,
+            instance,
+        });
         let state = self.0.core.snapshot();
         state.known_plan(id).map_err(problem_of)?;
         let tasks = state.tasks_after(id, after.as_ref());
         let (tasks, next_page_token) = paging::page(tasks, paging::size(request.page_size), |t| {
-            t.instance.clone()
+            TaskName(t.stage, t.instance.clone())
         });
         Ok(Response::new(ListTasksResponse {
             tasks: tasks.into_iter().map(|task| task_to_proto(task)).collect(),
@@ -173,6 +213,16 @@ impl PlanService for Plans {
         Ok(Response::new(AbortPlanResponse { plan }))
     }
 
+    async fn finalize_plan(
+        &self,
+        request: Request<FinalizePlanRequest>,
+    ) -> Result<Response<FinalizePlanResponse>, Status> {
+        let asked = request.get_ref().clone();
+        let call = Call::FinalizePlan(plan_id(&asked.name)?);
+        let plan = self.call(&request, &asked.request_id, call).await?;
+        Ok(Response::new(FinalizePlanResponse { plan }))
+    }
+
     type WatchPlanStream = Watch<WatchPlanResponse>;
 
     async fn watch_plan(
@@ -201,22 +251,47 @@ impl PlanService for Plans {
         let waits = if request.instance.is_empty() {
             // Each wait is found by looking at the whole plan: others must not stand still meanwhile.
             tokio::task::block_in_place(|| {
-                let waits = state
-                    .tasks_of(id)
-                    .filter_map(|task| waits::wait(&state, plan, task));
+                let tasks = state.tasks_of(id);
+                let of_tasks = tasks.filter_map(|task| waits::wait(&state, plan, task));
+                let waits = waits::wait_of_plan(plan).into_iter().chain(of_tasks);
                 let waits = waits.take(WAITS_MAX);
                 waits.map(|wait| wait_to_proto(&wait)).collect()
             })
         } else {
             let instance: InstanceId =
                 parse("instance", &request.instance).map_err(Problem::from)?;
-            let task = state
-                .task(id, &instance)
-                .ok_or_else(|| not_found(format!("{id} has no task for an instance {instance}")))?;
-            let wait = waits::wait(&state, plan, task);
-            wait.iter().map(wait_to_proto).collect()
+            let mut tasks = state
+                .tasks_of(id)
+                .filter(|task| task.instance == instance)
+                .peekable();
+            if tasks.peek().is_none() {
+                let message = format!("{id} has no task for an instance {instance}");
+                return Err(not_found(message).into());
+            }
+            let waits = tasks.filter_map(|task| waits::wait(&state, plan, task));
+            waits.map(|wait| wait_to_proto(&wait)).collect()
         };
         Ok(Response::new(ExplainPlanResponse { waits }))
+    }
+}
+
+/// A task's name among those of its plan: `<stage>/<node>/<instance>`.
+struct TaskName(u32, InstanceId);
+
+impl FromStr for TaskName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (stage, instance) = text
+            .split_once('/')
+            .ok_or_else(|| Invalid::new("name", "is not <stage>/<node>/<instance>"))?;
+        Ok(Self(parse("stage", stage)?, parse("instance", instance)?))
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.0, self.1)
     }
 }
 
@@ -228,15 +303,15 @@ impl Interest for OnePlan {
     fn message(&self, state: &State, revision: u64, key: &Key) -> Option<WatchPlanResponse> {
         let change = match key {
             Key::Plan(id) if *id == self.0 => Change::Plan(plan_to_proto(state.plan(*id)?)),
-            Key::Task(id, instance) if *id == self.0 => {
-                Change::Task(task_to_proto(state.task(*id, instance)?))
-            }
+            Key::Task(id) if id.plan == self.0 => Change::Task(task_to_proto(state.task(id)?)),
             Key::Coordinator
             | Key::Node(_)
             | Key::Instance(_)
             | Key::Release(..)
             | Key::Plan(_)
-            | Key::Task(..)
+            | Key::Task(_)
+            | Key::Matrix
+            | Key::ReportedVersions(..)
             | Key::Request(_) => return None,
         };
         Some(WatchPlanResponse {

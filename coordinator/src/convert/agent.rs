@@ -10,6 +10,7 @@ use evenkeel_proto::v1;
 
 use super::{
     Invalid, check_labels,
+    compatibility::order_method_to,
     fleet::report_within_limits,
     parse,
     release::{reference_to, signed_manifest_to},
@@ -77,7 +78,18 @@ pub fn desired_to_proto(desired: &DesiredInstance) -> v1::DesiredInstance {
         order: desired.order.as_ref().map(|order| v1::Order {
             generation: order.generation,
             release: Some(reference_to(&order.release)),
-            fallback: order.fallback.as_ref().map(reference_to),
+            method: order_method_to(order.method).into(),
+            fallback: order
+                .fallback
+                .as_ref()
+                .map(|(release, _)| reference_to(release)),
+            fallback_method: order
+                .fallback
+                .as_ref()
+                .map_or(v1::OrderMethod::Unspecified, |(_, method)| {
+                    order_method_to(*method)
+                })
+                .into(),
             begin_within_ms: milliseconds(BEGIN_WITHIN),
             ready_within_ms: milliseconds(order.ready_within),
         }),

@@ -17,7 +17,9 @@ use prost::Message as _;
 use std::time::Duration;
 
 use super::{
-    Invalid, check_labels, enumerated, labels_to, parse,
+    Invalid, check_labels,
+    compatibility::{order_method_from, order_method_to},
+    enumerated, labels_to, parse,
     release::{reference_from, reference_to},
     required, time_from, time_to, version,
 };
@@ -92,6 +94,7 @@ pub fn instance_to_proto(instance: &Instance) -> v1::Instance {
             .unwrap_or_default(),
         changed_at: Some(time_to(instance.changed_at)),
         revision: instance.revision,
+        may_rebuild: report.may_rebuild,
     }
 }
 
@@ -132,6 +135,7 @@ pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Insta
             accepted_epoch: instance.accepted_epoch,
             accepted_generation: instance.accepted_generation,
             progress: instance.progress,
+            may_rebuild: instance.may_rebuild,
         })?,
     })
 }
@@ -156,7 +160,18 @@ fn order_to(order: &Order) -> store::StoredOrder {
     store::StoredOrder {
         generation: order.generation,
         release: Some(reference_to(&order.release)),
-        fallback: order.fallback.as_ref().map(reference_to),
+        method: order_method_to(order.method).into(),
+        fallback: order
+            .fallback
+            .as_ref()
+            .map(|(release, _)| reference_to(release)),
+        fallback_method: order
+            .fallback
+            .as_ref()
+            .map_or(v1::OrderMethod::Unspecified, |(_, method)| {
+                order_method_to(*method)
+            })
+            .into(),
         ready_within_ms: millis(order.ready_within),
     }
 }
@@ -165,7 +180,15 @@ fn order_from(order: store::StoredOrder) -> Result<Order, Invalid> {
     Ok(Order {
         generation: order.generation,
         release: reference_from(&required("order.release", order.release)?)?,
-        fallback: order.fallback.as_ref().map(reference_from).transpose()?,
+        method: order_method_from("order.method", order.method)?,
+        fallback: order
+            .fallback
+            .as_ref()
+            .map(|fallback| {
+                let method = order_method_from("order.fallback_method", order.fallback_method)?;
+                Ok::<_, Invalid>((reference_from(fallback)?, method))
+            })
+            .transpose()?,
         ready_within: Duration::from_millis(order.ready_within_ms),
     })
 }
@@ -232,6 +255,7 @@ fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid> {
             generation: report.accepted_generation,
         },
         progress: report.progress.map(progress_from).transpose()?,
+        may_rebuild: report.may_rebuild,
     })
 }
 
@@ -303,7 +327,9 @@ fn staged_from(staged: v1::StagedRelease) -> Result<StagedRelease, Invalid> {
 fn progress_to(progress: &Progress) -> v1::OrderProgress {
     use v1::{OrderResult, OrderStep};
     let (step, result, reason) = match &progress.step {
+        Step::Draining => (OrderStep::Draining, OrderResult::Unspecified, ""),
         Step::Stopping => (OrderStep::Stopping, OrderResult::Unspecified, ""),
+        Step::Emptying => (OrderStep::Emptying, OrderResult::Unspecified, ""),
         Step::Swapping => (OrderStep::Swapping, OrderResult::Unspecified, ""),
         Step::Starting => (OrderStep::Starting, OrderResult::Unspecified, ""),
         Step::Verifying => (OrderStep::Verifying, OrderResult::Unspecified, ""),
@@ -325,7 +351,9 @@ fn progress_from(progress: v1::OrderProgress) -> Result<Progress, Invalid> {
     let reason = cut(progress.reason, REASON_BYTES_MAX);
     let result = enumerated("progress.result", progress.result)?;
     let step = match (enumerated("progress.step", progress.step)?, result) {
+        (OrderStep::Draining, _) => Step::Draining,
         (OrderStep::Stopping, _) => Step::Stopping,
+        (OrderStep::Emptying, _) => Step::Emptying,
         (OrderStep::Swapping, _) => Step::Swapping,
         (OrderStep::Starting, _) => Step::Starting,
         (OrderStep::Verifying, _) => Step::Verifying,

@@ -4,6 +4,7 @@
 //! does not exist are refused with the field's name. Inside, nothing has to be checked again.
 
 mod agent;
+mod compatibility;
 mod fleet;
 mod plan;
 mod record;
@@ -21,8 +22,14 @@ use evenkeel_coordinator_core::{
 };
 
 pub use agent::{desired_to_proto, hello_from_proto, reports_from_proto};
+pub use compatibility::{
+    matrix_from_proto, matrix_to_proto, reported_to_proto, versions_in_use_from_proto,
+};
 pub use fleet::{instance_to_proto, node_to_proto};
-pub use plan::{plan_to_proto, policy_from_proto, task_to_proto, wait_to_proto};
+pub use plan::{
+    no_path_to_proto, plan_to_proto, policy_from_proto, ruled_out_to_proto, stage_to_proto,
+    targets_from_proto, task_to_proto, wait_to_proto,
+};
 pub use record::{
     StoredRecord, change_to_record, key_to_bytes, record_from_bytes, resource_from_bytes,
     resource_to_bytes,

@@ -1,13 +1,18 @@
 //! Plans, tasks, policies and waits.
 
+use evenkeel_compat::{COMPONENTS_MAX, Way};
 use evenkeel_coordinator_core::{
     engine::waits::{Wait, WaitKind},
-    plan::{Plan, PlanState, Policy, Stage, Task, TaskState},
+    plan::{Plan, PlanState, Policy, RuledOut, Stage, Target, Task, TaskState},
+    planner::{self, NoPath, Remedy},
 };
 use evenkeel_proto::v1;
+use semver::Version;
 
 use super::{
-    Invalid, duration_from, duration_to, enumerated, optional_time, parse,
+    Invalid,
+    compatibility::{level_from, level_to, stage_method_from, stage_method_to, undo_from, undo_to},
+    duration_from, duration_to, enumerated, optional_time, parse,
     release::{reference_from, reference_to},
     required, time_from, time_to, version,
 };
@@ -68,21 +73,14 @@ pub fn plan_to_proto(plan: &Plan) -> v1::Plan {
             PlanState::Draft => v1::PlanState::Draft,
             PlanState::Running => v1::PlanState::Running,
             PlanState::Paused(_) => v1::PlanState::Paused,
+            PlanState::ReadyToFinalize => v1::PlanState::ReadyToFinalize,
             PlanState::Finalized => v1::PlanState::Finalized,
             PlanState::Aborting(_) => v1::PlanState::Aborting,
             PlanState::Aborted(_) => v1::PlanState::Aborted,
         }
         .into(),
         reason: plan.state.reason().to_owned(),
-        stages: plan
-            .stages
-            .iter()
-            .map(|stage| v1::Stage {
-                component: stage.component.to_string(),
-                from_version: stage.from.to_string(),
-                to_version: stage.to.to_string(),
-            })
-            .collect(),
+        stages: plan.stages.iter().map(stage_to_proto).collect(),
         policy: Some(policy_to(&plan.policy)),
         tasks_total: plan.tasks_total,
         tasks_done: plan.tasks_done,
@@ -93,7 +91,175 @@ pub fn plan_to_proto(plan: &Plan) -> v1::Plan {
         changed_at: Some(time_to(plan.changed_at)),
         revision: plan.revision,
         progressed_at: Some(time_to(plan.progressed_at)),
+        targets: plan.targets.iter().map(target_to).collect(),
+        matrix_version: plan.matrix_version,
+        ruled_out: plan.ruled_out.iter().map(ruled_out_to_proto).collect(),
     }
+}
+
+/// A stage.
+#[must_use]
+pub fn stage_to_proto(stage: &Stage) -> v1::Stage {
+    v1::Stage {
+        component: stage.component.to_string(),
+        from_version: stage.from.to_string(),
+        to_version: stage.to.to_string(),
+        level: level_to(stage.way.level).into(),
+        reversed: stage.way.reversed,
+        method: stage_method_to(stage.way.method).into(),
+        undo: undo_to(stage.way.undo).into(),
+        undo_when_final: undo_to(stage.way.undo_when_final).into(),
+        finalizes_itself: stage.finalizes_itself,
+        instances: stage.instances,
+        direct: stage.through.is_empty(),
+        through: stage.through.iter().map(ToString::to_string).collect(),
+        out_of_order: stage.out_of_order,
+        note: stage.note.clone(),
+        reachable_back: stage
+            .reachable_back
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        confirmed_by: stage.confirmed_by.clone().unwrap_or_default(),
+    }
+}
+
+fn stage_from(stage: v1::Stage) -> Result<Stage, Invalid> {
+    Ok(Stage {
+        component: parse("component", &stage.component)?,
+        from: version("from_version", &stage.from_version)?,
+        to: version("to_version", &stage.to_version)?,
+        way: Way {
+            method: stage_method_from("method", stage.method)?,
+            level: level_from("level", stage.level)?,
+            reversed: stage.reversed,
+            undo: undo_from("undo", stage.undo)?,
+            undo_when_final: undo_from("undo_when_final", stage.undo_when_final)?,
+        },
+        finalizes_itself: stage.finalizes_itself,
+        instances: stage.instances,
+        through: versions("through", &stage.through)?,
+        out_of_order: stage.out_of_order,
+        note: stage.note,
+        reachable_back: versions("reachable_back", &stage.reachable_back)?,
+        confirmed_by: Some(stage.confirmed_by).filter(|who| !who.is_empty()),
+    })
+}
+
+fn versions(field: &str, texts: &[String]) -> Result<Vec<Version>, Invalid> {
+    texts.iter().map(|text| version(field, text)).collect()
+}
+
+fn target_to(target: &Target) -> v1::PlanTarget {
+    v1::PlanTarget {
+        component: target.component.to_string(),
+        version: target.version.to_string(),
+        allow_downgrade: target.allow_downgrade,
+    }
+}
+
+/// Where components are to be brought.
+///
+/// # Errors
+/// Names the field at fault.
+pub fn targets_from_proto(targets: Vec<v1::PlanTarget>) -> Result<Vec<Target>, Invalid> {
+    if targets.len() > COMPONENTS_MAX {
+        return Err(Invalid::new(
+            "targets",
+            format!(
+                "names {} components, at most {COMPONENTS_MAX} may be",
+                targets.len()
+            ),
+        ));
+    }
+    let read = |target: v1::PlanTarget| {
+        Ok(Target {
+            component: parse("targets.component", &target.component)?,
+            version: version("targets.version", &target.version)?,
+            allow_downgrade: target.allow_downgrade,
+        })
+    };
+    targets.into_iter().map(read).collect()
+}
+
+/// What was not chosen, and why.
+#[must_use]
+pub fn ruled_out_to_proto(ruled_out: &RuledOut) -> v1::RuledOut {
+    v1::RuledOut {
+        component: ruled_out.component.to_string(),
+        from_version: ruled_out.from.to_string(),
+        to_version: ruled_out.to.to_string(),
+        reason: ruled_out.reason.clone(),
+    }
+}
+
+/// Why there is no path.
+#[must_use]
+pub fn no_path_to_proto(no_path: &NoPath) -> v1::PlanRefusal {
+    let publish = no_path.publish_first.iter();
+    let publish = publish.map(|(component, version)| Remedy::Publish {
+        component: component.clone(),
+        version: version.clone(),
+    });
+    let publish: Vec<_> = publish.collect();
+    let remedies = match publish.is_empty() {
+        true => &no_path.remedies,
+        false => &publish,
+    };
+    v1::PlanRefusal {
+        summary: no_path.summary(),
+        reasons: no_path.obstacles.iter().map(ToString::to_string).collect(),
+        remedies: remedies.iter().map(remedy_to).collect(),
+        furthest: no_path
+            .furthest
+            .iter()
+            .map(|furthest| v1::Reachable {
+                component: furthest.component.to_string(),
+                version: furthest
+                    .version
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string),
+            })
+            .collect(),
+        stages: planner::stages(&no_path.steps)
+            .iter()
+            .map(stage_to_proto)
+            .collect(),
+        ruled_out: planner::ruled_out(&no_path.ruled_out)
+            .iter()
+            .map(ruled_out_to_proto)
+            .collect(),
+    }
+}
+
+fn remedy_to(remedy: &Remedy) -> v1::Remedy {
+    v1::Remedy {
+        kind: match remedy {
+            Remedy::Publish { .. } => v1::RemedyKind::Publish,
+            Remedy::MoveUsers { .. } => v1::RemedyKind::MoveUsers,
+            Remedy::AddRule { .. } => v1::RemedyKind::AddRule,
+            Remedy::ChangeRule { .. } => v1::RemedyKind::ChangeRule,
+            Remedy::Unblock { .. } => v1::RemedyKind::Unblock,
+        }
+        .into(),
+        components: remedy
+            .components()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        from_version: remedy.from(),
+        to_version: remedy.to().unwrap_or_default(),
+        sentence: remedy.to_string(),
+    }
+}
+
+fn ruled_out_from(ruled_out: v1::RuledOut) -> Result<RuledOut, Invalid> {
+    Ok(RuledOut {
+        component: parse("ruled_out.component", &ruled_out.component)?,
+        from: version("ruled_out.from_version", &ruled_out.from_version)?,
+        to: version("ruled_out.to_version", &ruled_out.to_version)?,
+        reason: ruled_out.reason,
+    })
 }
 
 pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
@@ -105,6 +271,7 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
             v1::PlanState::Draft => PlanState::Draft,
             v1::PlanState::Running => PlanState::Running,
             v1::PlanState::Paused => PlanState::Paused(reason),
+            v1::PlanState::ReadyToFinalize => PlanState::ReadyToFinalize,
             v1::PlanState::Finalized => PlanState::Finalized,
             v1::PlanState::Aborting => PlanState::Aborting(reason),
             v1::PlanState::Aborted => PlanState::Aborted(reason),
@@ -112,14 +279,15 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
         stages: plan
             .stages
             .into_iter()
-            .map(|stage| {
-                Ok(Stage {
-                    component: parse("stages.component", &stage.component)?,
-                    from: version("stages.from_version", &stage.from_version)?,
-                    to: version("stages.to_version", &stage.to_version)?,
-                })
-            })
+            .map(|stage| stage_from(stage).map_err(|error| error.within("stages")))
             .collect::<Result<_, Invalid>>()?,
+        targets: targets_from_proto(plan.targets)?,
+        ruled_out: plan
+            .ruled_out
+            .into_iter()
+            .map(ruled_out_from)
+            .collect::<Result<_, _>>()?,
+        matrix_version: plan.matrix_version,
         policy: policy_from_proto(Some(required("policy", plan.policy)?), &Policy::default())?,
         tasks_total: plan.tasks_total,
         tasks_done: plan.tasks_done,
@@ -201,11 +369,16 @@ pub(super) fn task_from(task: v1::Task) -> Result<Task, Invalid> {
 #[must_use]
 pub fn wait_to_proto(wait: &Wait) -> v1::Wait {
     v1::Wait {
-        instance: wait.instance.to_string(),
+        instance: wait
+            .instance
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+        stage: wait.stage,
         kind: match wait.kind {
             WaitKind::Person => v1::WaitKind::Person,
             WaitKind::Prefetch => v1::WaitKind::Prefetch,
             WaitKind::Budget => v1::WaitKind::Budget,
+            WaitKind::Stage => v1::WaitKind::Stage,
             WaitKind::Wave => v1::WaitKind::Wave,
             WaitKind::Agent => v1::WaitKind::Agent,
             WaitKind::Soak => v1::WaitKind::Soak,

@@ -10,7 +10,7 @@ use evenkeel_proto::store::v1::{self as store, resource::Kind};
 use prost::Message as _;
 
 use super::{
-    Invalid, fleet, plan,
+    Invalid, compatibility, fleet, plan,
     release::{release_from, release_to_proto},
     required,
 };
@@ -94,7 +94,9 @@ pub fn key_to_bytes(key: &Key) -> Vec<u8> {
         Key::Instance(id) => format!("instance/{id}"),
         Key::Release(component, version) => format!("release/{component}/{version}"),
         Key::Plan(id) => format!("plan/{id}"),
-        Key::Task(plan, instance) => format!("task/{plan}/{instance}"),
+        Key::Task(id) => format!("task/{}/{}/{}", id.plan, id.stage, id.instance),
+        Key::Matrix => "matrix".to_owned(),
+        Key::ReportedVersions(component, source) => format!("reported/{component}/{source}"),
         Key::Request(key) => format!("request/{}/{}", key.request_id, key.subject),
     }
     .into_bytes()
@@ -109,6 +111,10 @@ fn resource_to(resource: &Resource) -> store::Resource {
         Resource::Release(release) => Kind::Release(release_to_proto(release)),
         Resource::Plan(plan) => Kind::Plan(plan::plan_to_proto(plan)),
         Resource::Task(task) => Kind::Task(plan::task_to_proto(task)),
+        Resource::Matrix(applied) => Kind::Matrix(compatibility::matrix_to_proto(applied)),
+        Resource::ReportedVersions(report) => {
+            Kind::ReportedVersions(compatibility::reported_to_proto(report))
+        }
         Resource::Request(request) => Kind::Request(store::Request {
             subject: request.key.subject.clone(),
             request_id: request.key.request_id.clone(),
@@ -131,6 +137,10 @@ fn resource_from(resource: store::Resource) -> Result<Resource, Invalid> {
         Kind::Release(release) => Resource::Release(release_from(release)?),
         Kind::Plan(plan) => Resource::Plan(plan::plan_from(plan)?),
         Kind::Task(task) => Resource::Task(plan::task_from(task)?),
+        Kind::Matrix(matrix) => Resource::Matrix(compatibility::applied_from(matrix)?),
+        Kind::ReportedVersions(report) => {
+            Resource::ReportedVersions(compatibility::reported_from(report)?)
+        }
         Kind::Request(request) => Resource::Request(Request {
             key: RequestKey {
                 subject: request.subject,

@@ -11,8 +11,9 @@ use crate::{
 
 /// Tasks whose host has come to hold the verified artifact.
 pub(super) fn prefetched(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
+    let stage = state.stage_under_way(plan.id)?;
     let resources: Vec<_> = state
-        .tasks_of(plan.id)
+        .tasks_of_stage(plan.id, stage)
         .filter(|task| task.state == TaskState::Pending)
         .filter(|task| {
             let instance = state.instance(&task.instance);
@@ -47,8 +48,10 @@ pub(super) fn admit(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
     let free = |task: &&&Task| waits::before_order(state, plan, task, &down).is_none();
     let task = wave.iter().find(free)?;
     let instance = state.instance(&task.instance)?;
-    let fallback = Some(task.from.clone());
-    let instance = slots::order(plan, instance, task.to.clone(), fallback, now);
+    let stage = plan.stage(task)?;
+    let target = (task.to.clone(), stage.way.method);
+    let fallback = stage.way_back().map(|method| (task.from.clone(), method));
+    let instance = slots::order(plan, instance, target, fallback, now);
     let cause = format!("{} admitted", task.instance);
     let task = Task {
         state: TaskState::Admitted,

@@ -37,7 +37,12 @@ fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Optio
             return way_back::give_order(state, plan, task, instance, reason, now);
         }
         TaskState::Reverting(reason) => match step? {
-            Step::Stopping | Step::Swapping | Step::Starting | Step::Verifying => return None,
+            Step::Draining
+            | Step::Stopping
+            | Step::Emptying
+            | Step::Swapping
+            | Step::Starting
+            | Step::Verifying => return None,
             Step::Done => TaskState::Reverted(reason.clone()),
             Step::Reverted(why) | Step::Failed(why) => {
                 TaskState::Parked(format!("{reason}; then the way back failed: {why}"))
@@ -56,8 +61,8 @@ fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Optio
 /// goes through the same steps again.
 fn forward(state: &TaskState, step: &Step) -> Option<TaskState> {
     let next = match step {
-        Step::Stopping => TaskState::Admitted,
-        Step::Swapping => TaskState::Stopped,
+        Step::Draining | Step::Stopping => TaskState::Admitted,
+        Step::Emptying | Step::Swapping => TaskState::Stopped,
         Step::Starting => TaskState::Swapped,
         Step::Verifying => TaskState::Started,
         // May be sick again by the time we hear of it: that is for the soak to judge.

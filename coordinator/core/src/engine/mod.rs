@@ -3,6 +3,8 @@
 //!
 //! - `slots`: taken with an order, given back on evidence.
 //! - `follow`: tasks keep up with what their instances report; `way_back`: they got sick and go back.
+//! - `compatible`: versions that would meet have to be compatible, or the plan pauses.
+//! - [`finality`]: what a person has to confirm, because there is no way back from it.
 //! - `overdue`: what takes too long pauses the plan, or ends it if it was given up.
 //! - `admit`: the next task gets its slot and its order.
 //! - [`budget`]: whether one more instance may go down.
@@ -11,6 +13,8 @@
 
 mod admit;
 pub mod budget;
+pub mod compatible;
+pub mod finality;
 mod follow;
 mod overdue;
 mod slots;
@@ -22,7 +26,7 @@ use evenkeel_words::timestamp::Timestamp;
 
 use crate::{
     change::{Change, Resource},
-    plan::{Plan, PlanState, TaskState},
+    plan::{Plan, PlanState},
     state::State,
 };
 
@@ -45,22 +49,17 @@ type Decision = (String, Vec<Resource>);
 
 fn go_on(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
     match &plan.state {
-        PlanState::Running => finalize(state, plan, now)
+        PlanState::Running => finality::finish(state, plan, now)
             .or_else(|| overdue::pause(state, plan, now))
+            .or_else(|| compatible::pause(state, plan))
             .or_else(|| admit::prefetched(state, plan, now))
             .or_else(|| admit::admit(state, plan, now)),
-        PlanState::Paused(_) => None,
+        PlanState::Paused(_) | PlanState::ReadyToFinalize => None,
         PlanState::Aborting(reason) => {
             overdue::park(state, plan, now).or_else(|| aborted(state, plan, reason, now))
         }
         PlanState::Draft | PlanState::Finalized | PlanState::Aborted(_) => None,
     }
-}
-
-fn finalize(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    let mut tasks = state.tasks_of(plan.id);
-    let all_done = tasks.all(|task| task.state == TaskState::Done);
-    all_done.then(|| ended(plan, PlanState::Finalized, now))
 }
 
 fn aborted(state: &State, plan: &Plan, reason: &str, now: Timestamp) -> Option<Decision> {

@@ -2,7 +2,7 @@
 
 use evenkeel_words::timestamp::Timestamp;
 
-use super::{Decision, timers, waits};
+use super::{Decision, finality, timers, waits};
 use crate::{
     change::Resource,
     plan::{Plan, PlanState, Task, TaskState},
@@ -19,11 +19,13 @@ pub(super) fn pause(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
             "{}; look at the node, then resume or abort",
             unanswered(plan, task)
         ),
-        None if now >= timers::progress_overdue_at(plan) => {
+        None if now >= timers::progress_overdue_at(plan)
+            && finality::unconfirmed(state, plan).is_none() =>
+        {
             let mut tasks = state.tasks_of(plan.id);
-            let first = tasks.find_map(|task| waits::wait(state, plan, task));
-            let first = first.map_or_else(String::new, |wait| {
-                format!("; {} waits: {}", wait.instance, wait.sentence)
+            let first = tasks.find_map(|task| Some((task, waits::wait(state, plan, task)?)));
+            let first = first.map_or_else(String::new, |(task, wait)| {
+                format!("; {} waits: {}", task.instance, wait.sentence)
             });
             format!(
                 "no task moved for {:?}{first}; mend it and resume, or abort",

@@ -1,6 +1,7 @@
 //! Slots of the disruption budget: taken with the order, in one change, before either is sent; given back
 //! on evidence of health that is newer, even when the plan has ended.
 
+use evenkeel_compat::Method;
 use evenkeel_words::timestamp::Timestamp;
 
 use super::{Decision, timers};
@@ -17,8 +18,8 @@ use crate::{
 pub(super) fn order(
     plan: &Plan,
     instance: &Instance,
-    release: ReleaseRef,
-    fallback: Option<ReleaseRef>,
+    (release, method): (ReleaseRef, Method),
+    fallback: Option<(ReleaseRef, Method)>,
     now: Timestamp,
 ) -> Instance {
     let generation = instance.generation().saturating_add(1);
@@ -26,6 +27,7 @@ pub(super) fn order(
         order: Some(Order {
             generation,
             release,
+            method,
             fallback,
             ready_within: plan.policy.instance_deadline,
         }),

@@ -71,7 +71,10 @@ pub fn next(state: &State, after: Timestamp) -> Option<Timestamp> {
 
 fn due(state: &State, plan: &Plan) -> impl Iterator<Item = Timestamp> {
     // A paused plan is not in a hurry, but what is in flight goes on to soak.
-    let hurries = !matches!(plan.state, PlanState::Paused(_));
+    let hurries = !matches!(
+        plan.state,
+        PlanState::Paused(_) | PlanState::ReadyToFinalize
+    );
     let of_tasks = state.tasks_of(plan.id).flat_map(move |task| {
         let overdue = order_overdue_at(plan, task).filter(|_| hurries);
         [soaked_at(state, plan, task), overdue]

@@ -1,11 +1,12 @@
 //! Why a task does not move: the rule, gate, budget or person it waits for, from the same functions that
 //! hold it, so that the answer is always the true one.
 
+use evenkeel_compat::Method;
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
     budget::{Down, holds_back_way_back, other_domain_held},
-    timers,
+    finality, timers,
     way_back::waits as way_back_waits,
 };
 use crate::{
@@ -24,6 +25,8 @@ pub enum WaitKind {
     Prefetch,
     /// The disruption budget or the failure domains.
     Budget,
+    /// The stage before to be done.
+    Stage,
     /// The wave before to be done.
     Wave,
     /// The agent to do what it was told.
@@ -35,8 +38,10 @@ pub enum WaitKind {
 /// Why a task does not move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
-    /// The task's instance.
-    pub instance: InstanceId,
+    /// The task's instance; none where the whole plan waits.
+    pub instance: Option<InstanceId>,
+    /// The task's stage.
+    pub stage: u32,
     /// What kind of thing it waits for.
     pub kind: WaitKind,
     /// The same in one sentence.
@@ -89,15 +94,33 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
                 format!("{} is paused: {reason}", plan.id),
                 None,
             ),
-            PlanState::Finalized | PlanState::Aborting(_) | PlanState::Aborted(_) => return None,
+            PlanState::ReadyToFinalize
+            | PlanState::Finalized
+            | PlanState::Aborting(_)
+            | PlanState::Aborted(_) => return None,
         },
     };
     Some(Wait {
-        instance: task.instance.clone(),
+        instance: Some(task.instance.clone()),
+        stage: task.stage,
         kind,
         sentence,
         since: task.changed_at.max(plan.started_at.unwrap_or_default()),
         until,
+    })
+}
+
+/// Why the plan as a whole does not move though all its tasks are done; nothing if that is not so.
+#[must_use]
+pub fn wait_of_plan(plan: &Plan) -> Option<Wait> {
+    let sentence = finality::ready(plan)?;
+    Some(Wait {
+        instance: None,
+        stage: u32::try_from(plan.stages.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        kind: WaitKind::Person,
+        sentence,
+        since: plan.progressed_at,
+        until: None,
     })
 }
 
@@ -115,6 +138,9 @@ fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, Strin
 
 /// What keeps the whole wave of the task from beginning.
 pub(super) fn before_wave(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
+    if let Some(sentence) = stage_before(state, plan, task) {
+        return Some((WaitKind::Stage, sentence));
+    }
     if let Some(sentence) = prefetch(state, plan, task) {
         return Some((WaitKind::Prefetch, sentence));
     }
@@ -137,6 +163,12 @@ pub(super) fn before_order(
     }
     if let Some(sentence) = old_copy(state) {
         return Some((WaitKind::Person, sentence));
+    }
+    if let Some(sentence) = finality::holds_back(state, plan, task) {
+        return Some((WaitKind::Person, sentence));
+    }
+    if let Some(wait) = rebuild(state, plan, task, instance) {
+        return Some(wait);
     }
     let budget = down
         .holds_back(&plan.policy, instance)
@@ -165,11 +197,52 @@ pub(super) fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitK
     budget.map(|sentence| (WaitKind::Budget, sentence))
 }
 
+fn stage_before(state: &State, plan: &Plan, task: &Task) -> Option<String> {
+    let under_way = state.stage_under_way(plan.id)?;
+    let stage = plan.stages.get(usize::try_from(under_way).ok()?)?;
+    (under_way < task.stage).then(|| format!("the stage {stage} has to be done first"))
+}
+
+/// One that is rebuilt comes back with nothing: its agent has to allow it, and every other copy to be whole.
+fn rebuild(
+    state: &State,
+    plan: &Plan,
+    task: &Task,
+    instance: &Instance,
+) -> Option<(WaitKind, String)> {
+    if plan.stage(task)?.way.method != Method::Rebuild {
+        return None;
+    }
+    if !instance.report.may_rebuild {
+        let sentence = format!(
+            "{} has to be rebuilt, and its agent's configuration does not allow that",
+            instance.id
+        );
+        return Some((WaitKind::Person, sentence));
+    }
+    let mut others = state
+        .instances_of(&instance.report.component)
+        .filter(|other| other.id != instance.id && other.group() == instance.group())
+        .peekable();
+    if others.peek().is_none() {
+        let sentence = format!(
+            "{} has to be rebuilt, and nothing else has a copy of its data",
+            instance.id
+        );
+        return Some((WaitKind::Person, sentence));
+    }
+    let sick = others.find(|other| !other.is_healthy())?;
+    let sentence = format!(
+        "{} is rebuilt from the others of its group, which all have to be healthy, and {} is not",
+        instance.id, sick.id
+    );
+    Some((WaitKind::Budget, sentence))
+}
+
 /// The barrier: nothing stops before every host of the stage holds the verified artifact.
 fn prefetch(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let mut missing = state
-        .tasks_of(plan.id)
-        .filter(|other| other.stage == task.stage)
+        .tasks_of_stage(plan.id, task.stage)
         .filter(|other| match other.state {
             TaskState::Pending => true,
             TaskState::Prefetched => !holds(state, other),
@@ -211,10 +284,9 @@ fn holds(state: &State, task: &Task) -> bool {
 }
 
 fn wave(state: &State, plan: &Plan, task: &Task) -> Option<String> {
-    let place = (task.stage, task.wave);
     let mut before = state
-        .tasks_of(plan.id)
-        .filter(|other| (other.stage, other.wave) < place && other.state != TaskState::Done);
+        .tasks_of_stage(plan.id, task.stage)
+        .filter(|other| other.wave < task.wave && other.state != TaskState::Done);
     let first = before.next()?;
     let more = match before.count() {
         0 => String::new(),
@@ -268,7 +340,9 @@ fn agent(state: &State, task: &Task) -> String {
     let doing = match progress.map(|progress| &progress.step) {
         None if instance.is_some_and(|instance| instance.is_absent()) => "no longer has it",
         None => "has not begun",
+        Some(Step::Draining) => "is draining it",
         Some(Step::Stopping) => "is stopping the process",
+        Some(Step::Emptying) => "is setting its data aside",
         Some(Step::Swapping) => "is swapping the release",
         Some(Step::Starting) => "is starting the process",
         Some(Step::Verifying) => "is waiting for the probes",

@@ -3,13 +3,14 @@
 //! It needs a slot like any other order. Where the budget has no room, the task is reverting without an
 //! order until there is.
 
+use evenkeel_compat::Method;
 use evenkeel_words::timestamp::Timestamp;
 
 use super::{Decision, follow::pause, slots, waits};
 use crate::{
     change::Resource,
     instance::Instance,
-    plan::{Plan, Task, TaskState},
+    plan::{Plan, Stage, Task, TaskState},
     state::State,
 };
 
@@ -27,6 +28,9 @@ pub(super) fn begin(
     reason: String,
     now: Timestamp,
 ) -> Option<Decision> {
+    let Some(method) = plan.stage(task).and_then(Stage::way_back) else {
+        return Some(park(plan, task, &reason));
+    };
     let mut paused = plan.clone();
     pause(
         &mut paused,
@@ -35,7 +39,7 @@ pub(super) fn begin(
             task.instance, task.from.version
         ),
     );
-    let at_once = give_order(state, &paused, task, instance, &reason, now);
+    let at_once = order(state, &paused, task, instance, &reason, method, now);
     at_once.or_else(|| {
         let waiting = Task {
             state: TaskState::Reverting(reason),
@@ -52,6 +56,24 @@ pub(super) fn begin(
     })
 }
 
+/// What cannot be undone waits for a person.
+fn park(plan: &Plan, task: &Task, reason: &str) -> Decision {
+    let mut paused = plan.clone();
+    pause(
+        &mut paused,
+        format!(
+            "{} {reason}; there is no way back to {}: mend it by hand, then resume or abort",
+            task.instance, task.from.version
+        ),
+    );
+    let cause = format!("{} parked", task.instance);
+    let parked = Task {
+        state: TaskState::Parked(reason.to_owned()),
+        ..task.clone()
+    };
+    (cause, vec![Resource::Plan(paused), Resource::Task(parked)])
+}
+
 /// The order to go back, if the budget has room.
 pub(super) fn give_order(
     state: &State,
@@ -61,10 +83,23 @@ pub(super) fn give_order(
     reason: &str,
     now: Timestamp,
 ) -> Option<Decision> {
+    let method = plan.stage(task)?.way_back()?;
+    order(state, plan, task, instance, reason, method, now)
+}
+
+fn order(
+    state: &State,
+    plan: &Plan,
+    task: &Task,
+    instance: &Instance,
+    reason: &str,
+    method: Method,
+    now: Timestamp,
+) -> Option<Decision> {
     if waits::way_back(state, plan, task).is_some() {
         return None;
     }
-    let instance = slots::order(plan, instance, task.from.clone(), None, now);
+    let instance = slots::order(plan, instance, (task.from.clone(), method), None, now);
     let plan = Plan {
         progressed_at: now,
         ..plan.clone()

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use evenkeel_compat::Undo;
+
 use crate::{
     instance::{Health, Instance, Status},
     node::Liveness,
@@ -19,6 +21,8 @@ pub fn violations_between(before: &State, after: &State) -> Vec<String> {
         orders_heard(before, after),
         orders_of_running_plans(before, after),
         orders_after_the_barrier(before, after),
+        orders_compatible(before, after),
+        orders_confirmed(before, after),
         revision_rises(before, after),
         epochs_begin_unheard(before, after),
     ]
@@ -42,7 +46,7 @@ impl NewOrder<'_> {
 
 fn new_orders<'a>(before: &'a State, after: &'a State) -> impl Iterator<Item = NewOrder<'a>> {
     super::tasks_under_way(after).filter_map(|(plan, task)| {
-        let was = before.task(plan.id, &task.instance)?;
+        let was = before.task(&task.id())?;
         let instance = before.instance(&task.instance)?;
         let new = task.generation > was.generation && task.generation > instance.generation();
         new.then_some(NewOrder {
@@ -161,10 +165,75 @@ fn orders_after_the_barrier(before: &State, after: &State) -> Vec<String> {
     new_orders(before, after)
         .filter(NewOrder::is_forward)
         .filter(|new| {
-            let mut tasks = before.tasks_of(new.plan.id);
-            tasks.any(|task| task.stage == new.task.stage && !ready(task))
+            let mut tasks = before.tasks_of_stage(new.plan.id, new.task.stage);
+            tasks.any(|task| !ready(task))
         })
         .map(|new| format!("{} was ordered before the barrier opened", new.instance.id))
+        .collect()
+}
+
+/// What an order brings to its component may run beside all that it meets there and in the components
+/// that it talks to.
+fn orders_compatible(before: &State, after: &State) -> Vec<String> {
+    let matrix = &before.matrix().matrix;
+    let mut wrong = Vec::new();
+    for new in new_orders(before, after).filter(NewOrder::is_forward) {
+        let component = &new.instance.report.component;
+        let to = &new.task.to.version;
+        if matrix.hop(component, &new.task.from.version, to).is_err() {
+            wrong.push(format!("{} was ordered a hop not allowed", new.instance.id));
+        }
+        for other in before.instances() {
+            let other_component = &other.report.component;
+            let meets =
+                component == other_component || matrix.constrain(component, other_component);
+            for version in other.versions().filter(|_| meets) {
+                if matrix
+                    .beside((component, to), (other_component, version))
+                    .is_err()
+                {
+                    wrong.push(format!(
+                        "{} was ordered {to}, which may not run beside {version} of {}",
+                        new.instance.id, other.id
+                    ));
+                }
+            }
+        }
+        let reports = before.reported_versions();
+        for report in reports.filter(|report| matrix.constrain(component, &report.component)) {
+            for in_use in &report.versions {
+                let other = (&report.component, &in_use.version);
+                if matrix.beside((component, to), other).is_err() {
+                    wrong.push(format!(
+                        "{} was ordered {to}, which may not run beside {} {} in use",
+                        new.instance.id, report.component, in_use.version
+                    ));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// What cannot be undone was confirmed by a person before.
+fn orders_confirmed(before: &State, after: &State) -> Vec<String> {
+    new_orders(before, after)
+        .filter(NewOrder::is_forward)
+        .filter(|new| {
+            let Some(stage) = new.plan.stage(new.task) else {
+                return true;
+            };
+            if stage.confirmed_by.is_some() {
+                return false;
+            }
+            let mut others = before
+                .tasks_of_stage(new.plan.id, new.task.stage)
+                .filter(|task| task.instance != new.task.instance);
+            let last = others.all(|t| t.state.in_flight() || t.state == TaskState::Done);
+            let finalizes = stage.finalizes_itself && stage.is_final_when_finalized();
+            stage.way.undo == Undo::NotAtAll || (finalizes && last)
+        })
+        .map(|new| format!("{} was ordered past the way back", new.instance.id))
         .collect()
 }
 

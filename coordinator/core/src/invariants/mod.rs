@@ -131,7 +131,8 @@ fn plans_apart(state: &State) -> Vec<String> {
     let mut owners = BTreeMap::<&InstanceId, PlanId>::new();
     let mut wrong = Vec::new();
     for (plan, task) in tasks_under_way(state) {
-        if let Some(other) = owners.insert(&task.instance, plan.id) {
+        let other = owners.insert(&task.instance, plan.id);
+        if let Some(other) = other.filter(|other| *other != plan.id) {
             wrong.push(format!("{} is in {other} and {}", task.instance, plan.id));
         }
         if state.claimed_by(&task.instance) != Some(plan.id) {
@@ -212,13 +213,18 @@ fn revisions_right(state: &State) -> Vec<String> {
         .map(|x| (Key::Plan(x.id), x.revision));
     let tasks = state.plans_after(None).flat_map(|plan| {
         let tasks = state.tasks_of(plan.id);
-        tasks.map(|x| (Key::Task(x.plan, x.instance.clone()), x.revision))
+        tasks.map(|x| (Key::Task(x.id()), x.revision))
     });
     let others = told.keys().filter(|key| {
         let resource = state.resource(key);
         matches!(
             resource,
-            Some(Resource::Release(_) | Resource::InstanceGone(_))
+            Some(
+                Resource::Release(_)
+                    | Resource::InstanceGone(_)
+                    | Resource::Matrix(_)
+                    | Resource::ReportedVersions(_)
+            )
         )
     });
     let others = others.count();

@@ -4,10 +4,10 @@
 
 mod read;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use evenkeel_words::{
-    names::{ComponentName, InstanceId, NodeName},
+    names::{ComponentName, InstanceId, NodeName, SourceName},
     timestamp::Timestamp,
 };
 use imbl::{OrdMap, OrdSet};
@@ -15,9 +15,10 @@ use semver::Version;
 
 use crate::{
     change::{Change, Request, RequestKey, Resource},
+    compatibility::{AppliedMatrix, ReportedVersions},
     instance::{GoneInstance, Instance},
     node::{Liveness, Node},
-    plan::{Plan, PlanId, Task},
+    plan::{Plan, PlanId, Task, TaskId},
     release::Release,
 };
 
@@ -41,7 +42,11 @@ pub enum Key {
     /// A plan.
     Plan(PlanId),
     /// A task.
-    Task(PlanId, InstanceId),
+    Task(TaskId),
+    /// The compatibility matrix.
+    Matrix,
+    /// What one source said of an external component.
+    ReportedVersions(ComponentName, SourceName),
     /// An answered call.
     Request(RequestKey),
 }
@@ -57,10 +62,13 @@ pub struct State {
     gone: OrdMap<InstanceId, Arc<GoneInstance>>,
     releases: OrdMap<(ComponentName, Version), Arc<Release>>,
     plans: OrdMap<PlanId, Arc<Plan>>,
-    tasks: OrdMap<(PlanId, InstanceId), Arc<Task>>,
+    tasks: OrdMap<TaskId, Arc<Task>>,
+    matrix: Arc<AppliedMatrix>,
+    reported: OrdMap<(ComponentName, SourceName), Arc<ReportedVersions>>,
     requests: OrdMap<RequestKey, Arc<Request>>,
     // Derived from the above.
     components: OrdMap<ComponentName, OrdSet<InstanceId>>,
+    versions: OrdMap<ComponentName, OrdMap<Version, u32>>,
     plans_under_way: OrdSet<PlanId>,
     claims: OrdMap<InstanceId, PlanId>,
     slots: OrdSet<InstanceId>,
@@ -113,6 +121,8 @@ impl State {
             Resource::Plan(x) => (x.changed_at, x.revision) = (at, rev),
             Resource::Task(x) => (x.changed_at, x.revision) = (at, rev),
             Resource::InstanceGone(x) => x.revision = rev,
+            Resource::Matrix(x) => x.revision = rev,
+            Resource::ReportedVersions(x) => x.revision = rev,
             Resource::Coordinator { .. } | Resource::Request(_) => {}
         }
         resource
@@ -143,7 +153,11 @@ impl State {
                     Some(_) => self.slots.insert(id.clone()),
                     None => self.slots.remove(&id),
                 };
+                self.count_versions(&instance, 1);
                 let old = self.instances.insert(id.clone(), Arc::new(instance));
+                if let Some(old) = &old {
+                    self.count_versions(old, -1);
+                }
                 if let Some(old) = old.as_ref().filter(|old| old.report.component != component) {
                     self.leave_component(&old.report.component, &id);
                 }
@@ -158,6 +172,7 @@ impl State {
                 self.slots.remove(&id);
                 let old = self.instances.remove(&id);
                 if let Some(old) = &old {
+                    self.count_versions(old, -1);
                     self.leave_component(&old.report.component, &id);
                 }
                 let old = old.map(|old| old.revision);
@@ -183,13 +198,28 @@ impl State {
                 Key::Plan(id)
             }
             Resource::Task(task) => {
-                let name = (task.plan, task.instance.clone());
-                let key = Key::Task(name.0, name.1.clone());
+                let id = task.id();
+                let key = Key::Task(id.clone());
                 let revision = task.revision;
-                if self.plans_under_way.contains(&name.0) {
-                    self.claims.insert(name.1.clone(), name.0);
+                if self.plans_under_way.contains(&id.plan) {
+                    self.claims.insert(id.instance.clone(), id.plan);
                 }
-                let old = self.tasks.insert(name, Arc::new(task));
+                let old = self.tasks.insert(id, Arc::new(task));
+                self.renew(&key, old.map(|old| old.revision), revision);
+                key
+            }
+            Resource::Matrix(matrix) => {
+                let revision = matrix.revision;
+                let old = std::mem::replace(&mut self.matrix, Arc::new(matrix));
+                let old = (old.version > 0).then_some(old.revision);
+                self.renew(&Key::Matrix, old, revision);
+                Key::Matrix
+            }
+            Resource::ReportedVersions(report) => {
+                let name = (report.component.clone(), report.source.clone());
+                let key = Key::ReportedVersions(name.0.clone(), name.1.clone());
+                let revision = report.revision;
+                let old = self.reported.insert(name, Arc::new(report));
                 self.renew(&key, old.map(|old| old.revision), revision);
                 key
             }
@@ -211,6 +241,26 @@ impl State {
             self.newest.remove(&(old_revision, key.clone()));
         }
         self.newest.insert((revision, key.clone()));
+    }
+
+    /// Keeps count of the versions of each component that are there.
+    fn count_versions(&mut self, instance: &Instance, by: i32) {
+        let component = &instance.report.component;
+        let distinct: BTreeSet<_> = instance.versions().collect();
+        if distinct.is_empty() {
+            return;
+        }
+        let counts = self.versions.entry(component.clone()).or_default();
+        for version in distinct {
+            let count = counts.entry(version.clone()).or_default();
+            *count = count.saturating_add_signed(by);
+            if *count == 0 {
+                counts.remove(version);
+            }
+        }
+        if counts.is_empty() {
+            self.versions.remove(component);
+        }
     }
 
     fn leave_component(&mut self, component: &ComponentName, id: &InstanceId) {

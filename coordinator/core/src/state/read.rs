@@ -1,9 +1,13 @@
 //! How the things of a state are found: by name, in pages, and by what changed.
 
-use std::{num::NonZeroU64, ops::RangeInclusive, sync::Arc};
+use std::{
+    num::NonZeroU64,
+    ops::{Bound, RangeInclusive},
+    sync::Arc,
+};
 
 use evenkeel_words::{
-    names::{ComponentName, InstanceId, InstanceName, NodeName},
+    names::{ComponentName, InstanceId, InstanceName, NodeName, SourceName},
     timestamp::Timestamp,
 };
 use imbl::OrdMap;
@@ -12,9 +16,10 @@ use semver::Version;
 use super::{Key, State};
 use crate::{
     change::{Request, RequestKey, Resource},
+    compatibility::{AppliedMatrix, ReportedVersions},
     instance::{GoneInstance, Instance},
     node::Node,
-    plan::{Plan, PlanId, Task},
+    plan::{Plan, PlanId, Task, TaskId, TaskState},
     refusal::{Refusal, RefusalKind},
     release::Release,
 };
@@ -38,10 +43,15 @@ impl State {
                 .get(&(component.clone(), version.clone()))
                 .map(|x| Resource::Release(Release::clone(x))),
             Key::Plan(id) => self.plans.get(id).map(|x| Resource::Plan(Plan::clone(x))),
-            Key::Task(plan, instance) => self
-                .tasks
-                .get(&(*plan, instance.clone()))
-                .map(|x| Resource::Task(Task::clone(x))),
+            Key::Task(id) => self.task(id).map(|x| Resource::Task(Task::clone(x))),
+            Key::Matrix => {
+                let applied = Some(&self.matrix).filter(|matrix| matrix.version > 0);
+                applied.map(|x| Resource::Matrix(AppliedMatrix::clone(x)))
+            }
+            Key::ReportedVersions(component, source) => self
+                .reported
+                .get(&(component.clone(), source.clone()))
+                .map(|x| Resource::ReportedVersions(ReportedVersions::clone(x))),
             Key::Request(key) => self
                 .requests
                 .get(key)
@@ -152,6 +162,13 @@ impl State {
         self.components.keys()
     }
 
+    /// The versions of a component that others may meet, and how many instances have each; see
+    /// [`Instance::versions`].
+    pub fn versions_of(&self, component: &ComponentName) -> impl Iterator<Item = (&Version, u32)> {
+        let counts = self.versions.get(component).into_iter().flatten();
+        counts.map(|(version, count)| (version, *count))
+    }
+
     /// The instances that hold a slot of the budget, by name.
     pub fn slot_holders(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.slots.iter().filter_map(|id| self.instances.get(id))
@@ -244,31 +261,93 @@ impl State {
 
     /// One task.
     #[must_use]
-    pub fn task(&self, plan: PlanId, instance: &InstanceId) -> Option<&Arc<Task>> {
-        self.tasks.get(&(plan, instance.clone()))
+    pub fn task(&self, id: &TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(id)
     }
 
-    /// The tasks of one plan, by instance.
+    /// The tasks of one plan, by stage and instance.
     pub fn tasks_of(&self, plan: PlanId) -> impl Iterator<Item = &Arc<Task>> {
-        self.tasks_after(plan, None)
+        let first = TaskId::first_of(plan, 0);
+        self.tasks_from(first.map_or(Bound::Unbounded, Bound::Included))
+            .take_while(move |task| task.plan == plan)
     }
 
-    /// The tasks of one plan after that of the instance, by instance.
-    pub fn tasks_after<'a>(
-        &'a self,
+    /// The tasks of one stage of a plan, by instance.
+    pub fn tasks_of_stage(&self, plan: PlanId, stage: u32) -> impl Iterator<Item = &Arc<Task>> {
+        let first = TaskId::first_of(plan, stage);
+        self.tasks_from(first.map_or(Bound::Unbounded, Bound::Included))
+            .take_while(move |task| (task.plan, task.stage) == (plan, stage))
+    }
+
+    /// The tasks of one plan after the one of this name, by stage and instance.
+    pub fn tasks_after(
+        &self,
         plan: PlanId,
-        after: Option<&InstanceId>,
-    ) -> impl Iterator<Item = &'a Arc<Task>> {
-        let least = "0/0".parse::<InstanceId>().ok();
-        let skip = after.cloned();
-        after
-            .cloned()
-            .or(least)
+        after: Option<&TaskId>,
+    ) -> impl Iterator<Item = &Arc<Task>> {
+        let first = match after.filter(|after| after.plan == plan) {
+            Some(after) => Bound::Excluded(after.clone()),
+            None => TaskId::first_of(plan, 0).map_or(Bound::Unbounded, Bound::Included),
+        };
+        self.tasks_from(first)
+            .take_while(move |task| task.plan == plan)
+    }
+
+    fn tasks_from(&self, first: Bound<TaskId>) -> impl Iterator<Item = &Arc<Task>> {
+        let tasks = self.tasks.range((first, Bound::Unbounded));
+        tasks.map(|(_, task)| task)
+    }
+
+    /// The stage of a plan that is going on, or is the next to: the first that is not wholly done.
+    #[must_use]
+    pub fn stage_under_way(&self, plan: PlanId) -> Option<u32> {
+        let mut tasks = self.tasks_of(plan);
+        tasks
+            .find(|task| task.state != TaskState::Done)
+            .map(|task| task.stage)
+    }
+
+    /// The compatibility matrix that is in place.
+    #[must_use]
+    pub fn matrix(&self) -> &Arc<AppliedMatrix> {
+        &self.matrix
+    }
+
+    /// What was said of external components, by component and source.
+    pub fn reported_versions(&self) -> impl Iterator<Item = &Arc<ReportedVersions>> {
+        self.reported.values()
+    }
+
+    /// What was said after the report of this name, by component and source.
+    pub fn reported_versions_after<'a>(
+        &'a self,
+        after: Option<&'a (ComponentName, SourceName)>,
+    ) -> impl Iterator<Item = &'a Arc<ReportedVersions>> {
+        after_key(&self.reported, after)
+    }
+
+    /// What one source said of a component.
+    #[must_use]
+    pub fn reported_by(
+        &self,
+        component: &ComponentName,
+        source: &SourceName,
+    ) -> Option<&Arc<ReportedVersions>> {
+        self.reported.get(&(component.clone(), source.clone()))
+    }
+
+    /// What was said of one component, by source.
+    pub fn reported_versions_of<'a>(
+        &'a self,
+        component: &'a ComponentName,
+    ) -> impl Iterator<Item = &'a Arc<ReportedVersions>> {
+        // "0" is the least name there is.
+        let first = SourceName::try_from("0".to_owned()).ok();
+        first
             .into_iter()
-            .flat_map(move |first| self.tasks.range((plan, first)..))
-            .take_while(move |((of, _), _)| *of == plan)
-            .filter(move |((_, instance), _)| Some(instance) != skip.as_ref())
-            .map(|(_, task)| task)
+            .flat_map(move |source| self.reported.range((component.clone(), source)..))
+            .map(|(_, report)| report)
+            .take_while(move |report| report.component == *component)
     }
 
     /// The answer that was given to a call of this name, if it is remembered.
@@ -285,7 +364,6 @@ fn after_key<'a, K: Ord + Clone, V>(
 where
     V: Clone,
 {
-    use std::ops::Bound;
     let first = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
     map.range((first, Bound::Unbounded)).map(|(_, value)| value)
 }

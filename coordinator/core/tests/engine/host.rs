@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evenkeel_compat::Method;
 use evenkeel_coordinator_core::{
     desired::DesiredInstance,
     instance::{
@@ -140,6 +141,9 @@ impl Host {
 pub(crate) struct Local {
     component: ComponentName,
     labels: Labels,
+    /// The versions that wrote the data it has; empty where it was set aside.
+    pub(crate) data: BTreeSet<Version>,
+    pub(crate) may_rebuild: bool,
     pub(crate) current: ReleaseRef,
     pub(crate) process: Option<ReleaseRef>,
     at_hand: BTreeSet<Digest>,
@@ -163,6 +167,8 @@ impl Local {
         Self {
             component,
             labels,
+            data: BTreeSet::from([current.version.clone()]),
+            may_rebuild: true,
             process: Some(current.clone()),
             at_hand: BTreeSet::from([current.digest]),
             versions: BTreeMap::from([(current.digest, current.version.clone())]),
@@ -231,7 +237,7 @@ impl Local {
             self.accepted.generation = order.generation;
             self.order = Some(order.clone());
             self.going_back = None;
-            self.go_to(Step::Stopping);
+            self.set_off(order.method);
             return true;
         }
         moved | self.go_on()
@@ -259,14 +265,23 @@ impl Local {
         let (Some(order), Some(progress)) = (self.order.clone(), self.progress.clone()) else {
             return false;
         };
-        let target = match &self.going_back {
-            Some(_) => order.fallback.clone().unwrap_or(order.release),
-            None => order.release,
+        let ahead = (order.release, order.method);
+        let (target, method) = match &self.going_back {
+            Some(_) => order.fallback.clone().unwrap_or(ahead),
+            None => ahead,
         };
         let fault = self.faults.get(&target.version).copied();
         match (progress.step, fault) {
+            (Step::Draining, _) => self.go_to(Step::Stopping),
             (Step::Stopping, _) => {
                 self.process = None;
+                self.go_to(match method {
+                    Method::InPlace => Step::Swapping,
+                    Method::Rebuild => Step::Emptying,
+                });
+            }
+            (Step::Emptying, _) => {
+                self.data.clear();
                 self.go_to(Step::Swapping);
             }
             (Step::Swapping, _) => {
@@ -277,6 +292,7 @@ impl Local {
                 self.turn_back("it does not start", order.fallback);
             }
             (Step::Starting, _) => {
+                self.data.insert(target.version.clone());
                 self.process = Some(target);
                 self.go_to(Step::Verifying);
             }
@@ -292,11 +308,19 @@ impl Local {
         true
     }
 
-    fn turn_back(&mut self, problem: &str, fallback: Option<ReleaseRef>) {
+    /// The first step of the way to a release.
+    fn set_off(&mut self, method: Method) {
+        self.go_to(match method {
+            Method::InPlace => Step::Stopping,
+            Method::Rebuild => Step::Draining,
+        });
+    }
+
+    fn turn_back(&mut self, problem: &str, fallback: Option<(ReleaseRef, Method)>) {
         match (self.going_back.take(), fallback) {
-            (None, Some(_)) => {
+            (None, Some((_, method))) => {
                 self.going_back = Some(problem.to_owned());
-                self.go_to(Step::Stopping);
+                self.set_off(method);
             }
             (None, None) => {
                 let reason = format!("{problem}; there is no release to go back to");
@@ -365,6 +389,7 @@ impl Local {
                 .collect(),
             accepted: self.accepted,
             progress: self.progress.clone(),
+            may_rebuild: self.may_rebuild,
         }
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use evenkeel_coordinator_core::{
     calls::Call,
-    plan::{PlanId, PlanState, Policy},
-    planner::Hop,
+    plan::{PlanId, PlanState, Policy, Target},
 };
 use evenkeel_words::names::NodeName;
 use proptest::{collection::vec, prelude::*};
@@ -48,7 +47,7 @@ enum Act {
     Restart,
     Pass(u64),
     Live(u64),
-    Upgrade(u64, u64),
+    Upgrade(u64),
     Pause,
     Resume,
     Abort,
@@ -107,7 +106,7 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => Just(Act::Restart),
         2 => (1..100_u64).prop_map(Act::Pass),
         2 => (1..500_u64).prop_map(Act::Live),
-        3 => (version.clone(), version).prop_map(|(from, to)| Act::Upgrade(from, to)),
+        3 => version.prop_map(Act::Upgrade),
         1 => Just(Act::Pause),
         4 => Just(Act::Resume),
         1 => Just(Act::Abort),
@@ -148,18 +147,18 @@ impl Life {
             let call = published("store".parse().unwrap(), bytes.clone(), None, &bytes);
             life.world.ask(None, &call).unwrap();
         }
-        life.upgrade(0, 1);
+        life.upgrade(1);
         life
     }
 
     /// Asks for a plan and starts it; both may be refused.
-    fn upgrade(&mut self, from: u64, to: u64) {
+    fn upgrade(&mut self, to: u64) {
         let call = Call::CreatePlan {
-            hop: Hop {
+            targets: vec![Target {
                 component: "store".parse().unwrap(),
-                from: version(from),
-                to: version(to),
-            },
+                version: version(to),
+                allow_downgrade: true,
+            }],
             policy: self.policy.clone(),
         };
         if let Ok(outcome) = self.world.ask(None, &call) {
@@ -225,7 +224,7 @@ impl Life {
                 }
             }
             Act::Live(seconds) => self.world.wait(Duration::from_secs(*seconds)),
-            Act::Upgrade(from, to) => self.upgrade(*from, *to),
+            Act::Upgrade(to) => self.upgrade(*to),
             Act::Pause => self.newest(|plan| Call::PausePlan(plan, "lunch".to_owned())),
             Act::Resume => self.newest(Call::ResumePlan),
             Act::Abort => self.newest(|plan| Call::AbortPlan(plan, String::new())),

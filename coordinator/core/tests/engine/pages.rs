@@ -4,8 +4,7 @@ use evenkeel_coordinator_core::{
     calls::{self, Call},
     change::RequestKey,
     instance::Report,
-    plan::PlanId,
-    planner::Hop,
+    plan::{PlanId, Target, TaskId},
     reports,
     state::{Key, REQUESTS_MAX, State},
 };
@@ -37,13 +36,15 @@ fn world() -> World {
     for version in [Version::new(1, 1, 0), Version::new(1, 10, 0)] {
         let call = published("store".parse().unwrap(), version.clone(), None, &version);
         world.ask(None, &call).unwrap();
-        let hop = Hop {
+        let targets = vec![Target {
             component: "store".parse().unwrap(),
-            from: one(),
-            to: version,
-        };
+            version,
+            allow_downgrade: false,
+        }];
         let policy = Default::default();
-        world.ask(None, &Call::CreatePlan { hop, policy }).unwrap();
+        world
+            .ask(None, &Call::CreatePlan { targets, policy })
+            .unwrap();
     }
     world
 }
@@ -90,6 +91,11 @@ fn a_page_begins_after_the_name_that_the_one_before_ended_with() {
     };
     assert_eq!(tasks(None).len(), 6);
     assert!(tasks(None).iter().all(|(plan, _)| *plan == first));
+    let after = TaskId {
+        plan: first,
+        stage: 0,
+        instance: after,
+    };
     assert_eq!(tasks(Some(&after))[0].1, "n1/store");
     assert_eq!(tasks(Some(&after)).len(), 3);
 }

@@ -29,12 +29,16 @@ macro_rules! transcripts {
 transcripts! {
     a_coordinator_that_restarts_goes_on_where_it_was
     a_draft_starts_only_against_the_fleet_it_was_computed_for
+    a_forward_hop_goes_by_rebuild_when_every_other_copy_is_whole
     a_group_loses_no_more_than_max_unavailable
+    a_matrix_that_changes_under_a_plan_pauses_it_at_the_stage_that_is_no_longer_allowed
+    a_new_format_that_takes_hold_by_itself_waits_for_a_person_before_the_last_one
+    a_plan_of_two_stages_goes_through_the_version_between
     a_plan_that_was_given_up_ends_though_a_node_is_lost
     a_sick_one_is_put_back_when_the_budget_has_room
     a_silent_agent_uses_up_the_budget
-    a_soak_that_nobody_sees_does_not_count
     a_slot_is_given_back_only_on_newer_evidence
+    a_soak_that_nobody_sees_does_not_count
     abort_finishes_what_is_in_flight_and_starts_nothing_more
     an_agent_that_knows_more_than_this_coordinator_gets_no_orders
     an_agent_that_loses_its_journal_does_it_again
@@ -50,6 +54,8 @@ transcripts! {
     the_same_request_twice_is_answered_twice_and_done_once
     the_way_back_may_fail_as_well
     two_plans_may_not_touch_the_same_instance
+    versions_in_use_elsewhere_hold_a_plan_back
+    what_cannot_be_undone_begins_when_a_person_says_so
     what_makes_no_sense_is_refused_with_a_sentence
     what_was_changed_by_hand_is_not_overwritten
 }

@@ -4,14 +4,15 @@
 //! A whole transcript is written anew with `UPDATE_TRANSCRIPTS=1 cargo test -p evenkeel-coordinator-core`;
 //! read the difference before you keep it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use evenkeel_compat::{Matrix, file};
 use evenkeel_coordinator_core::{
     calls::Call,
+    compatibility::VersionInUse,
     desired,
     engine::{timers, waits},
-    plan::{PlanId, Policy},
-    planner::Hop,
+    plan::{PlanId, Policy, Target},
     release::{Artifact, SignedManifest},
 };
 use evenkeel_words::{
@@ -106,6 +107,16 @@ impl<'a> Words<'a> {
         self.next().parse().unwrap()
     }
 
+    fn versions(&mut self) -> Vec<VersionInUse> {
+        let versions = self.words.by_ref();
+        versions
+            .map(|version| VersionInUse {
+                version: version.parse().unwrap(),
+                count: 1,
+            })
+            .collect()
+    }
+
     fn number(&self, name: &str, otherwise: u32) -> u32 {
         self.options
             .get(name)
@@ -143,7 +154,8 @@ impl Script {
             "fleet" => self.fleet(&mut words),
             "node" => self.node(&mut words),
             "every-step" => self.every_step = true,
-            "publish" | "create" | "start" | "pause" | "resume" | "abort" => {
+            "publish" | "matrix" | "in-use" | "create" | "start" | "pause" | "resume" | "abort"
+            | "finalize" => {
                 let call = call(command);
                 match self.world.ask(words.options.get("id").copied(), &call) {
                     Err(refusal) => {
@@ -274,15 +286,17 @@ impl Script {
     fn why(&self, id: PlanId) -> Vec<String> {
         let state = &self.world.state;
         let plan = state.plan(id).unwrap();
-        let waits = state
-            .tasks_of(id)
-            .filter_map(|task| waits::wait(state, plan, task));
+        let tasks = state.tasks_of(id);
+        let of_tasks = tasks.filter_map(|task| waits::wait(state, plan, task));
+        let waits = waits::wait_of_plan(plan).into_iter().chain(of_tasks);
         waits
             .map(|wait| {
                 let until = wait.until.map(|at| format!(", until {}", since_start(at)));
+                let instance = wait
+                    .instance
+                    .map_or_else(|| id.to_string(), |i| i.to_string());
                 format!(
-                    "{} since {}{}: {:?}: {}",
-                    wait.instance,
+                    "{instance} since {}{}: {:?}: {}",
                     since_start(wait.since),
                     until.unwrap_or_default(),
                     wait.kind,
@@ -301,14 +315,22 @@ impl Script {
                 "" => String::new(),
                 reason => format!(" ({reason})"),
             };
+            let stage = match plan.stages.len() {
+                1 => String::new(),
+                _ => format!("stage {}, ", task.stage),
+            };
             format!(
-                "  wave {}: {} {}{reason}",
+                "  {stage}wave {}: {} {}{reason}",
                 task.wave,
                 task.instance,
                 task.state.name()
             )
         });
-        std::iter::once(head).chain(tasks).collect()
+        let several = plan.stages.len() > 1;
+        let stages = plan.stages.iter().filter(|_| several).enumerate();
+        let stages =
+            stages.map(|(index, stage)| format!("  stage {index}: {stage} {:?}", stage.way));
+        std::iter::once(head).chain(stages).chain(tasks).collect()
     }
 
     fn desired(&self, node: &NodeName) -> Vec<String> {
@@ -346,18 +368,58 @@ fn call(command: &str) -> Call {
     match words.next() {
         "publish" => publish(&mut words),
         "create" => Call::CreatePlan {
-            hop: Hop {
-                component: words.next().parse().unwrap(),
-                from: words.version(),
-                to: words.version(),
-            },
             policy: policy(&words),
+            targets: targets(&mut words),
         },
+        "matrix" => matrix(&words.rest()),
+        "in-use" => Call::ReportVersions {
+            component: words.next().parse().unwrap(),
+            source: "gateway".parse().unwrap(),
+            versions: words.versions(),
+        },
+        "finalize" => Call::FinalizePlan(words.next().parse().unwrap()),
         "start" => Call::StartPlan(words.next().parse().unwrap()),
         "pause" => Call::PausePlan(words.next().parse().unwrap(), words.rest()),
         "resume" => Call::ResumePlan(words.next().parse().unwrap()),
         "abort" => Call::AbortPlan(words.next().parse().unwrap(), words.rest()),
         verb => panic!("no such call: {verb}"),
+    }
+}
+
+/// `store 1.1.0 gate 1.2.0`: where to bring which components; `down` after a version allows the downgrade.
+fn targets(words: &mut Words) -> Vec<Target> {
+    let mut targets = Vec::<Target>::new();
+    while let Some(word) = words.words.next() {
+        match (word, targets.last_mut()) {
+            ("down", Some(last)) => last.allow_downgrade = true,
+            (component, _) => targets.push(Target {
+                component: component.parse().unwrap(),
+                version: words.version(),
+                allow_downgrade: false,
+            }),
+        }
+    }
+    targets
+}
+
+/// The matrix of a name: what is in the file of that name beside the scripts, or what all scripts begin with.
+fn matrix(name: &str) -> Call {
+    let path = format!(
+        "{}/tests/engine/matrices/{name}.toml",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&path).unwrap();
+    apply(&file::parse(&text).unwrap_or_else(|error| panic!("{path}: {error}")))
+}
+
+/// The call that puts a matrix in place.
+pub(crate) fn apply(matrix: &Matrix) -> Call {
+    // Any digest that differs with the matrix will do.
+    let content = release(&Version::new(matrix.rules().len() as u64, 0, 0)).digest;
+    Call::ApplyMatrix {
+        matrix: Arc::new(matrix.clone()),
+        content,
+        expected_version: None,
     }
 }
 

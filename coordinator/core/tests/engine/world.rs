@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use evenkeel_compat::{Level, Matrix, Rule, Scope};
 use evenkeel_coordinator_core::{
     calls::{self, Call, Outcome},
     change::{Change, RequestKey, Resource},
@@ -18,7 +19,7 @@ use evenkeel_words::{
     timestamp::Timestamp,
 };
 
-use crate::host::Host;
+use crate::{host::Host, script::apply};
 
 /// When every world begins.
 pub(crate) const START: Timestamp = Timestamp(1_000_000_000);
@@ -43,6 +44,19 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
 }
 
+/// What every world begins with: all versions get on with each other.
+fn anything_goes() -> Matrix {
+    let all = || "*".parse().unwrap();
+    let rule = Rule {
+        scope: Scope::All,
+        from: all(),
+        to: all(),
+        level: Level::Full,
+        note: None,
+    };
+    Matrix::new(BTreeMap::new(), vec![rule], Vec::new()).unwrap()
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let mut world = Self {
@@ -56,6 +70,7 @@ impl World {
             log: Vec::new(),
         };
         world.restart();
+        world.ask(None, &apply(&anything_goes())).unwrap();
         world
     }
 

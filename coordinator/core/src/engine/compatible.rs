@@ -1,0 +1,108 @@
+//! Versions that meet are compatible: asked again before each order, against the matrix, the fleet and what
+//! is reported of external components as they are then.
+
+use evenkeel_compat::Matrix;
+use evenkeel_words::names::ComponentName;
+use semver::Version;
+
+use super::{Decision, follow};
+use crate::{
+    change::Resource,
+    compatibility::AppliedMatrix,
+    plan::{Plan, Stage, TaskState},
+    state::State,
+};
+
+/// Pauses a plan whose next orders would bring versions together that are not compatible (any more).
+pub(super) fn pause(state: &State, plan: &Plan) -> Option<Decision> {
+    let index = state.stage_under_way(plan.id)?;
+    let mut tasks = state.tasks_of_stage(plan.id, index);
+    if !tasks.any(|task| matches!(task.state, TaskState::Pending | TaskState::Prefetched)) {
+        return None;
+    }
+    let stage = plan.stages.get(usize::try_from(index).ok()?)?;
+    let why = not_allowed(state, plan, stage)?;
+    let mut paused = plan.clone();
+    follow::pause(
+        &mut paused,
+        format!("{stage} is not allowed (any more): {why}; put that right and resume, or abort"),
+    );
+    Some((format!("{} paused", plan.id), vec![Resource::Plan(paused)]))
+}
+
+/// What keeps the stage of a plan from going on; nothing if it may.
+#[must_use]
+pub fn not_allowed(state: &State, plan: &Plan, stage: &Stage) -> Option<String> {
+    hop_changed(state, stage).or_else(|| meets(state, plan, &state.matrix().matrix, stage))
+}
+
+/// What the matrix says of a stage's hop, if that is not what it said when the plan was made.
+#[must_use]
+pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
+    let AppliedMatrix {
+        matrix, version, ..
+    } = state.matrix().as_ref();
+    match matrix.hop(&stage.component, &stage.from, &stage.to) {
+        Err(why) => Some(why.to_string()),
+        Ok(hop) => {
+            let (now, then) = (hop.way, stage.way);
+            let same = now.method == then.method
+                && (now.undo, now.undo_when_final) == (then.undo, then.undo_when_final);
+            (!same).then(|| {
+                format!(
+                    "version {version} of the matrix calls it {}, and the plan was made when it was {}",
+                    now.level, then.level
+                )
+            })
+        }
+    }
+}
+
+/// A version that instances of the stage would meet, and may not.
+fn meets(state: &State, plan: &Plan, matrix: &Matrix, stage: &Stage) -> Option<String> {
+    let apart = |component: &ComponentName, version: &Version| {
+        let apart = matrix.beside((&stage.component, &stage.to), (component, version));
+        apart.err().map(|why| why.to_string())
+    };
+    let own = std::iter::once(&stage.component);
+    let others = state
+        .components()
+        .filter(|other| matrix.constrain(&stage.component, other));
+    for component in own.chain(others) {
+        let present = state.versions_of(component).map(|(version, _)| version);
+        let of_plans = state.plans_under_way().filter(|other| other.id != plan.id);
+        let coming = of_plans
+            .filter_map(|other| {
+                let index = state.stage_under_way(other.id)?;
+                other.stages.get(usize::try_from(index).ok()?)
+            })
+            .filter(|stage| stage.component == *component)
+            .flat_map(|stage| [&stage.from, &stage.to]);
+        if let Some(why) = present.chain(coming).find_map(|v| apart(component, v)) {
+            return Some(why);
+        }
+    }
+    let externals = matrix
+        .components()
+        .iter()
+        .filter(|(name, component)| component.external && matrix.constrain(&stage.component, name))
+        .map(|(name, _)| name);
+    externals.into_iter().find_map(|component| {
+        let mut reports = state.reported_versions_of(component).peekable();
+        if reports.peek().is_none() {
+            return Some(unreported(component));
+        }
+        reports.find_map(|report| {
+            let mut versions = report.versions.iter();
+            let why = versions.find_map(|in_use| apart(component, &in_use.version))?;
+            Some(format!("{why} (reported by {})", report.source))
+        })
+    })
+}
+
+/// What is not known is not nothing.
+fn unreported(component: &ComponentName) -> String {
+    format!(
+        "nobody has said which versions of {component} are in use; `evenkeel compat report {component}` says it, also that none is"
+    )
+}

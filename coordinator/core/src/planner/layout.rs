@@ -1,0 +1,230 @@
+//! The last step: the steps of a path become stages, and their instances tasks in waves.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use evenkeel_compat::Method;
+use evenkeel_words::{
+    names::{ComponentName, InstanceId},
+    timestamp::Timestamp,
+};
+use semver::Version;
+
+use super::{suits, words::listed};
+use crate::{
+    instance::Instance,
+    plan::{Plan, PlanState, Policy, RuledOut, Stage, Target, Task, TaskState},
+    refusal::{Refusal, RefusalKind},
+    release::{Release, ReleaseRef},
+    state::State,
+};
+
+/// The most tasks that one plan may have. As many, with the longest names, fit into one record of the ledger.
+pub const TASKS_MAX: usize = 25_000;
+
+/// What is to be laid out, and on whose behalf.
+pub(super) struct Outline<'a> {
+    pub(super) targets: &'a [Target],
+    pub(super) stages: Vec<Stage>,
+    pub(super) ruled_out: Vec<RuledOut>,
+    pub(super) policy: &'a Policy,
+    pub(super) created_by: &'a str,
+    pub(super) now: Timestamp,
+}
+
+/// Lays out the stages for the fleet as it is.
+///
+/// # Errors
+/// `NotAllowedNow` where an instance cannot take part; `TooMuch` for more than [`TASKS_MAX`] tasks; as
+/// [`suits::check`].
+pub(super) fn lay_out(state: &State, outline: Outline<'_>) -> Result<(Plan, Vec<Task>), Refusal> {
+    let mut plan = plan(state, outline);
+    let mut tasks = Vec::new();
+    let mut held = releases_held(state, &plan);
+    for index in 0..plan.stages.len() {
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let moved = stage(state, &plan, &plan.stages[index], number, &mut held)?;
+        tasks.extend(moved);
+        if tasks.len() > TASKS_MAX {
+            return Err(Refusal::new(
+                RefusalKind::TooMuch,
+                format!(
+                    "its first {} stages have {} tasks, more than the {TASKS_MAX} that one plan may have; name a version on the way as the target",
+                    index + 1,
+                    tasks.len()
+                ),
+            ));
+        }
+    }
+    for (index, stage) in plan.stages.iter_mut().enumerate() {
+        let of_stage = tasks
+            .iter()
+            .filter(|task| usize::try_from(task.stage) == Ok(index));
+        stage.instances = u32::try_from(of_stage.count()).unwrap_or(u32::MAX);
+    }
+    plan.tasks_total = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+    suits::check(state, &plan)?;
+    Ok((plan, tasks))
+}
+
+fn plan(state: &State, outline: Outline<'_>) -> Plan {
+    Plan {
+        id: state.next_plan_id(),
+        state: PlanState::Draft,
+        targets: outline.targets.to_vec(),
+        stages: outline.stages,
+        ruled_out: outline.ruled_out,
+        matrix_version: state.matrix().version,
+        policy: outline.policy.clone(),
+        tasks_total: 0,
+        tasks_done: 0,
+        created_by: outline.created_by.to_owned(),
+        created_at: outline.now,
+        started_at: None,
+        ended_at: None,
+        progressed_at: outline.now,
+        changed_at: outline.now,
+        revision: 0,
+    }
+}
+
+/// What the instances of the components that change have now.
+fn releases_held(state: &State, plan: &Plan) -> BTreeMap<InstanceId, ReleaseRef> {
+    let components: BTreeSet<&ComponentName> = plan.stages.iter().map(|s| &s.component).collect();
+    components
+        .into_iter()
+        .flat_map(|component| state.instances_of(component))
+        .filter_map(|instance| Some((instance.id.clone(), instance.report.current.clone()?)))
+        .collect()
+}
+
+/// The tasks of one stage, in the order in which they go. What its instances hold afterwards is put into `held`.
+fn stage(
+    state: &State,
+    plan: &Plan,
+    stage: &Stage,
+    number: u32,
+    held: &mut BTreeMap<InstanceId, ReleaseRef>,
+) -> Result<Vec<Task>, Refusal> {
+    let release = state
+        .release(&stage.component, &stage.to)
+        .ok_or_else(|| unpublished(state, &stage.component, &stage.to))?;
+    let mut movers = Vec::new();
+    for instance in state.instances_of(&stage.component) {
+        let Some(from) = held
+            .get(&instance.id)
+            .filter(|r| same(&r.version, &stage.from))
+        else {
+            continue;
+        };
+        let to = artifact(state, release, instance)?;
+        movers.push((instance, from.clone(), to));
+    }
+    if stage.way.method == Method::Rebuild {
+        check_rebuild(
+            state,
+            stage,
+            movers.iter().map(|(instance, ..)| instance.as_ref()),
+        )?;
+    }
+    let label = plan.policy.failure_domain.as_deref();
+    let domain = |instance: &Instance| label.and_then(|label| instance.labels.get(label).cloned());
+    movers.sort_by_cached_key(|(instance, ..)| (domain(instance), instance.id.clone()));
+
+    let canary = usize::try_from(plan.policy.canary).unwrap_or(usize::MAX);
+    let tasks = movers.into_iter().enumerate();
+    Ok(tasks
+        .map(|(index, (instance, from, to))| {
+            held.insert(instance.id.clone(), to.clone());
+            Task {
+                plan: plan.id,
+                instance: instance.id.clone(),
+                stage: number,
+                wave: u32::from(canary > 0 && index >= canary),
+                state: TaskState::Pending,
+                from,
+                to,
+                generation: 0,
+                admitted_at: None,
+                stop_to_ready_us: 0,
+                changed_at: plan.created_at,
+                revision: 0,
+            }
+        })
+        .collect())
+}
+
+/// Whether two versions are the same but for build metadata.
+pub(super) fn same(a: &Version, b: &Version) -> bool {
+    a.cmp_precedence(b) == Ordering::Equal
+}
+
+/// One that is rebuilt comes back with nothing: its agent has to allow that, and others have to have its data.
+fn check_rebuild<'a>(
+    state: &State,
+    stage: &Stage,
+    movers: impl Iterator<Item = &'a Instance>,
+) -> Result<(), Refusal> {
+    let (mut forbidden, mut alone) = (Vec::new(), Vec::new());
+    for instance in movers {
+        if !instance.report.may_rebuild {
+            forbidden.push(instance.id.to_string());
+        }
+        let mut members = state.instances_of(&stage.component);
+        if !members.any(|other| other.id != instance.id && other.group() == instance.group()) {
+            alone.push(instance.id.to_string());
+        }
+    }
+    let what = match (forbidden.is_empty(), alone.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, _) => format!(
+            "the configuration of its agent does not allow that for {}",
+            listed(&forbidden)
+        ),
+        (true, false) => format!("nothing else has a copy of the data of {}", listed(&alone)),
+    };
+    Err(Refusal::new(
+        RefusalKind::NotAllowedNow,
+        format!("{stage} goes by rebuild (drained, swapped, rejoined empty), and {what}"),
+    ))
+}
+
+fn artifact(state: &State, release: &Release, instance: &Instance) -> Result<ReleaseRef, Refusal> {
+    let platform = state
+        .node(&instance.id.node)
+        .map_or("", |node| &node.platform);
+    let artifact = release.artifacts.get(platform).ok_or_else(|| {
+        let published: Vec<_> = release.artifacts.keys().map(String::as_str).collect();
+        Refusal::new(
+            RefusalKind::NotAllowedNow,
+            format!(
+                "{} needs {} {} for {platform}, which is published for {} only",
+                instance.id,
+                release.component,
+                release.version,
+                published.join(", ")
+            ),
+        )
+    })?;
+    Ok(ReleaseRef {
+        version: release.version.clone(),
+        digest: artifact.digest,
+    })
+}
+
+fn unpublished(state: &State, component: &ComponentName, version: &Version) -> Refusal {
+    let published: Vec<_> = state
+        .releases_of(component)
+        .map(|release| release.version.to_string())
+        .collect();
+    let published = match published.is_empty() {
+        true => "no version of it is".to_owned(),
+        false => format!("published are {}", listed(&published)),
+    };
+    Refusal::new(
+        RefusalKind::NotFound,
+        format!("{component} {version} is not published; {published}"),
+    )
+}

@@ -38,11 +38,14 @@ pub struct Example {
 }
 
 impl Example {
-    /// Starts it, with the releases 1.2.0 and 2.0.0 of both published, and `matrix` applied.
+    /// Starts it, with the releases 1.2.0 and 2.0.0 of both published, and a matrix applied if there is one.
     ///
     /// # Errors
     /// When anything of it does not come up.
-    pub async fn start(folder: &Utf8Path, matrix: CompatibilityMatrix) -> anyhow::Result<Self> {
+    pub async fn start(
+        folder: &Utf8Path,
+        matrix: Option<CompatibilityMatrix>,
+    ) -> anyhow::Result<Self> {
         let kind = |component, version, count| Kind {
             component,
             version,

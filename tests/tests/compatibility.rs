@@ -151,7 +151,7 @@ async fn carried_to_its_end(example: &Example, plan: &Plan) -> anyhow::Result<()
 async fn the_bridge_is_missing_then_the_clients_are_in_the_way_and_then_it_runs()
 -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let example = Example::start(utf8(&dir)?, example::without_bridge()?).await?;
+    let example = Example::start(utf8(&dir)?, Some(example::without_bridge()?)).await?;
     let in_use = [("1.0.0", 12), ("1.2.0", 30)];
     example.api.report_versions(CLIENT, SOURCE, &in_use).await?;
     let refused = refusal(&example).await?;
@@ -197,7 +197,7 @@ async fn the_bridge_is_missing_then_the_clients_are_in_the_way_and_then_it_runs(
 async fn a_report_under_a_running_plan_pauses_it_before_the_stage_that_it_forbids()
 -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let example = Example::start(utf8(&dir)?, example::with_bridge()?).await?;
+    let example = Example::start(utf8(&dir)?, Some(example::with_bridge()?)).await?;
     let in_use = [("1.2.0", 42)];
     example.api.report_versions(CLIENT, SOURCE, &in_use).await?;
     let plan = under_way(&example).await?;
@@ -228,7 +228,7 @@ async fn a_matrix_that_changes_under_a_running_plan_pauses_it_before_the_stage_t
 -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let matrix = example::with_bridge()?;
-    let example = Example::start(utf8(&dir)?, matrix.clone()).await?;
+    let example = Example::start(utf8(&dir)?, Some(matrix.clone())).await?;
     example.api.report_versions(CLIENT, SOURCE, &[]).await?;
     let plan = under_way(&example).await?;
     let reason = "2.0.0 was seen to lose blocks";
@@ -256,7 +256,7 @@ fn blocked(mut matrix: CompatibilityMatrix, reason: &str) -> CompatibilityMatrix
 async fn a_draft_is_held_against_what_is_known_when_it_is_started() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let matrix = example::with_bridge()?;
-    let example = Example::start(utf8(&dir)?, matrix.clone()).await?;
+    let example = Example::start(utf8(&dir)?, Some(matrix.clone())).await?;
     example.api.report_versions(CLIENT, SOURCE, &[]).await?;
     let plan = example
         .api

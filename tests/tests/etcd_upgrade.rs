@@ -162,7 +162,7 @@ async fn the_last_member_waits_for_a_person_and_after_it_there_is_no_way_back() 
     let status = started.wait(SOON)?;
     let printed = started.printed();
     ensure!(
-        !status.success() && printed.contains("cannot be downgraded"),
+        !status.success() && printed.contains("invalid downgrade"),
         "{status}: {printed}"
     );
     Ok(())

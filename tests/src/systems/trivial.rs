@@ -61,17 +61,17 @@ impl Layout {
             version: FIRST,
             count,
         };
-        Self::of_kinds(folder, &[kind], matrix::all_go_together(COMPONENT))
+        Self::of_kinds(folder, &[kind], Some(matrix::all_go_together(COMPONENT)))
     }
 
-    /// Nodes of several components, in their order, with such a matrix.
+    /// Nodes of several components, in their order, with a matrix if there is one.
     ///
     /// # Errors
     /// When there is no free port, or the program is not built.
     pub fn of_kinds(
         folder: &Utf8Path,
         kinds: &[Kind<'_>],
-        matrix: CompatibilityMatrix,
+        matrix: Option<CompatibilityMatrix>,
     ) -> anyhow::Result<Self> {
         let kinds: Vec<_> = kinds
             .iter()
@@ -82,7 +82,7 @@ impl Layout {
             ports: ports::free(kinds.len())?,
             programs: folder.join("programs"),
         };
-        layout.spec.matrix = Some(matrix);
+        layout.spec.matrix = matrix;
         for ((port, kind), number) in layout.ports.iter().zip(kinds).zip(1..) {
             let (component, version) = (kind.component, kind.version);
             let first = layout.release(version, Conduct::Good)?;

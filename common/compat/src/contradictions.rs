@@ -29,17 +29,18 @@ pub(crate) fn find(rules: &[Rule], sides: &[Sides], count_max: usize) -> Vec<Con
     let mut planes = BTreeMap::<(Scope, usize), Vec<Rectangle<'_>>>::new();
     for (number, (rule, sides)) in rules.iter().zip(sides).enumerate() {
         let weight = exact_sides(&rule.from, &rule.to);
-        let mut lay = |scope: Scope, from, to| {
+        let mut lay = |scope: Scope, (from, to), turned| {
+            let kind = (number, rule.level, turned);
             let plane = planes.entry((scope, weight)).or_default();
-            plane.extend(rectangles(number, rule.level, from, to));
+            plane.extend(rectangles(kind, from, to));
         };
-        lay(rule.scope.clone(), &sides.from, &sides.to);
+        lay(rule.scope.clone(), (&sides.from, &sides.to), false);
         if rule.level.is_symmetric() {
-            lay(rule.scope.turned(), &sides.to, &sides.from);
+            lay(rule.scope.turned(), (&sides.to, &sides.from), true);
         }
     }
     let mut found = BTreeMap::new();
-    for ((scope, _), rectangles) in planes {
+    for rectangles in planes.into_values() {
         for (a, b) in Sweep::new(&rectangles).run(count_max) {
             let (later, earlier) = if a.rule > b.rule { (a, b) } else { (b, a) };
             let from = later.from.0.max(earlier.from.0).version();
@@ -47,8 +48,7 @@ pub(crate) fn find(rules: &[Rule], sides: &[Sides], count_max: usize) -> Vec<Con
             let (Some(from), Some(to)) = (from, to) else {
                 continue;
             };
-            let straight = rules.get(later.rule).is_some_and(|r| r.scope == scope);
-            let example = if straight { (from, to) } else { (to, from) };
+            let example = if later.turned { (to, from) } else { (from, to) };
             found.entry((later.rule, earlier.rule)).or_insert(example);
         }
     }
@@ -67,14 +67,15 @@ pub(crate) fn find(rules: &[Rule], sides: &[Sides], count_max: usize) -> Vec<Con
 struct Rectangle<'r> {
     rule: usize,
     level: Level,
+    /// Whether the rule's `to` side lies along the `from` axis.
+    turned: bool,
     from: (&'r Point, &'r Point),
     to: (&'r Point, &'r Point),
 }
 
 /// Each interval of the one side by each of the other.
 fn rectangles<'r>(
-    rule: usize,
-    level: Level,
+    (rule, level, turned): (usize, Level, bool),
     from: &'r Reach,
     to: &'r Reach,
 ) -> impl Iterator<Item = Rectangle<'r>> {
@@ -82,6 +83,7 @@ fn rectangles<'r>(
         to.intervals().iter().map(move |to| Rectangle {
             rule,
             level,
+            turned,
             from: (&from.0, &from.1),
             to: (&to.0, &to.1),
         })

@@ -1,10 +1,39 @@
 //! The file that people keep a matrix in: TOML.
+//!
+//! ```toml
+//! format = 1
+//!
+//! [components.metadata-service]
+//! talks_to = ["client-sdk"]            # either side's word is enough
+//! [components.data-service]
+//! upgrade_after = ["metadata-service"]
+//! finalizes_itself = true
+//! [components.client-sdk]
+//! external = true
+//!
+//! [[rules]]
+//! component = "data-service"           # or components = ["data-service", "client-sdk"]; neither: all components
+//! from = "1.0.0"                       # a version, or a range: an operator or a wildcard in every part of it
+//! to = ">=1.1.0, <1.2.0"
+//! level = "backward"                   # full, backward, forward or none
+//! note = "one release at a time"
+//!
+//! [[blocked]]
+//! component = "data-service"           # without it: all components
+//! from = "1.1.0"
+//! to = "1.1.1"
+//! reason = "loses writes under load"
+//! ```
 
 mod error;
+mod read;
+mod size;
+mod write;
 
-use crate::Matrix;
+use crate::{FAULTS_MAX, Matrix};
 
 pub use error::{FileError, FileFault};
+pub use write::to_toml;
 
 /// The longest file, in bytes. [`crate::RULES_MAX`] rules of a usual length are 5 MiB.
 pub const FILE_BYTES_MAX: usize = 8 << 20;
@@ -15,16 +44,30 @@ pub const FORMAT: i64 = 1;
 /// Reads a matrix.
 ///
 /// # Errors
-/// Names all that is wrong, up to [`crate::FAULTS_MAX`], each with its line and column. What is too large is refused before
-/// it is looked at more closely.
+/// Names all that is wrong, up to [`FAULTS_MAX`], each with its line and column. What is too large is refused before it
+/// is looked at more closely.
 pub fn parse(text: &str) -> Result<Matrix, FileError> {
-    let _ = text;
-    Ok(Matrix::default())
+    size::check(text)?;
+    let mut faults = error::Collected::new(text);
+    let read = read::read(text, &mut faults);
+    match Matrix::new(read.components, read.rules, read.blocked) {
+        Ok(matrix) if faults.is_empty() => return Ok(matrix),
+        Ok(_) => {}
+        Err(found) => {
+            for fault in found.faults.into_iter().take(FAULTS_MAX) {
+                let span = read.spans.of(&fault.place, &fault.part);
+                let other = fault
+                    .other
+                    .map(|place| read.spans.of(&place, &crate::Part::Whole));
+                faults.add_with(span, fault.sentence, other);
+            }
+            if found.more {
+                faults.more();
+            }
+        }
+    }
+    Err(faults.end())
 }
 
-/// Writes a matrix, so that [`parse`] gives the same one again.
-#[must_use]
-pub fn to_toml(matrix: &Matrix) -> String {
-    let _ = matrix;
-    String::new()
-}
+#[cfg(test)]
+mod tests;

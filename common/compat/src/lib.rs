@@ -29,4 +29,7 @@ pub use level::{Level, LevelError};
 pub use matrix::Matrix;
 pub use relation::{Apart, Beside, Hop, Method, NoHop, Undo, Way};
 pub use rule::{Blocked, COMPONENTS_MAX, Component, RULES_MAX, Rule, Scope, WORDS_CHARS_MAX};
+#[cfg(test)]
+mod tests;
+
 pub use versions::{VERSION_CHARS_MAX, VERSIONS_CHARS_MAX, Versions, VersionsError};

@@ -137,3 +137,154 @@ fn bare(comparator: &str) -> Option<VersionsError> {
         VersionsError::Bare { comparator }
     })
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use semver::Prerelease;
+
+    use super::*;
+
+    /// Versions that often meet.
+    pub(crate) fn a_version() -> impl Strategy<Value = Version> {
+        let pre = prop_oneof![
+            4 => Just(""),
+            2 => prop::sample::select(vec!["0", "1", "a", "a.0", "a.1", "b", "rc.1", "rc-1"]),
+        ];
+        let build = prop_oneof![6 => Just(""), 1 => Just("+b.7")];
+        (0_u64..3, 0_u64..3, 0_u64..3, pre, build).prop_map(|(major, minor, patch, pre, build)| {
+            let pre = if pre.is_empty() {
+                String::new()
+            } else {
+                format!("-{pre}")
+            };
+            Version::parse(&format!("{major}.{minor}.{patch}{pre}{build}")).unwrap()
+        })
+    }
+
+    fn a_comparator() -> impl Strategy<Value = String> {
+        let number = || prop_oneof![8 => 0_u64..3, 1 => Just(u64::MAX)];
+        let pre = prop_oneof![
+            3 => Just(""),
+            2 => prop::sample::select(vec!["-0", "-a", "-a.0", "-b", "-rc.1"]),
+        ];
+        let operator = prop::sample::select(vec!["=", ">", ">=", "<", "<=", "~", "^"]);
+        prop_oneof![
+            6 => (operator.clone(), number(), number(), number(), pre)
+                .prop_map(|(op, major, minor, patch, pre)| format!("{op}{major}.{minor}.{patch}{pre}")),
+            1 => (operator.clone(), number(), number()).prop_map(|(op, major, minor)| format!("{op}{major}.{minor}")),
+            1 => (operator, number()).prop_map(|(op, major)| format!("{op}{major}")),
+            1 => (number(), number()).prop_map(|(major, minor)| format!("{major}.{minor}.*")),
+            1 => number().prop_map(|major| format!("{major}.*")),
+        ]
+    }
+
+    /// Ranges that often match something.
+    pub(crate) fn a_range() -> impl Strategy<Value = VersionReq> {
+        prop_oneof![
+            1 => Just("*".to_owned()),
+            20 => prop::collection::vec(a_comparator(), 1..4).prop_map(|all| all.join(", ")),
+        ]
+        .prop_map(|text| VersionReq::parse(&text).unwrap())
+    }
+
+    pub(crate) fn versions() -> impl Strategy<Value = Versions> {
+        prop_oneof![
+            a_version().prop_map(Versions::Exact),
+            a_range().prop_map(Versions::Range),
+        ]
+    }
+
+    fn refusal(text: &str) -> String {
+        text.parse::<Versions>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_whole_version_is_exact_and_all_else_a_range() {
+        for exact in ["1.2.3", "0.0.0-rc.1", "1.2.3+build", "1.2.3-x+b"] {
+            assert!(
+                exact.parse::<Versions>().unwrap().exact().is_some(),
+                "{exact}"
+            );
+        }
+        for range in [
+            "*",
+            "3.4.*",
+            "3.x",
+            "^1.2",
+            "=1.2.3",
+            ">=1.0.0-rc.1, <2",
+            "~1",
+            "< 2",
+        ] {
+            assert!(
+                range.parse::<Versions>().unwrap().exact().is_none(),
+                "{range}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_partial_version_without_an_operator_is_refused_with_a_hint() {
+        assert_eq!(
+            refusal("3.4"),
+            "\"3.4\" is not a whole version and has no operator; write \"3.4.*\" for all of 3.4, or \"^3.4\" for \
+             anything up to the next incompatible release"
+        );
+        assert!(refusal(">=1.0.0, 3").starts_with("\"3\" is not a whole version"));
+        assert_eq!(
+            refusal(">=1.0.0, 1.2.3"),
+            "\"1.2.3\" stands in a range without an operator; write \"=1.2.3\" for that version alone"
+        );
+        assert!(refusal(">=1.0.0, 1.2.3-x").starts_with("\"1.2.3-x\" stands in a range"));
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused() {
+        for bad in [
+            "", " ", "latest", "v1.2.3", "1.2.3.4", "01.2.3", ">1 <2", ">=1.0.0,", "1.2.3-",
+            "*, >1",
+        ] {
+            assert!(
+                refusal(bad).contains("is neither a version nor a range"),
+                "{bad}"
+            );
+        }
+        let long = format!("1.2.3-{}", "a".repeat(VERSION_CHARS_MAX));
+        assert!(refusal(&long).contains("too long"));
+        let long = format!(">1.2.3-{}", "a".repeat(VERSIONS_CHARS_MAX));
+        assert!(refusal(&long).contains("too long"));
+    }
+
+    #[test]
+    fn build_metadata_is_shown_and_ignored() {
+        let versions: Versions = "1.2.3+a".parse().unwrap();
+        assert_eq!(versions.to_string(), "1.2.3+a");
+        assert!(versions.matches(&Version::parse("1.2.3+b").unwrap()));
+        assert!(!versions.matches(&Version::parse("1.2.3-a").unwrap()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_range_matches_as_semver_does(range in a_range(), version in a_version()) {
+            let release = Version { pre: Prerelease::EMPTY, ..version.clone() };
+            for version in [version, release] {
+                prop_assert_eq!(Versions::Range(range.clone()).matches(&version), range.matches(&version));
+            }
+        }
+
+        #[test]
+        fn versions_are_read_as_they_are_written(versions in versions()) {
+            prop_assert_eq!(versions.to_string().parse::<Versions>().unwrap(), versions);
+        }
+
+        #[test]
+        fn no_text_does_harm(text in "[-0-9.x*^~<>=, a+]{0,24}|\\PC{0,40}") {
+            if let Ok(versions) = text.parse::<Versions>() {
+                prop_assert_eq!(versions.to_string().parse::<Versions>().unwrap(), versions);
+            }
+        }
+    }
+}

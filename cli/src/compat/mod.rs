@@ -9,6 +9,7 @@ mod show;
 mod text;
 
 use clap::Subcommand;
+use evenkeel_common::limits::MATRIX_MESSAGE_BYTES_MAX;
 use evenkeel_common::names::ComponentName;
 use evenkeel_proto::v1::GetMatrixRequest;
 use evenkeel_proto::v1::compatibility_service_client::CompatibilityServiceClient;
@@ -20,10 +21,6 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::Session;
 use crate::view::CompatibilityMatrix;
-
-/// The largest message with a matrix in it, either way. A file is at most half of it, and what programs put together
-/// by themselves may say more of each rule than people do.
-const MATRIX_MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// What can be done with the compatibility matrix.
 #[derive(Debug, Subcommand)]

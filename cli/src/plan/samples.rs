@@ -22,7 +22,7 @@ pub(super) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000)
 }
 
-fn before_now(seconds: i64) -> Option<prost_types::Timestamp> {
+pub(super) fn before_now(seconds: i64) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp {
         seconds: 1_790_000_000 - seconds,
         nanos: 0,

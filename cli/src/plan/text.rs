@@ -9,19 +9,19 @@ use crate::view::{Plan, Task};
 
 /// Plans in columns.
 pub(super) fn plans(plans: &[Plan], look: Look, now: SystemTime) -> String {
-    let heading = [
-        "NAME", "STATE", "STAGES", "DONE", "CREATED", "TARGETS", "REASON",
-    ];
+    let heading = ["NAME", "STATE", "DONE", "CREATED", "TARGETS: REASON"];
     let mut table = Table::new(look, &heading);
     for plan in plans {
         table.row([
             plan.name.clone(),
             plan.state.clone(),
-            plan.stages.len().to_string(),
             done(plan),
             age(plan.created_at.as_deref(), now),
-            targets(plan),
-            plan.reason.clone(),
+            // Both may be long, and only the last column of a table may.
+            match plan.reason.as_str() {
+                "" => targets(plan),
+                reason => format!("{}: {reason}", targets(plan)),
+            },
         ]);
     }
     table.render()
@@ -66,4 +66,32 @@ pub(super) fn stage_number(stage: u32) -> String {
 /// How many tasks are done, of how many.
 pub(super) fn done(plan: &Plan) -> String {
     format!("{}/{}", plan.tasks_done, plan.tasks_total)
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_proto::v1::{self, PlanState};
+
+    use super::super::samples::{WIDTHS, etcd, now, preview, wide};
+    use super::*;
+
+    #[test]
+    fn plans_are_listed_with_where_they_go_and_why_they_stand() {
+        let draft = v1::Plan {
+            name: "plan-3".to_owned(),
+            ..preview()
+        };
+        let reason =
+            "n2/etcd was put back to 3.4.23: the probe http://127.0.0.1:2379/health answered 503";
+        let paused = etcd(PlanState::Paused, reason);
+        let ready = v1::Plan {
+            name: "plan-5".to_owned(),
+            ..etcd(PlanState::ReadyToFinalize, "")
+        };
+        let listed = [draft, paused, ready].map(Plan::from);
+        for width in WIDTHS {
+            let page = plans(&listed, wide(Some(width)), now());
+            insta::assert_snapshot!(format!("plans_{width}"), page);
+        }
+    }
 }

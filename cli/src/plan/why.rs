@@ -78,3 +78,38 @@ fn text(waits: &[Wait], look: Look, now: SystemTime) -> String {
     }
     table.render()
 }
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_proto::v1::{self, WaitKind};
+
+    use super::super::samples::{WIDTHS, before_now, now, wide};
+    use super::*;
+
+    #[test]
+    fn each_wait_has_its_stage_and_its_reason_and_the_plan_its_own() {
+        let wait = |instance: &str, stage, kind: WaitKind, sentence: &str| v1::Wait {
+            instance: instance.to_owned(),
+            stage,
+            kind: kind.into(),
+            sentence: sentence.to_owned(),
+            since: before_now(75),
+            until: before_now(-45),
+        };
+        let waits = [
+            wait(
+                "",
+                0,
+                WaitKind::Person,
+                "the plan is paused: the matrix no longer allows data-service 1.1.0 -> 2.0.0; apply one that does, then resume the plan",
+            ),
+            wait("n1/data", 1, WaitKind::Soak, "it has to stay good for 45 s more"),
+            wait("n2/data", 2, WaitKind::Stage, "stage 2 has to be done first"),
+        ]
+        .map(Wait::from);
+        for width in WIDTHS {
+            let page = text(&waits, wide(Some(width)), now());
+            insta::assert_snapshot!(format!("waits_{width}"), page);
+        }
+    }
+}

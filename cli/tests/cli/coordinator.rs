@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use evenkeel_common::limits::MATRIX_MESSAGE_BYTES_MAX;
 use evenkeel_common::tls::{Incoming, IncomingLimits, ServerTls, listen};
 use evenkeel_proto::v1::compatibility_service_server::{
     CompatibilityService, CompatibilityServiceServer,
@@ -24,9 +25,6 @@ use crate::cluster::{Cluster, Run};
 
 /// The most of a page, so that a few things already are several.
 const PAGE_SIZE: usize = 2;
-
-/// The most bytes of a message with a matrix.
-const MATRIX_MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// What the coordinator has and was asked.
 #[derive(Default)]

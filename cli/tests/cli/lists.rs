@@ -28,8 +28,8 @@ n3/store   store       1.0.0     error       error     -      3d5h      the proc
 ";
     assert_eq!(coordinator.run(&["instance", "ls"]).good(), instances);
     let plans = "\
-NAME   STATE   STAGES   DONE   CREATED   TARGETS       REASON
-p1     draft   1        0/3    3d5h      store 1.1.0   -
+NAME   STATE   DONE   CREATED   TARGETS: REASON
+p1     draft   0/3    3d5h      store 1.1.0
 ";
     assert_eq!(coordinator.run(&["plan", "list"]).good(), plans);
 }

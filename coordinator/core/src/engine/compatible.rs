@@ -25,7 +25,7 @@ pub(super) fn pause(state: &State, plan: &Plan) -> Option<Decision> {
     let mut paused = plan.clone();
     follow::pause(
         &mut paused,
-        format!("{stage} is not allowed (any more): {why}; put that right and resume, or abort"),
+        format!("{stage} is not allowed: {why}; put that right and resume, or abort"),
     );
     Some((format!("{} paused", plan.id), vec![Resource::Plan(paused)]))
 }
@@ -62,7 +62,8 @@ pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
 fn meets(state: &State, plan: &Plan, matrix: &Matrix, stage: &Stage) -> Option<String> {
     let apart = |component: &ComponentName, version: &Version| {
         let apart = matrix.beside((&stage.component, &stage.to), (component, version));
-        apart.err().map(|why| why.to_string())
+        let why = apart.err()?;
+        Some(format!("it would meet {component} {version}, and {why}"))
     };
     let own = std::iter::once(&stage.component);
     let others = state

@@ -82,7 +82,9 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
         | TaskState::Parked(_) => match &plan.state {
             PlanState::Running => {
                 let (kind, sentence) = admission(state, plan, task)?;
-                (kind, sentence, Some(timers::progress_overdue_at(plan)))
+                let hurries = finality::unconfirmed(state, plan).is_none();
+                let until = hurries.then(|| timers::progress_overdue_at(plan));
+                (kind, sentence, until)
             }
             PlanState::Draft => (
                 WaitKind::Person,

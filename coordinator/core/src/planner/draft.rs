@@ -45,7 +45,12 @@ impl From<NoDraft> for Refusal {
                     | Reason::NoWay(_)
                     | Reason::NoOrder(_) => RefusalKind::NotAllowedNow,
                 };
-                Self::new(kind, no_path.summary())
+                let mut message = no_path.summary();
+                let obstacle = no_path.obstacles.first();
+                if let Some(obstacle) = obstacle.filter(|_| kind == RefusalKind::NotAllowedNow) {
+                    message.push_str(&format!("; in the way is {obstacle}"));
+                }
+                Self::new(kind, message)
             }
             NoDraft::Refused(refusal) => refusal,
         }
@@ -86,6 +91,7 @@ pub fn draft(
     now: Timestamp,
 ) -> Result<(Plan, Vec<Task>), NoDraft> {
     policy.check()?;
+    check_platforms(state, targets)?;
     let known = Known::of(state, targets);
     let answer = find(&known.request(targets)).map_err(|no_path| match &no_path.reason {
         Reason::BadRequest(why) => NoDraft::Refused(refused(why)),
@@ -195,6 +201,22 @@ fn publishable(
         }
     }
     versions.into_iter().cloned().collect()
+}
+
+/// A target that is published at all has to be so for every node that it is to be brought to.
+fn check_platforms(state: &State, targets: &[Target]) -> Result<(), Refusal> {
+    for target in targets {
+        let Some(release) = state.release(&target.component, &target.version) else {
+            continue;
+        };
+        for instance in state.instances_of(&target.component) {
+            let current = instance.report.current.as_ref();
+            if current.is_none_or(|current| !same(&current.version, &target.version)) {
+                layout::artifact(state, release, instance)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Every instance has to be of a release, and none may run other bytes under the version that it is to be brought to.

@@ -191,7 +191,11 @@ fn check_rebuild<'a>(
     ))
 }
 
-fn artifact(state: &State, release: &Release, instance: &Instance) -> Result<ReleaseRef, Refusal> {
+pub(super) fn artifact(
+    state: &State,
+    release: &Release,
+    instance: &Instance,
+) -> Result<ReleaseRef, Refusal> {
     let platform = state
         .node(&instance.id.node)
         .map_or("", |node| &node.platform);

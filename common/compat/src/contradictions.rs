@@ -20,8 +20,8 @@ pub(crate) struct Contradiction {
     pub(crate) rule: usize,
     /// The earlier rule.
     pub(crate) other: usize,
-    /// Versions that both speak of: those of the later rule's first component, then of its second.
-    pub(crate) example: (Version, Version),
+    /// Of whom both speak, and two versions of which, in this direction, they say different things.
+    pub(crate) example: (Scope, Version, Version),
 }
 
 /// Finds up to `count_max` contradictions; at least one if there are any. `sides` are the rules' own, in their order.
@@ -29,27 +29,24 @@ pub(crate) fn find(rules: &[Rule], sides: &[Sides], count_max: usize) -> Vec<Con
     let mut planes = BTreeMap::<(Scope, usize), Vec<Rectangle<'_>>>::new();
     for (number, (rule, sides)) in rules.iter().zip(sides).enumerate() {
         let weight = exact_sides(&rule.from, &rule.to);
-        let mut lay = |scope: Scope, (from, to), turned| {
-            let kind = (number, rule.level, turned);
+        let mut lay = |scope: Scope, from, to| {
             let plane = planes.entry((scope, weight)).or_default();
-            plane.extend(rectangles(kind, from, to));
+            plane.extend(rectangles(number, rule.level, from, to));
         };
-        lay(rule.scope.clone(), (&sides.from, &sides.to), false);
+        lay(rule.scope.clone(), &sides.from, &sides.to);
         if rule.level.is_symmetric() {
-            lay(rule.scope.turned(), (&sides.to, &sides.from), true);
+            lay(rule.scope.turned(), &sides.to, &sides.from);
         }
     }
     let mut found = BTreeMap::new();
-    for rectangles in planes.into_values() {
+    for ((scope, _), rectangles) in planes {
         for (a, b) in Sweep::new(&rectangles).run(count_max) {
-            let (later, earlier) = if a.rule > b.rule { (a, b) } else { (b, a) };
-            let from = later.from.0.max(earlier.from.0).version();
-            let to = later.to.0.max(earlier.to.0).version();
-            let (Some(from), Some(to)) = (from, to) else {
-                continue;
-            };
-            let example = if later.turned { (to, from) } else { (from, to) };
-            found.entry((later.rule, earlier.rule)).or_insert(example);
+            let from = a.from.0.max(b.from.0).version();
+            let to = a.to.0.max(b.to.0).version();
+            if let (Some(from), Some(to)) = (from, to) {
+                let both = (a.rule.max(b.rule), a.rule.min(b.rule));
+                found.entry(both).or_insert((scope.clone(), from, to));
+            }
         }
     }
     let all = found
@@ -67,15 +64,14 @@ pub(crate) fn find(rules: &[Rule], sides: &[Sides], count_max: usize) -> Vec<Con
 struct Rectangle<'r> {
     rule: usize,
     level: Level,
-    /// Whether the rule's `to` side lies along the `from` axis.
-    turned: bool,
     from: (&'r Point, &'r Point),
     to: (&'r Point, &'r Point),
 }
 
 /// Each interval of the one side by each of the other.
 fn rectangles<'r>(
-    (rule, level, turned): (usize, Level, bool),
+    rule: usize,
+    level: Level,
     from: &'r Reach,
     to: &'r Reach,
 ) -> impl Iterator<Item = Rectangle<'r>> {
@@ -83,7 +79,6 @@ fn rectangles<'r>(
         to.intervals().iter().map(move |to| Rectangle {
             rule,
             level,
-            turned,
             from: (&from.0, &from.1),
             to: (&to.0, &to.1),
         })

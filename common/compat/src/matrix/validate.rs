@@ -275,8 +275,8 @@ fn add_contradictions(rules: &[Rule], sides: &[Sides], faults: &mut Collected) {
         let (Some(rule), Some(other)) = (rules.get(found.rule), rules.get(found.other)) else {
             continue;
         };
-        let (from, to) = found.example;
-        let versions = match &rule.scope {
+        let (scope, from, to) = found.example;
+        let versions = match scope {
             Scope::All => format!("{from} -> {to}"),
             Scope::Component(name) => format!("{name} {from} -> {to}"),
             Scope::Pair(first, second) => format!("{first} {from} and {second} {to}"),

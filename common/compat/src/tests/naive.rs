@@ -25,7 +25,7 @@ fn stated(rule: &Rule, a: Of<'_>, b: Of<'_>) -> Option<(Weight, Level)> {
     let speaks =
         |a: Of<'_>, b: Of<'_>| scoped(a.0, b.0) && rule.from.matches(a.1) && rule.to.matches(b.1);
     let both_ways = matches!(rule.level, Level::Full | Level::None);
-    if !speaks(a, b) && !(both_ways && speaks(b, a)) {
+    if !(speaks(a, b) || (both_ways && speaks(b, a))) {
         return None;
     }
     let exact = [&rule.from, &rule.to]

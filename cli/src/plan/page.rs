@@ -38,10 +38,6 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
     if !plan.reason.is_empty() {
         pairs.pair("Reason", &plan.reason);
     }
-    if plan.state == "ready-to-finalize" {
-        let command = finalize_command(&plan.name);
-        pairs.pair("Next", format!("{command}, if there need be no way back"));
-    }
     pairs.pair("Targets", targets(plan));
     pairs.pair(
         "Stages",
@@ -88,24 +84,34 @@ fn restarts(stages: &[Stage]) -> String {
     }
 }
 
-/// Whether a person is asked before there is no simple way back.
+/// Whether a person is asked before a way back is gone.
 fn finalizing(plan: &Plan) -> String {
-    let asks = |(index, stage): (usize, &Stage)| {
-        let simple = stage.undo_when_final == "in-place" && !stage.finalizes_itself;
-        (!simple).then(|| (index + 1).to_string())
+    let stages = plan.stages.iter().enumerate();
+    let asking: Vec<_> = stages.filter(|(_, stage)| stages::asks(stage)).collect();
+    let number = |&(index, _): &(usize, &Stage)| index + 1;
+    let which = match asking.as_slice() {
+        [] => return "by itself, once every task is done".to_owned(),
+        [one] => format!("stage {}", number(one)),
+        [first, second] => format!("stages {} and {}", number(first), number(second)),
+        [first, .., last] => format!(
+            "{} stages between {} and {}",
+            asking.len(),
+            number(first),
+            number(last)
+        ),
     };
-    let asking: Vec<_> = plan.stages.iter().enumerate().filter_map(asks).collect();
-    if asking.is_empty() {
-        return "by itself, once every task is done".to_owned();
-    }
-    let stages = match asking.as_slice() {
-        [one] => format!("stage {one}"),
-        [first, second] => format!("stages {first} and {second}"),
-        [first, .., last] => format!("{} stages between {first} and {last}", asking.len()),
-        [] => String::new(),
+    let ends_as = |undo: &str| {
+        asking
+            .iter()
+            .all(|(_, stage)| stage.undo_when_final == undo)
+    };
+    let can = match (ends_as("not-at-all"), ends_as("by-rebuild")) {
+        (true, _) => "cannot be undone",
+        (_, true) => "can be undone by rebuild only",
+        _ => "can be undone by rebuild only, or not at all",
     };
     let command = finalize_command(&plan.name);
-    format!("asks for {command}: after it, {stages} cannot be undone in place")
+    format!("asks for {command}: after it, {which} {can}")
 }
 
 fn policy(policy: &PlanPolicy) -> String {
@@ -172,12 +178,39 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_is_done_and_not_final_says_what_to_do_next() {
-        let mut ready = etcd(PlanState::ReadyToFinalize, "");
+    fn a_plan_that_is_done_and_not_final_says_what_is_asked() {
+        let reason = "every task is done; finalizing takes the way back away (from etcd 3.5.1 to 3.4.23); `evenkeel plan finalize plan-4` does it";
+        let mut ready = etcd(PlanState::ReadyToFinalize, reason);
         ready.tasks_done = 3;
         ready.stages[0].finalizes_itself = false;
-        ready.stages[0].confirmed_by = "ada".to_owned();
         insta::assert_snapshot!(pages(ready, &[]));
+    }
+
+    #[test]
+    fn what_a_person_is_asked_is_said_of_the_stages_that_ask() {
+        let kinds = [
+            ("in-place", "in-place", None),
+            ("by-rebuild", "by-rebuild", None),
+            ("in-place", "not-at-all", Some("cannot be undone")),
+            ("not-at-all", "not-at-all", Some("cannot be undone")),
+            (
+                "in-place",
+                "by-rebuild",
+                Some("can be undone by rebuild only"),
+            ),
+        ];
+        for (undo, undo_when_final, said) in kinds {
+            let mut plan = Plan::from(etcd(PlanState::Draft, ""));
+            plan.stages[0].undo = undo.to_owned();
+            plan.stages[0].undo_when_final = undo_when_final.to_owned();
+            let expected = match said {
+                None => "by itself, once every task is done".to_owned(),
+                Some(said) => {
+                    format!("asks for `evenkeel plan finalize plan-4`: after it, stage 1 {said}")
+                }
+            };
+            assert_eq!(finalizing(&plan), expected, "{undo}, {undo_when_final}");
+        }
     }
 
     #[test]

@@ -52,16 +52,19 @@ pub(super) fn sections(
         );
         pairs.pair("  Way", ways.text(stages, index));
         pairs.pair("  Undo", undo(stage));
-        match stage.confirmed_by.as_str() {
-            "" if stage.finalizes_itself => pairs.pair(
-                "  Asks",
-                format!(
-                    "for {} before its last instance is changed",
-                    finalize_command(plan)
-                ),
-            ),
-            "" => {}
-            who => pairs.pair("  Confirmed", format!("by {who}")),
+        let asked_before = match stage.undo.as_str() {
+            _ if !asks(stage) => None,
+            "not-at-all" => Some("it begins"),
+            _ if stage.finalizes_itself => Some("its last instance is changed"),
+            _ => None,
+        };
+        match (stage.confirmed_by.as_str(), asked_before) {
+            ("", None) => {}
+            ("", Some(before)) => {
+                let command = finalize_command(plan);
+                pairs.pair("  Asks", format!("for {command} before {before}"));
+            }
+            (who, _) => pairs.pair("  Confirmed", format!("by {who}")),
         }
         pairs.pair("  Back to", back(&stage.reachable_back));
         if !stage.note.is_empty() {
@@ -89,6 +92,11 @@ pub(super) fn ruled_out(ruled_out: &[RuledOut], look: Look) -> String {
         look.paragraph(&mut page, "  - ", &text);
     }
     page
+}
+
+/// Whether a person has to say that there need be no way back.
+pub(super) fn asks(stage: &Stage) -> bool {
+    stage.undo != stage.undo_when_final || stage.undo == "not-at-all"
 }
 
 /// What a person types to say that there need be no way back.

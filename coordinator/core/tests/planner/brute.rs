@@ -73,6 +73,7 @@ impl<'s> Brute<'s> {
         let fine = all.iter().all(|a| {
             all.iter().all(|b| {
                 (a.2 && b.2)
+                    || (a.0, &a.1) == (b.0, &b.1)
                     || !matrix.constrain(a.0, b.0)
                     || matrix.beside((a.0, &a.1), (b.0, &b.1)).is_ok()
             })

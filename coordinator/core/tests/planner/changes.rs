@@ -122,7 +122,7 @@ fn rules(setting: &Setting, versions: &[Version]) -> Vec<Remedy> {
         .collect();
     let mut scopes = BTreeSet::new();
     for one in &components {
-        for other in components.range(one..) {
+        for other in components.iter().filter(|other| *other >= one) {
             if !setting.matrix.constrain(one, other) {
                 continue;
             }

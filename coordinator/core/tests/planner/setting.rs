@@ -1,6 +1,9 @@
 //! What the planner is asked in a test: everything that a request borrows, owned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use evenkeel_compat::{Blocked, Component, Level, Matrix, Rule, Scope};
 use evenkeel_coordinator_core::{
@@ -12,7 +15,7 @@ use semver::Version;
 
 pub(crate) type Reported = BTreeMap<ComponentName, BTreeMap<Version, BTreeSet<String>>>;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Setting {
     pub(crate) matrix: Matrix,
     pub(crate) fleet: BTreeMap<ComponentName, BTreeMap<Version, u64>>,
@@ -27,6 +30,54 @@ pub(crate) fn name(text: &str) -> ComponentName {
 
 pub(crate) fn version(text: &str) -> Version {
     text.parse().unwrap()
+}
+
+/// As a page, for a failing case is read by people.
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (component, known) in self.matrix.components() {
+            let names = |names: &BTreeSet<ComponentName>| {
+                let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+                names.join(" ")
+            };
+            let (after, talks) = (names(&known.upgrade_after), names(&known.talks_to));
+            writeln!(f, "{component}: after [{after}], talks to [{talks}]")?;
+        }
+        for (number, rule) in self.matrix.rules().iter().enumerate() {
+            writeln!(f, "rule {}: {rule}", number + 1)?;
+        }
+        for Blocked {
+            component,
+            from,
+            to,
+            ..
+        } in self.matrix.blocked()
+        {
+            let of = component.as_ref().map_or("all", ComponentName::as_str);
+            writeln!(f, "blocked: {of} {from} -> {to}")?;
+        }
+        for (component, versions) in &self.fleet {
+            let versions = versions.iter().map(|(version, n)| format!("{n} of {version}"));
+            writeln!(f, "{component} runs {}", versions.collect::<Vec<_>>().join(", "))?;
+        }
+        for (component, versions) in &self.reported {
+            let versions: Vec<_> = versions.keys().map(ToString::to_string).collect();
+            writeln!(f, "{component} is reported with {}", versions.join(", "))?;
+        }
+        for (component, versions) in &self.published {
+            let versions: Vec<_> = versions.iter().map(ToString::to_string).collect();
+            writeln!(f, "{component} is published as {}", versions.join(", "))?;
+        }
+        for Target {
+            component,
+            version,
+            allow_downgrade,
+        } in &self.targets
+        {
+            writeln!(f, "{component} to {version}, down too: {allow_downgrade}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Setting {

@@ -126,6 +126,7 @@ impl<'s, 'a> Needs<'s, 'a> {
         let weight = match change {
             Some(Change::Publish(..)) | None => 0,
             Some(Change::MoveUsers(..)) => 1,
+            Some(Change::AddRule(Scope::All, ..)) => 11,
             Some(Change::AddRule(..)) => 10,
             Some(Change::ChangeRule(_)) => 100,
             Some(Change::Unblock(_)) => 1_000,
@@ -212,15 +213,15 @@ impl<'s, 'a> Needs<'s, 'a> {
         let (before, after) = (mover.version(from), mover.version(to));
         needs.extend(self.blocks(component, before, after));
         if let Err(why) = self.unblocked.hop(component, before, after) {
-            let change = match &why {
+            let changes = match &why {
                 NoHop::Apart { rule } | NoHop::OnlyBackward { rule } => {
-                    Some(Change::ChangeRule(*rule))
+                    vec![Change::ChangeRule(*rule)]
                 }
-                NoHop::NoRule => Some(self.rule_between((component, before), (component, after))),
-                NoHop::Blocked { .. } => None,
+                NoHop::NoRule => self.rules_between((component, before), (component, after)),
+                NoHop::Blocked { .. } => Vec::new(),
             };
             needs.push(Need {
-                options: change.map(|change| self.id(change)).into_iter().collect(),
+                options: changes.into_iter().map(|change| self.id(change)).collect(),
                 why: Why::NoHop(why),
             });
         }
@@ -267,13 +268,13 @@ impl<'s, 'a> Needs<'s, 'a> {
             return None;
         }
         let why = matrix.beside(one, other).err()?;
-        let rule = match &why {
-            Apart::Rule { rule } => Change::ChangeRule(*rule),
-            Apart::NoRule => self.rule_between(one, other),
+        let rules = match &why {
+            Apart::Rule { rule } => vec![Change::ChangeRule(*rule)],
+            Apart::NoRule => self.rules_between(one, other),
         };
         let sources = still.and_then(|still| still.sources);
         let users = sources.map(|_| Change::MoveUsers(other.0.clone(), other.1.clone()));
-        let options = users.into_iter().chain([rule]);
+        let options = users.into_iter().chain(rules);
         Some(Need {
             options: options.map(|change| self.id(change)).collect(),
             why: Why::meets(other, sources, why),
@@ -308,12 +309,13 @@ impl<'s, 'a> Needs<'s, 'a> {
         needs
     }
 
-    /// The rule to be added between two versions: for the component or the pair, unless all there is speaks of all.
-    fn rule_between(
+    /// The rules of which one is to be added between two versions: for the component or the pair, unless all that speaks
+    /// of it speaks of all; for all, if there is such a rule already, so that nothing is held together that was apart.
+    fn rules_between(
         &self,
         one: (&ComponentName, &Version),
         other: (&ComponentName, &Version),
-    ) -> Change {
+    ) -> Vec<Change> {
         let (one, other) = if one.0 <= other.0 {
             (one, other)
         } else {
@@ -324,23 +326,23 @@ impl<'s, 'a> Needs<'s, 'a> {
             ..version.clone()
         };
         let (from, to) = (plain(one.1), plain(other.1));
-        let rising = if from <= to {
-            (&from, &to)
-        } else {
-            (&to, &from)
-        };
+        let (low, high) = if from <= to { (&from, &to) } else { (&to, &from) };
+        let for_all = Change::AddRule(Scope::All, low.clone(), high.clone());
         let has = |scope: &Scope| self.scopes.binary_search(&scope).is_ok();
-        let named = match one.0 == other.0 {
-            true => Scope::Component(one.0.clone()),
-            false => Scope::Pair(one.0.clone(), other.0.clone()),
+        let (scope, named) = if one.0 == other.0 {
+            let scope = Scope::Component(one.0.clone());
+            let named = Change::AddRule(scope.clone(), low.clone(), high.clone());
+            (has(&scope), named)
+        } else {
+            let scope = Scope::Pair(one.0.clone(), other.0.clone());
+            let turned = Scope::Pair(other.0.clone(), one.0.clone());
+            let is_there = has(&scope) || has(&turned);
+            (is_there, Change::AddRule(scope, from, to))
         };
-        let turned = Scope::Pair(other.0.clone(), one.0.clone());
-        if has(&Scope::All) && !has(&named) && !has(&turned) {
-            return Change::AddRule(Scope::All, rising.0.clone(), rising.1.clone());
-        }
-        match named {
-            Scope::Pair(..) => Change::AddRule(named, from, to),
-            named => Change::AddRule(named, rising.0.clone(), rising.1.clone()),
+        match (has(&Scope::All), scope) {
+            (true, false) => vec![for_all],
+            (true, true) => vec![named, for_all],
+            (false, _) => vec![named],
         }
     }
 }

@@ -42,7 +42,7 @@ use store::Store;
 /// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 1024;
 /// Longest value in bytes.
-pub const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// All entries of a view, by key.
 pub type Entries = BTreeMap<Bytes, Bytes>;

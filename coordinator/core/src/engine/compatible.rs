@@ -36,7 +36,7 @@ pub fn not_allowed(state: &State, plan: &Plan, stage: &Stage) -> Option<String> 
     hop_changed(state, stage).or_else(|| meets(state, plan, &state.matrix().matrix, stage))
 }
 
-/// What the matrix says of a stage's hop, if that is not what it said when the plan was made.
+/// What the matrix says of a stage's hop, if that is less than it said when the plan was made.
 #[must_use]
 pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
     let AppliedMatrix {
@@ -46,9 +46,10 @@ pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
         Err(why) => Some(why.to_string()),
         Ok(hop) => {
             let (now, then) = (hop.way, stage.way);
-            let same = now.method == then.method
-                && (now.undo, now.undo_when_final) == (then.undo, then.undo_when_final);
-            (!same).then(|| {
+            let as_good = now.method <= then.method
+                && now.undo <= then.undo
+                && now.undo_when_final <= then.undo_when_final;
+            (!as_good).then(|| {
                 format!(
                     "version {version} of the matrix calls it {}, and the plan was made when it was {}",
                     now.level, then.level

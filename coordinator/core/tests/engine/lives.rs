@@ -2,27 +2,37 @@
 //! coordinator that restarts, people who change their minds, and time. After every change the world asks
 //! for every invariant; here is what has to be true at the end.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use evenkeel_compat::{Blocked, Component, Level, Matrix, Rule, Scope, Versions};
 use evenkeel_coordinator_core::{
     calls::Call,
+    compatibility::VersionInUse,
+    engine::finality,
+    node::Labels,
     plan::{PlanId, PlanState, Policy, Target},
 };
-use evenkeel_words::names::NodeName;
+use evenkeel_words::names::{ComponentName, NodeName};
 use proptest::{collection::vec, prelude::*};
 use semver::Version;
 
 use crate::{
     host::{Fault, Host, Local, release},
-    script::published,
-    world::World,
+    script::{apply, published},
+    world::{World, anything_goes},
 };
 
 #[derive(Debug, Clone)]
 struct Fleet {
     zones: Vec<u8>,
     groups: u8,
+    /// Of each node, whether it has a gate beside its store.
+    gates: Vec<bool>,
     policy: Policy,
+    matrix: Matrix,
 }
 
 #[derive(Debug, Clone)]
@@ -47,7 +57,10 @@ enum Act {
     Restart,
     Pass(u64),
     Live(u64),
-    Upgrade(u64),
+    Upgrade(Option<u64>, Option<u64>),
+    Matrix(Matrix),
+    InUse(Vec<u64>),
+    Finalize,
     Pause,
     Resume,
     Abort,
@@ -57,6 +70,8 @@ fn fleets() -> impl Strategy<Value = Fleet> {
     let seconds = |of: Vec<u64>| prop::sample::select(of).prop_map(Duration::from_secs);
     (
         vec(1..4_u8, 3..10),
+        vec(any::<bool>(), 10),
+        prop::option::of(matrices()),
         1..4_u8,
         1..3_u32,
         any::<bool>(),
@@ -64,9 +79,11 @@ fn fleets() -> impl Strategy<Value = Fleet> {
         seconds(vec![0, 1, 20]),
     )
         .prop_map(
-            |(zones, groups, max_unavailable, domains, canary, soak)| Fleet {
+            |(zones, gates, matrix, groups, max_unavailable, domains, canary, soak)| Fleet {
                 zones,
                 groups,
+                gates,
+                matrix: matrix.unwrap_or_else(anything_goes),
                 policy: Policy {
                     max_unavailable,
                     failure_domain: domains.then(|| "zone".to_owned()),
@@ -106,11 +123,70 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => Just(Act::Restart),
         2 => (1..100_u64).prop_map(Act::Pass),
         2 => (1..500_u64).prop_map(Act::Live),
-        3 => version.prop_map(Act::Upgrade),
+        1 => matrices().prop_map(Act::Matrix),
+        1 => vec(version.clone(), 0..2).prop_map(Act::InUse),
+        3 => Just(Act::Finalize),
+        3 => (prop::option::of(version.clone()), prop::option::of(version))
+            .prop_map(|(store, gate)| Act::Upgrade(store, gate)),
         1 => Just(Act::Pause),
         4 => Just(Act::Resume),
         1 => Just(Act::Abort),
     ]
+}
+
+/// How the three versions of stores and gates get on, and what the client in use allows. Most of it is full, or there
+/// would be no life in it.
+fn matrices() -> impl Strategy<Value = Matrix> {
+    let level = || {
+        prop_oneof![
+            4 => Just(Level::Full),
+            2 => Just(Level::Backward),
+            1 => Just(Level::Forward),
+            1 => Just(Level::None),
+        ]
+    };
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (vec(level(), 3), vec(level(), 9), vec(any::<bool>(), 9), flags, 0..4_usize)
+        .prop_map(|(own, across, client, (itself, after, blocked), rung)| {
+            let name = |name: &str| name.parse::<ComponentName>().unwrap();
+            let rule = |scope: &Scope, from: u64, to: u64, level: Level| Rule {
+                scope: scope.clone(),
+                from: Versions::Exact(version(from)),
+                to: Versions::Exact(version(to)),
+                level,
+                note: None,
+            };
+            let mut components = BTreeMap::<_, Component>::new();
+            components.entry(name("store")).or_default().finalizes_itself = itself;
+            let gate = components.entry(name("gate")).or_default();
+            if after {
+                gate.upgrade_after.insert(name("store"));
+            }
+            components.entry(name("client")).or_default().external = true;
+            let mut rules = Vec::new();
+            for component in ["store", "gate"] {
+                let scope = Scope::Component(name(component));
+                for (level, (from, to)) in own.iter().zip([(0, 1), (1, 2), (0, 2)]) {
+                    rules.push(rule(&scope, from, to, *level));
+                }
+            }
+            let scope = Scope::Pair(name("store"), name("gate"));
+            for (index, level) in (0..).zip(across) {
+                rules.push(rule(&scope, index / 3, index % 3, level));
+            }
+            let scope = Scope::Pair(name("store"), name("client"));
+            for (index, allowed) in (0..).zip(client) {
+                let level = if allowed { Level::Full } else { Level::None };
+                rules.push(rule(&scope, index / 3, index % 3, level));
+            }
+            let blocked = blocked.then(|| Blocked {
+                component: Some(name("store")),
+                from: Versions::Exact(version([1, 0, 2, 1][rung])),
+                to: Versions::Exact(version([2, 1, 1, 0][rung])),
+                reason: "it is known to go wrong".to_owned(),
+            });
+            Matrix::new(components, rules, blocked.into_iter().collect()).unwrap()
+        })
 }
 
 fn version(minor: u64) -> Version {
@@ -135,30 +211,63 @@ impl Life {
             let labels = [("zone".to_owned(), format!("z{zone}"))].into();
             let mut host = Host::new("linux/amd64", labels);
             let group = format!("g{}", index % usize::from(fleet.groups));
-            let labels = [("group".to_owned(), group)].into();
-            let local = Local::new("store".parse().unwrap(), release(&version(0)), labels);
-            host.instances.insert("store".parse().unwrap(), local);
+            let labels: Labels = [("group".to_owned(), group)].into();
+            for (component, there) in [("store", true), ("gate", fleet.gates[index])] {
+                if there {
+                    let name = component.parse().unwrap();
+                    let local = Local::new(name, release(&version(0)), labels.clone());
+                    host.instances.insert(component.parse().unwrap(), local);
+                }
+            }
             life.world.hosts.insert(node.clone(), host);
             life.world.report(&node);
             life.nodes.push(node);
         }
         for minor in 0..3 {
             let bytes = version(minor);
-            let call = published("store".parse().unwrap(), bytes.clone(), None, &bytes);
-            life.world.ask(None, &call).unwrap();
+            for component in ["store", "gate"] {
+                let call = published(component.parse().unwrap(), bytes.clone(), None, &bytes);
+                life.world.ask(None, &call).unwrap();
+            }
         }
-        life.upgrade(1);
+        life.matrix(&fleet.matrix);
+        life.in_use(&[]);
+        life.upgrade(Some(1), None);
         life
     }
 
+    fn matrix(&mut self, matrix: &Matrix) {
+        self.world.ask(None, &apply(matrix)).unwrap();
+    }
+
+    /// Somebody says which versions of the client are in use; refused if the matrix has no client.
+    fn in_use(&mut self, minors: &[u64]) {
+        let versions: BTreeSet<_> = minors.iter().map(|minor| version(*minor)).collect();
+        let call = Call::ReportVersions {
+            component: "client".parse().unwrap(),
+            source: "gateway".parse().unwrap(),
+            versions: versions
+                .into_iter()
+                .map(|version| VersionInUse { version, count: 1 })
+                .collect(),
+        };
+        let _ = self.world.ask(None, &call);
+    }
+
     /// Asks for a plan and starts it; both may be refused.
-    fn upgrade(&mut self, to: u64) {
+    fn upgrade(&mut self, store: Option<u64>, gate: Option<u64>) {
+        let targets = [("store", store), ("gate", gate)];
         let call = Call::CreatePlan {
-            targets: vec![Target {
-                component: "store".parse().unwrap(),
-                version: version(to),
-                allow_downgrade: true,
-            }],
+            targets: targets
+                .into_iter()
+                .filter_map(|(component, minor)| {
+                    Some(Target {
+                        component: component.parse().unwrap(),
+                        version: version(minor?),
+                        allow_downgrade: true,
+                    })
+                })
+                .collect(),
             policy: self.policy.clone(),
         };
         if let Ok(outcome) = self.world.ask(None, &call) {
@@ -224,7 +333,10 @@ impl Life {
                 }
             }
             Act::Live(seconds) => self.world.wait(Duration::from_secs(*seconds)),
-            Act::Upgrade(to) => self.upgrade(*to),
+            Act::Upgrade(store, gate) => self.upgrade(*store, *gate),
+            Act::Matrix(matrix) => self.matrix(matrix),
+            Act::InUse(minors) => self.in_use(minors),
+            Act::Finalize => self.newest(Call::FinalizePlan),
             Act::Pause => self.newest(|plan| Call::PausePlan(plan, "lunch".to_owned())),
             Act::Resume => self.newest(Call::ResumePlan),
             Act::Abort => self.newest(|plan| Call::AbortPlan(plan, String::new())),
@@ -257,6 +369,12 @@ impl Life {
             .collect()
     }
 
+    fn waits_for_a_word(&self, plan: PlanId) -> bool {
+        let state = &self.world.state;
+        let plan = state.plan(plan).unwrap();
+        plan.state == PlanState::Running && finality::unconfirmed(state, plan).is_some()
+    }
+
     /// Faults stop; every plan ends or pauses with a reason.
     fn settle(&mut self) {
         self.world.hosts.values_mut().for_each(Host::mend);
@@ -265,7 +383,9 @@ impl Life {
         for plan in self.under_way() {
             let state = self.world.plan_state(plan);
             assert!(
-                matches!(state, PlanState::Paused(reason) if !reason.is_empty()),
+                matches!(state, PlanState::Paused(reason) if !reason.is_empty())
+                    || *state == PlanState::ReadyToFinalize
+                    || self.waits_for_a_word(plan),
                 "{plan} is still {state:?}\n{}",
                 self.world.log.join("\n")
             );
@@ -298,11 +418,14 @@ proptest! {
         life.settle();
         life.world.replays(point.index(life.world.changes()));
 
-        // Whoever was changed by hand is put right, and what is paused then goes on to its end.
+        // Whoever was changed by hand is put right, and what is paused then goes on to its end; people say what they
+        // are asked for, and nothing is forbidden any more.
+        life.matrix(&anything_goes());
         let by_hand = acts.iter().any(|act| matches!(act, Act::ByHand(..)));
         for _ in 0..3 {
             for plan in life.under_way() {
                 let _ = life.world.ask(None, &Call::ResumePlan(plan));
+                let _ = life.world.ask(None, &Call::FinalizePlan(plan));
             }
             life.settle();
         }

@@ -45,7 +45,7 @@ pub(crate) struct World {
 }
 
 /// What every world begins with: all versions get on with each other.
-fn anything_goes() -> Matrix {
+pub(crate) fn anything_goes() -> Matrix {
     let all = || "*".parse().unwrap();
     let rule = Rule {
         scope: Scope::All,

@@ -47,6 +47,14 @@ impl Failure {
         self
     }
 
+    /// The same, and what to do about it where nothing has been said of that.
+    pub(crate) fn hint_if_none(self, hint: impl Into<String>) -> Self {
+        match self.hint {
+            Some(_) => self,
+            None => self.hint(hint),
+        }
+    }
+
     /// An error of this side, with all that is behind it.
     pub(crate) fn local(error: &(dyn Error + 'static)) -> Self {
         Self::new(Exit::Other, explain(error))

@@ -5,12 +5,11 @@ use clap::Args;
 use evenkeel_proto::v1::ApplyMatrixRequest;
 use serde::Serialize;
 
-use super::file::{self, NoMatrix};
-use super::service;
 use super::text::{summary, unseen};
+use super::{file, service};
 use crate::args::{ChangeArgs, Globals};
 use crate::failure::Failure;
-use crate::output::{remark, remark_lines};
+use crate::output::remark;
 use crate::session::Session;
 use crate::view::wire;
 
@@ -34,14 +33,8 @@ struct Applied {
 }
 
 pub(super) async fn run(globals: Globals, args: ApplyArgs) -> Result<(), Failure> {
-    let name = file::name(&args.file);
-    let matrix = file::read(&args.file).map_err(|error| match error {
-        NoMatrix::Unread(failure) => failure,
-        NoMatrix::Wrong(error) => {
-            remark_lines(&file::faults(name, &error));
-            file::failure(name, &error).hint("nothing was sent")
-        }
-    })?;
+    let matrix =
+        file::read_sound(&args.file).map_err(|failure| failure.hint_if_none("nothing was sent"))?;
     let session = Session::begin(globals).await?;
     let request_id = args.change.request_id();
     let request = ApplyMatrixRequest {

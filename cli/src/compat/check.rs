@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::file::{self, NoMatrix};
 use super::text::summary;
 use crate::failure::Failure;
-use crate::output::{Format, Output, remark_lines};
+use crate::output::{Format, Output};
 
 /// What is checked.
 #[derive(Debug, Args)]
@@ -60,8 +60,7 @@ pub(super) fn run(output: Output, args: &CheckArgs) -> Result<(), Failure> {
                 });
                 output.result(&checked(None, faults.collect()), String::new)?;
             }
-            remark_lines(&file::faults(name, &error));
-            Err(file::failure(name, &error))
+            Err(file::unsound(&args.file, &error))
         }
     }
 }

@@ -9,6 +9,7 @@ use evenkeel_compat::file::{FILE_BYTES_MAX, FileError, parse};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output::{remark, remark_lines};
 
 /// What stands for standard input.
 const STDIN: &str = "-";
@@ -25,6 +26,31 @@ pub(super) enum NoMatrix {
 pub(super) fn read(path: &Utf8Path) -> Result<Matrix, NoMatrix> {
     let text = text(path).map_err(NoMatrix::Unread)?;
     parse(&text).map_err(NoMatrix::Wrong)
+}
+
+/// Reads a matrix that something is to be done with; what is wrong with it is told beside the failure.
+pub(super) fn read_sound(path: &Utf8Path) -> Result<Matrix, Failure> {
+    read(path).map_err(|error| match error {
+        NoMatrix::Unread(failure) => failure,
+        NoMatrix::Wrong(error) => unsound(path, &error),
+    })
+}
+
+/// Tells what is wrong with a file, each with its place and marks below it in its line; gives the failure that it is.
+pub(super) fn unsound(path: &Utf8Path, error: &FileError) -> Failure {
+    let name = name(path);
+    for fault in &error.faults {
+        remark_lines(&format!("{name}: {fault}\n\n"));
+    }
+    if error.more {
+        remark("and more, to be told once these are mended");
+    }
+    let count = match (error.faults.len(), error.more) {
+        (1, false) => "1 fault".to_owned(),
+        (count, false) => format!("{count} faults"),
+        (count, true) => format!("more than {count} faults"),
+    };
+    Failure::new(Exit::Other, format!("{name} has {count}"))
 }
 
 /// A file's name for people.
@@ -65,26 +91,4 @@ fn text(path: &Utf8Path) -> Result<String, Failure> {
             format!("{} is no text: byte {at} is not UTF-8", name(path)),
         )
     })
-}
-
-/// What is wrong with a file, each with its place, and marks below it in its line.
-pub(super) fn faults(file: &str, error: &FileError) -> String {
-    let mut page = String::new();
-    for fault in &error.faults {
-        page.push_str(&format!("{file}: {fault}\n\n"));
-    }
-    if error.more {
-        page.push_str("and more, to be told once these are mended\n");
-    }
-    page
-}
-
-/// That a file cannot be used; what is wrong with it has been shown.
-pub(super) fn failure(file: &str, error: &FileError) -> Failure {
-    let count = match (error.faults.len(), error.more) {
-        (1, false) => "1 fault".to_owned(),
-        (count, false) => format!("{count} faults"),
-        (count, true) => format!("more than {count} faults"),
-    };
-    Failure::new(Exit::Other, format!("{file} has {count}"))
 }

@@ -8,12 +8,12 @@ use evenkeel_compat::{Matrix, Scope, Versions};
 use semver::Version;
 use serde::Serialize;
 
-use super::file::{self, NoMatrix};
-use super::{get, report};
+use super::{file, get, report};
+use crate::args::Globals;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::instance::{self, Filter};
-use crate::output::{Output, remark, remark_lines};
+use crate::output::{Output, remark};
 use crate::release;
 use crate::session::Session;
 
@@ -59,30 +59,14 @@ struct Graph {
     graph: String,
 }
 
-impl GraphArgs {
-    /// Whether nobody has to be asked.
-    pub(super) fn is_offline(&self) -> bool {
-        self.file.is_some()
+/// Draws a file, or the coordinator's matrix and what there is of each component.
+pub(super) async fn run(globals: Globals, args: GraphArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.file {
+        let matrix = file::read_sound(path)?;
+        let drawn = named_exactly(&matrix);
+        return draw(Output::new(globals.output), &args, &matrix, drawn);
     }
-}
-
-/// Draws a file.
-pub(super) fn run_offline(output: Output, args: GraphArgs) -> Result<(), Failure> {
-    let path = args.file.clone().unwrap_or_default();
-    let matrix = file::read(&path).map_err(|error| match error {
-        NoMatrix::Unread(failure) => failure,
-        NoMatrix::Wrong(error) => {
-            let name = file::name(&path);
-            remark_lines(&file::faults(name, &error));
-            file::failure(name, &error)
-        }
-    })?;
-    let drawn = named_exactly(&matrix);
-    draw(output, args, &matrix, drawn)
-}
-
-/// Draws the coordinator's matrix and what there is of each component.
-pub(super) async fn run(session: &Session, args: GraphArgs) -> Result<(), Failure> {
+    let session = Session::begin(globals).await?;
     let client = &session.client;
     let matrix = get(client).await?.checked()?;
     let mut drawn = named_exactly(&matrix);
@@ -92,15 +76,20 @@ pub(super) async fn run(session: &Session, args: GraphArgs) -> Result<(), Failur
     for instance in instance::all(client, &Filter::default()).await?.items {
         add(&mut drawn, &instance.component, instance.version());
     }
-    for report in report::all(session, String::new()).await?.items {
+    for report in report::all(client, String::new()).await?.items {
         for used in &report.versions {
             add(&mut drawn, &report.component, &used.version);
         }
     }
-    draw(session.output, args, &matrix, drawn)
+    draw(session.output, &args, &matrix, drawn)
 }
 
-fn draw(output: Output, args: GraphArgs, matrix: &Matrix, mut drawn: Drawn) -> Result<(), Failure> {
+fn draw(
+    output: Output,
+    args: &GraphArgs,
+    matrix: &Matrix,
+    mut drawn: Drawn,
+) -> Result<(), Failure> {
     if let Some(component) = &args.component {
         if !drawn.contains_key(component) {
             return Err(Failure::new(

@@ -43,14 +43,12 @@ pub(crate) enum CompatCommand {
 }
 
 pub(crate) async fn run(globals: Globals, command: CompatCommand) -> Result<(), Failure> {
-    let output = Output::new(globals.output);
     match command {
-        CompatCommand::Check(args) => check::run(output, &args),
-        CompatCommand::Graph(args) if args.is_offline() => graph::run_offline(output, args),
-        // What cannot be sent is told without asking who there is to send it to.
+        CompatCommand::Check(args) => check::run(Output::new(globals.output), &args),
+        // These begin with a file: nobody has to be there to be told what is wrong with it.
         CompatCommand::Apply(args) => apply::run(globals, args).await,
+        CompatCommand::Graph(args) => graph::run(globals, args).await,
         CompatCommand::Show => show::run(&Session::begin(globals).await?).await,
-        CompatCommand::Graph(args) => graph::run(&Session::begin(globals).await?, args).await,
         CompatCommand::Report(args) => report::run(&Session::begin(globals).await?, args).await,
         CompatCommand::Reported { component } => {
             report::list(&Session::begin(globals).await?, component).await

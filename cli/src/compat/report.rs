@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{service, text};
 use crate::args::ChangeArgs;
-use crate::client::{Listed, Page, every, required};
+use crate::client::{Client, Listed, Page, every, required};
 use crate::failure::Failure;
 use crate::output::remark;
 use crate::session::Session;
@@ -110,7 +110,7 @@ pub(super) async fn list(
     component: Option<ComponentName>,
 ) -> Result<(), Failure> {
     let component = component.map(String::from).unwrap_or_default();
-    let Listed { items, revision } = all(session, component).await?;
+    let Listed { items, revision } = all(&session.client, component).await?;
     if items.is_empty() {
         remark("nothing is reported; `evenkeel compat report` says which versions are in use");
     }
@@ -128,7 +128,7 @@ pub(super) async fn list(
 
 /// What all sources said of a component; of all for an empty name.
 pub(super) async fn all(
-    session: &Session,
+    client: &Client,
     component: String,
 ) -> Result<Listed<ReportedVersions>, Failure> {
     every(async |page_token| {
@@ -137,8 +137,7 @@ pub(super) async fn all(
             page_size: 0,
             page_token,
         };
-        let page = session
-            .client
+        let page = client
             .call(request, async |channel, request| {
                 service(channel).list_reported_versions(request).await
             })

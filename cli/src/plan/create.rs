@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use evenkeel_common::names::ComponentName;
+use evenkeel_common::problem::ErrorCode;
 use evenkeel_proto::v1;
 use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
 use evenkeel_proto::v1::{CreatePlanRequest, PlanPolicy, PreviewPlanRequest};
@@ -188,10 +189,12 @@ pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<(), Failu
 
 /// Where the fleet, the matrix or the releases are in the way, the dry run has the whole answer.
 fn point_to_dry_run(failure: Failure) -> Failure {
-    match failure.code.map(|code| code.grpc()) {
-        Some(Code::FailedPrecondition) => failure.hint(
-            "the same command with `--dry-run` says all that is in the way and what would help",
-        ),
+    let dry_run =
+        "the same command with `--dry-run` says all that is in the way and what would help";
+    match failure.code {
+        Some(code) if code.grpc() == Code::FailedPrecondition => failure.hint(dry_run),
+        // A release that is missing, or a name that is misspelt.
+        Some(code @ ErrorCode::NotFound) => failure.hint(format!("{}; {dry_run}", code.remedy())),
         _ => failure,
     }
 }

@@ -38,6 +38,10 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
     if !plan.reason.is_empty() {
         pairs.pair("Reason", &plan.reason);
     }
+    if plan.state == "ready-to-finalize" {
+        let command = finalize_command(&plan.name);
+        pairs.pair("Next", format!("{command}, once there need be no way back"));
+    }
     pairs.pair("Targets", targets(plan));
     pairs.pair(
         "Stages",
@@ -47,7 +51,9 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
         },
     );
     pairs.pair("Restarts", restarts(&plan.stages));
-    pairs.pair("Finalizing", finalizing(plan));
+    if plan.ended_at.is_none() {
+        pairs.pair("Finalizing", finalizing(plan));
+    }
     if let Some(policy) = &plan.policy {
         pairs.pair("Policy", self::policy(policy));
     }
@@ -179,8 +185,7 @@ mod tests {
 
     #[test]
     fn a_plan_that_is_done_and_not_final_says_what_is_asked() {
-        let reason = "every task is done; finalizing takes the way back away (from etcd 3.5.1 to 3.4.23); `evenkeel plan finalize plan-4` does it";
-        let mut ready = etcd(PlanState::ReadyToFinalize, reason);
+        let mut ready = etcd(PlanState::ReadyToFinalize, "");
         ready.tasks_done = 3;
         ready.stages[0].finalizes_itself = false;
         insta::assert_snapshot!(pages(ready, &[]));

@@ -59,7 +59,11 @@ pub(super) async fn run(session: &Session, args: WatchArgs) -> Result<(), Failur
 fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
     let name = &plan.name;
     let ended = |exit, hint: String| {
-        let mut sentence = format!("the plan {name} is {}", plan.state);
+        let state = match plan.state.as_str() {
+            "ready-to-finalize" => "done and waits to be finalized",
+            state => state,
+        };
+        let mut sentence = format!("the plan {name} is {state}");
         if !plan.reason.is_empty() {
             sentence = format!("{sentence}: {}", plan.reason);
         }

@@ -195,4 +195,9 @@ fn a_plan_that_is_refused_points_to_the_dry_run() {
     coordinator
         .run(&["plan", "create", "--to", "store=2.0.0"])
         .refused(5, "no rule relates 1.0.0 to 2.0.0", "`--dry-run`");
+    let unpublished = Problem::new(ErrorCode::NotFound, "store 2.0.0 is not published");
+    coordinator.state().failures = [unpublished.into()].into();
+    coordinator
+        .run(&["plan", "create", "--to", "store=2.0.0"])
+        .refused(4, "store 2.0.0 is not published", "`--dry-run`");
 }

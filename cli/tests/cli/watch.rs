@@ -237,7 +237,7 @@ fn a_plan_that_waits_to_be_finalized_ends_the_watch_with_12_and_says_how() {
     let run = coordinator.run(&["plan", "watch", "p1"]);
     run.refused(
         12,
-        "the plan p1 is ready-to-finalize",
+        "the plan p1 is done and waits to be finalized",
         "`evenkeel plan finalize p1`",
     );
 }

@@ -5,31 +5,52 @@
 
 use evenkeel_agent_core::Standing;
 
+/// Before and after the record that an order was accepted, and the instance will be drained.
+pub const JOURNAL_DRAINING: [&str; 2] = ["journal.draining.before", "journal.draining.after"];
 /// Before and after the record that an order was accepted, or turned back, and the process will be stopped.
 pub const JOURNAL_STOPPING: [&str; 2] = ["journal.stopping.before", "journal.stopping.after"];
+/// Before and after the record that the data will be set aside or put back.
+pub const JOURNAL_EMPTYING: [&str; 2] = ["journal.emptying.before", "journal.emptying.after"];
 /// Before and after the record that `current` will be changed.
 pub const JOURNAL_SWAPPING: [&str; 2] = ["journal.swapping.before", "journal.swapping.after"];
 /// Before and after the record that the process will be started.
 pub const JOURNAL_STARTING: [&str; 2] = ["journal.starting.before", "journal.starting.after"];
 /// Before and after the record that an order ended, or that an epoch was raised while there was none.
 pub const JOURNAL_SETTLED: [&str; 2] = ["journal.settled.before", "journal.settled.after"];
+/// Before a storage system is told to drain an instance, and once it has.
+pub const DRAIN: [&str; 2] = ["drain.before", "drain.after"];
 /// Before and after the stop signal.
 pub const STOP: [&str; 2] = ["stop.before", "stop.after"];
+/// Before the first folder of data is renamed, between its rename and the new one's being there, and after all.
+pub const SET_ASIDE: [&str; 3] = ["set_aside.before", "set_aside.begun", "set_aside.after"];
+/// Before what is in the first folder goes aside, between that and the return of the old one, and after all.
+pub const PUT_BACK: [&str; 3] = ["put_back.before", "put_back.begun", "put_back.after"];
 /// Before and after the rename that changes `current`.
 pub const SWAP: [&str; 2] = ["swap.before", "swap.after"];
 /// Before a process is begun, after it was begun and before it is known to run, and after that.
 pub const START: [&str; 3] = ["start.before", "start.begun", "start.after"];
+/// Before a storage system is told that an instance is there, and once it has taken that in.
+pub const REJOIN: [&str; 2] = ["rejoin.before", "rejoin.after"];
 /// Before and after the rename that makes a verified download a release.
 pub const INSTALL: [&str; 2] = ["install.before", "install.after"];
 
-/// All of them, in the order in which an upgrade meets them.
-pub const ALL: [&str; 17] = [
+/// All of them, in the order in which a rebuild that is undone meets them.
+pub const ALL: [&str; 31] = [
     INSTALL[0],
     INSTALL[1],
+    JOURNAL_DRAINING[0],
+    JOURNAL_DRAINING[1],
+    DRAIN[0],
+    DRAIN[1],
     JOURNAL_STOPPING[0],
     JOURNAL_STOPPING[1],
     STOP[0],
     STOP[1],
+    JOURNAL_EMPTYING[0],
+    JOURNAL_EMPTYING[1],
+    SET_ASIDE[0],
+    SET_ASIDE[1],
+    SET_ASIDE[2],
     JOURNAL_SWAPPING[0],
     JOURNAL_SWAPPING[1],
     SWAP[0],
@@ -39,6 +60,11 @@ pub const ALL: [&str; 17] = [
     START[0],
     START[1],
     START[2],
+    REJOIN[0],
+    REJOIN[1],
+    PUT_BACK[0],
+    PUT_BACK[1],
+    PUT_BACK[2],
     JOURNAL_SETTLED[0],
     JOURNAL_SETTLED[1],
 ];
@@ -48,7 +74,9 @@ pub const ALL: [&str; 17] = [
 pub fn of_record(standing: &Standing) -> [&'static str; 2] {
     match standing {
         Standing::Settled { .. } => JOURNAL_SETTLED,
+        Standing::Draining(_, _) => JOURNAL_DRAINING,
         Standing::Stopping(_, _) => JOURNAL_STOPPING,
+        Standing::Emptying(_, _) => JOURNAL_EMPTYING,
         Standing::Swapping(_, _) => JOURNAL_SWAPPING,
         Standing::Starting(_, _) => JOURNAL_STARTING,
     }

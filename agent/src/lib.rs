@@ -7,10 +7,12 @@
 pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod driver;
 pub mod failpoints;
 pub mod instance;
 pub mod journal;
 pub mod probes;
+pub mod rebuild;
 pub mod releases;
 pub mod report;
 pub mod run;

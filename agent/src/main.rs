@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use clap::Parser;
 use evenkeel_agent::{
     config::Settings,
-    run,
+    driver, rebuild, run,
     supervisor::exec::{SHIM_MODE, become_instance},
 };
 
@@ -49,7 +49,14 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    let problems = problems(&settings);
+    for problem in &problems {
+        tracing::warn!("{problem}");
+    }
     if arguments.check_config {
+        if !problems.is_empty() {
+            return ExitCode::from(EXIT_CONFIG);
+        }
         tracing::info!(config = %arguments.config, instances = settings.instances.len(), "the configuration is good");
         return ExitCode::SUCCESS;
     }
@@ -60,6 +67,24 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the configuration asks of this host and the host does not have, now. It may come yet, so it keeps nothing
+/// from being started.
+fn problems(settings: &Settings) -> Vec<String> {
+    let mut problems = Vec::new();
+    for instance in &settings.instances {
+        let name = &instance.name;
+        let folders = instance.rebuild.iter().flat_map(|r| &r.folders);
+        problems.extend(
+            folders
+                .filter_map(|folder| rebuild::problem(folder))
+                .map(|problem| format!("instance.{name}.rebuild.empty: {problem}")),
+        );
+        let driver = instance.driver.as_ref().and_then(driver::problem);
+        problems.extend(driver.map(|problem| format!("instance.{name}.driver.command: {problem}")));
+    }
+    problems
 }
 
 fn start(settings: Settings) -> anyhow::Result<()> {

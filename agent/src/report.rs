@@ -41,6 +41,8 @@ pub struct InstanceFacts {
     pub accepted_generation: u64,
     /// What was done about the newest order.
     pub progress: Option<Progress>,
+    /// Its configuration allows it to be rebuilt.
+    pub may_rebuild: bool,
 }
 
 /// A process that runs.
@@ -70,6 +72,7 @@ impl InstanceFacts {
             accepted_epoch: 0,
             accepted_generation: 0,
             progress: None,
+            may_rebuild: settings.rebuild.is_some(),
         }
     }
 }
@@ -207,6 +210,8 @@ mod tests {
             stop_signal: rustix::process::Signal::TERM,
             stop_timeout: std::time::Duration::from_secs(1),
             data_dirs: Vec::new(),
+            rebuild: None,
+            driver: None,
             labels: BTreeMap::new(),
             initial: None,
             restart: evenkeel_agent_core::RestartPolicy::default(),

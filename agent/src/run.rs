@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use evenkeel_common::files::{FolderLock, create_private_folder};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{JoinError, JoinSet, spawn_blocking},
     time::sleep,
 };
@@ -14,9 +14,11 @@ use tokio::{
 use crate::{
     clock,
     config::Settings,
+    driver::{self, Driver, Subject},
     instance::{self, Surroundings},
+    rebuild::Rebuilds,
     releases::{Prefetcher, Store, StoreError, Trust},
-    report::Reports,
+    report::{Reports, sentence},
     session::Session,
     supervisor::exec::{ExecSupervisor, ExitWatcher},
 };
@@ -82,6 +84,8 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let mut tasks = JoinSet::new();
     let mut inboxes = BTreeMap::new();
     let mut supervisors = Vec::new();
+    let mut rebuilt = Vec::new();
+    let driver_calls = Arc::new(Semaphore::new(driver::CALLS_MAX));
     for instance in &settings.instances {
         let (inbox, desired) = watch::channel(None);
         inboxes.insert(instance.name.clone(), inbox);
@@ -95,11 +99,25 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             Arc::clone(&watcher),
         );
         supervisors.push(supervisor.clone());
+        let driver = instance.driver.clone().map(|driver| {
+            let subject = Subject {
+                node: settings.node.clone(),
+                instance: instance.name.clone(),
+                component: instance.component.clone(),
+                data_dirs: instance.data_dirs.clone(),
+            };
+            let (calls, watcher) = (Arc::clone(&driver_calls), Arc::clone(&watcher));
+            Arc::new(Driver::new(driver, subject, calls, watcher))
+        });
+        let rebuilds = Rebuilds::new(&folder, instance.rebuild.clone(), boot);
+        rebuilt.push(rebuilds.clone());
         let surroundings = Surroundings {
             folder,
             boot,
             store: Arc::clone(&store),
             supervisor,
+            driver,
+            rebuilds,
             reports: Arc::clone(&reports),
         };
         tasks.spawn(instance::run(instance, surroundings, desired));
@@ -111,6 +129,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     tasks.spawn(prefetcher.run());
     tasks.spawn(Session::new(Arc::new(settings), reports, inboxes, wanted, channel).run());
     tasks.spawn(trim_outputs(supervisors));
+    tasks.spawn(collect_data(rebuilt));
 
     tokio::select! {
         _ = terminate.recv() => {}
@@ -170,6 +189,30 @@ async fn trim_outputs(supervisors: Vec<ExecSupervisor>) {
             }
         });
         if trimmed.await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Removes data that was set aside and kept long enough.
+async fn collect_data(rebuilt: Vec<Rebuilds>) {
+    let often = rebuilt.iter().filter_map(Rebuilds::look_every).min();
+    let Some(often) = often else {
+        return std::future::pending().await;
+    };
+    let rebuilt = Arc::new(rebuilt);
+    loop {
+        sleep(often).await;
+        let rebuilt = Arc::clone(&rebuilt);
+        let collected = spawn_blocking(move || {
+            for error in rebuilt
+                .iter()
+                .filter_map(|rebuilds| rebuilds.collect().err())
+            {
+                tracing::warn!(error = %sentence(&error), "data that was set aside is kept longer");
+            }
+        });
+        if collected.await.is_err() {
             return;
         }
     }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{BootId, Incoming, Record, Release, State};
+use crate::{BootId, DataMove, Incoming, Record, Rejoin, Release, State};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +24,19 @@ pub enum Event {
         /// Its order, if it ever gave one.
         incoming: Option<Incoming>,
     },
+    /// What the process served is with the others, as [`Action::Drain`] asked for.
+    Drained,
     /// There is no process, as [`Action::EnsureStopped`] asked for.
     Stopped,
     /// The process could not be stopped.
     StopFailed {
+        /// Why.
+        reason: String,
+    },
+    /// The data is where [`Action::MoveData`] asked for, durably.
+    DataMoved,
+    /// The data, or a part of it, is not where it was asked for.
+    DataNotMoved {
         /// Why.
         reason: String,
     },
@@ -48,6 +57,8 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The storage system has taken in what [`Action::Rejoin`] told it.
+    Rejoined,
     /// Every probe is good as often as it has to be.
     Ready {
         /// The release whose executable the process runs, read from the process.
@@ -74,12 +85,16 @@ impl Event {
         match self {
             Self::Recovered { .. } => "recovered",
             Self::Desired { .. } => "desired",
+            Self::Drained => "drained",
             Self::Stopped => "stopped",
             Self::StopFailed { .. } => "stop failed",
+            Self::DataMoved => "data moved",
+            Self::DataNotMoved { .. } => "data not moved",
             Self::Swapped => "swapped",
             Self::SwapFailed { .. } => "swap failed",
             Self::Started { .. } => "started",
             Self::StartFailed { .. } => "start failed",
+            Self::Rejoined => "rejoined",
             Self::Ready { .. } => "ready",
             Self::Exited { .. } => "exited",
             Self::Tick { .. } => "tick",
@@ -108,12 +123,21 @@ impl Ticket {
 /// Something to do. Each is idempotent: doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Have what the process serves moved to the others, and ask until it is; answered by
+    /// [`Event::Drained`]. An instance that nobody can drain counts as drained. Ends with the phase.
+    Drain(Ticket),
     /// Stop the process if there is one; answered by [`Event::Stopped`], [`Event::Exited`] or [`Event::StopFailed`].
     EnsureStopped(Ticket),
+    /// Move the data, once it is sure that no process of the instance lives; answered by
+    /// [`Event::DataMoved`] or [`Event::DataNotMoved`].
+    MoveData(Ticket, DataMove),
     /// Make `current` name the release; answered by [`Event::Swapped`] or [`Event::SwapFailed`].
     SwapCurrent(Ticket, Release),
     /// Start the release unless a process runs; answered by [`Event::Started`] or [`Event::StartFailed`].
     Start(Ticket, Release),
+    /// Tell the storage system about the instance that was started, and ask until it has taken that in;
+    /// answered by [`Event::Rejoined`]. Ends with the phase.
+    Rejoin(Ticket, Rejoin),
     /// Probe fast until every probe is good; answered by [`Event::Ready`].
     Verify,
 }

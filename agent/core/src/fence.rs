@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{Now, Release};
+use crate::{Method, Now, Release};
 
 /// What an instance has to run, as the coordinator said it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,10 +11,30 @@ pub struct Order {
     pub generation: u64,
     /// What to run.
     pub release: Release,
+    /// How to come to it.
+    pub method: Method,
     /// What to go back to when that will not do.
-    pub fallback: Option<Release>,
+    pub fallback: Option<Fallback>,
     /// How long it may take from the beginning to its probes' good answer, in milliseconds.
     pub ready_within_ms: u64,
+}
+
+/// A release to go back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// What to run then.
+    pub release: Release,
+    /// How to come to it from what the ordered release may have left.
+    pub method: Method,
+}
+
+impl Order {
+    /// Whether carrying it out, or undoing it, may need the data to be set aside.
+    #[must_use]
+    pub fn may_empty(&self) -> bool {
+        let back = self.fallback.as_ref().map(|fallback| fallback.method);
+        self.method == Method::Rebuild || back == Some(Method::Rebuild)
+    }
 }
 
 /// An order as it came in, with what decides whether it may be begun.
@@ -28,6 +48,8 @@ pub struct Incoming {
     pub begin_within_ms: u64,
     /// A release that the order names and that is not complete and verified on this host.
     pub missing: Option<Release>,
+    /// Why the instance's data must not be set aside now, if the order may need that.
+    pub obstacle: Option<String>,
 }
 
 /// What was accepted so far.
@@ -97,6 +119,24 @@ pub enum Refusal {
         /// The release.
         release: Release,
     },
+    /// It may need the instance's data to be set aside, and that must not be.
+    #[error("order {generation} needs the instance to be rebuilt: {reason}")]
+    NoRebuild {
+        /// The order's generation.
+        generation: u64,
+        /// Why it must not be.
+        reason: String,
+    },
+    /// The data is on its way from or to its place.
+    #[error(
+        "order {generation} has to wait: order {under_way} has set the data aside and has not ended"
+    )]
+    DataAside {
+        /// The order's generation.
+        generation: u64,
+        /// The generation of the order that is being carried out.
+        under_way: u64,
+    },
 }
 
 impl Fence {
@@ -154,11 +194,14 @@ impl Fence {
                 late_ms,
             });
         }
-        match &incoming.missing {
-            Some(release) => Verdict::Refused(Refusal::NotAtHand {
+        if let Some(release) = incoming.missing.clone() {
+            return Verdict::Refused(Refusal::NotAtHand {
                 generation,
-                release: release.clone(),
-            }),
+                release,
+            });
+        }
+        match incoming.obstacle.clone() {
+            Some(reason) => Verdict::Refused(Refusal::NoRebuild { generation, reason }),
             None => Verdict::Accepted,
         }
     }

@@ -17,10 +17,20 @@
 //!      └──────────────────────── done or reverted ◀──────────────────────────────────┘   │
 //!      ▲ ready                                                                           │
 //!   Failed ◀──────────────── the way back failed as well, or there was none ◀────────────┘
+//!
+//!   a rebuild besides:
+//!              order               drained                  data moved              started                  rejoined
+//!   Serving ──────────▶ Draining ──────────▶ Stopping ▶ Emptying ──────────▶ … Starting ──────▶ Rejoining ──────────▶ Verifying
 //! ```
+//!
+//! A way back takes `Emptying` as well where data has to be put back, or set aside, and `Rejoining`
+//! where the storage system was told that the instance would go. Once data was moved, the way back
+//! is not given up before it is where it belongs: `Emptying` and `Swapping` are tried until they
+//! work, since a release must never be started on data that was left to another.
 
 mod event;
 mod fence;
+mod journey;
 mod record;
 mod release;
 mod restart;
@@ -28,13 +38,12 @@ mod state;
 mod step;
 
 pub use event::{Action, Event, IllegalMove, Ticket, Transition};
-pub use fence::{Fence, Incoming, Order, Refusal, Verdict};
+pub use fence::{Fallback, Fence, Incoming, Order, Refusal, Verdict};
+pub use journey::{DataMove, Journey, Method, Purpose, Rejoin};
 pub use record::{Record, Standing};
 pub use release::Release;
 pub use restart::{RestartPolicy, Run, Service};
-pub use state::{
-    BootId, Journey, OrderResult, Outcome, Phase, Progress, Purpose, State, Status, StepName,
-};
+pub use state::{BootId, Hitch, OrderResult, Outcome, Phase, Progress, State, Status, StepName};
 pub use step::step;
 
 /// Milliseconds of the boot clock: it only rises while the host is up, and starts anew with each boot.

@@ -10,6 +10,9 @@ use crate::{
 pub struct Record {
     /// What was accepted so far.
     pub fence: Fence,
+    /// The storage system may have been told to move away what the instance serves, and was not told
+    /// since that it stays or is back.
+    pub drained: bool,
     /// What is being done.
     pub standing: Standing,
 }
@@ -22,17 +25,37 @@ pub enum Standing {
         /// How it ended.
         outcome: Option<Outcome>,
     },
+    /// What the process serves is going to be moved away.
+    Draining(Journey, BootId),
     /// The process is going to be stopped.
     Stopping(Journey, BootId),
+    /// The process was stopped, and its data is going to be set aside or put back.
+    Emptying(Journey, BootId),
     /// The process was stopped, and `current` is going to be changed.
     Swapping(Journey, BootId),
-    /// `current` is right, and the process is going to be started; or was, and is being probed.
+    /// `current` is right, and the process is going to be started; or was, and it is being
+    /// waited for.
     Starting(Journey, BootId),
 }
 
 impl Default for Standing {
     fn default() -> Self {
         Self::Settled { outcome: None }
+    }
+}
+
+impl Standing {
+    /// The journey under way, if there is one.
+    #[must_use]
+    pub fn journey(&self) -> Option<&Journey> {
+        match self {
+            Self::Draining(journey, _)
+            | Self::Stopping(journey, _)
+            | Self::Emptying(journey, _)
+            | Self::Swapping(journey, _)
+            | Self::Starting(journey, _) => Some(journey),
+            Self::Settled { .. } => None,
+        }
     }
 }
 
@@ -45,14 +68,17 @@ impl Record {
             Phase::Serving(_) | Phase::Failed(_, _) => Standing::Settled {
                 outcome: state.outcome.clone(),
             },
+            Phase::Draining(journey) => Standing::Draining(journey.clone(), boot),
             Phase::Stopping(journey) => Standing::Stopping(journey.clone(), boot),
+            Phase::Emptying(journey) => Standing::Emptying(journey.clone(), boot),
             Phase::Swapping(journey) => Standing::Swapping(journey.clone(), boot),
-            Phase::Starting(journey) | Phase::Verifying(journey) => {
+            Phase::Starting(journey) | Phase::Rejoining(journey) | Phase::Verifying(journey) => {
                 Standing::Starting(journey.clone(), boot)
             }
         };
         Self {
             fence: state.fence.clone(),
+            drained: state.drained,
             standing,
         }
     }
@@ -73,7 +99,9 @@ impl Record {
                 };
                 (phase, BootId::default(), outcome)
             }
+            Standing::Draining(journey, boot) => (Phase::Draining(journey), boot, None),
             Standing::Stopping(journey, boot) => (Phase::Stopping(journey), boot, None),
+            Standing::Emptying(journey, boot) => (Phase::Emptying(journey), boot, None),
             Standing::Swapping(journey, boot) => (Phase::Swapping(journey), boot, None),
             Standing::Starting(journey, boot) => (Phase::Starting(journey), boot, None),
         };
@@ -82,9 +110,11 @@ impl Record {
             fence: self.fence,
             phase,
             boot,
+            drained: self.drained,
             outcome,
             current: None,
             refusal: None,
+            hitch: None,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Where an instance is in its life.
 
-use crate::{Fence, Now, Record, Refusal, Release, RestartPolicy, Run, Service, Ticket};
+use crate::{
+    DataMove, Fence, Journey, Now, Purpose, Record, Refusal, Rejoin, Release, RestartPolicy, Run,
+    Service, Ticket,
+};
 
 /// Tells one boot of the host from another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,12 +20,27 @@ pub struct State {
     pub phase: Phase,
     /// The boot that the deadlines count in.
     pub boot: BootId,
+    /// The storage system may have been told to move away what the instance serves, and was not told
+    /// since that it stays or is back.
+    pub drained: bool,
     /// How the newest order ended, once it has.
     pub outcome: Option<Outcome>,
     /// The release that `current` names, as last seen.
     pub current: Option<Release>,
     /// Why the newest word of a coordinator had no effect, if it had none.
     pub refusal: Option<Refusal>,
+    /// What keeps the way back from going on, if something does.
+    pub hitch: Option<Hitch>,
+}
+
+/// What keeps a way back from going on that must not be given up: with its data half moved an instance
+/// is not to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hitch {
+    /// What is in the way.
+    pub reason: String,
+    /// When it is tried again, on the boot clock in milliseconds.
+    pub again_at_ms: Now,
 }
 
 /// Where an instance is.
@@ -30,43 +48,23 @@ pub struct State {
 pub enum Phase {
     /// No order is being carried out; what `current` names should run.
     Serving(Service),
+    /// What the process serves is being moved to the others.
+    Draining(Journey),
     /// The process is being stopped.
     Stopping(Journey),
+    /// It is stopped, and its data is being set aside or put back.
+    Emptying(Journey),
     /// It is stopped, and `current` is being changed.
     Swapping(Journey),
     /// `current` is right, and the process is being started.
     Starting(Journey),
+    /// It runs, and the storage system is being told so.
+    Rejoining(Journey),
     /// It runs, and its probes are being waited for.
     Verifying(Journey),
     /// An order ended with neither release running, for this reason; what `current` names should run
     /// all the same.
     Failed(String, Service),
-}
-
-/// The way from one release to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Journey {
-    /// The release to run at the end of it.
-    pub target: Release,
-    /// What it is for.
-    pub purpose: Purpose,
-    /// When it has to have ended, on the boot clock in milliseconds.
-    pub deadline_ms: u64,
-}
-
-/// What a journey is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To carry out the order.
-    Forward {
-        /// Where to turn back to.
-        fallback: Option<Release>,
-    },
-    /// To undo what was done of the order.
-    Back {
-        /// Why it is being undone.
-        reason: String,
-    },
 }
 
 /// How an order ended.
@@ -104,16 +102,20 @@ pub enum Status {
     Error,
 }
 
-/// How far the newest order is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far the newest order is. The steps rise in the order in which an order takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepName {
+    /// What the process serves is being moved to the others.
+    Draining,
     /// The process is being stopped.
     Stopping,
+    /// The data is being set aside, or put back.
+    Emptying,
     /// `current` is being changed.
     Swapping,
     /// The process is being started.
     Starting,
-    /// The probes are being waited for.
+    /// It runs; the storage system's word and the probes are being waited for.
     Verifying,
     /// It ended.
     Ended,
@@ -140,9 +142,12 @@ impl Phase {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Serving(_) => "serving",
+            Self::Draining(_) => "draining",
             Self::Stopping(_) => "stopping",
+            Self::Emptying(_) => "emptying",
             Self::Swapping(_) => "swapping",
             Self::Starting(_) => "starting",
+            Self::Rejoining(_) => "rejoining",
             Self::Verifying(_) => "verifying",
             Self::Failed(_, _) => "failed",
         }
@@ -152,9 +157,12 @@ impl Phase {
     #[must_use]
     pub fn journey(&self) -> Option<&Journey> {
         match self {
-            Self::Stopping(journey)
+            Self::Draining(journey)
+            | Self::Stopping(journey)
+            | Self::Emptying(journey)
             | Self::Swapping(journey)
             | Self::Starting(journey)
+            | Self::Rejoining(journey)
             | Self::Verifying(journey) => Some(journey),
             Self::Serving(_) | Self::Failed(_, _) => None,
         }
@@ -163,7 +171,13 @@ impl Phase {
     fn service(&self) -> Option<&Service> {
         match self {
             Self::Serving(service) | Self::Failed(_, service) => Some(service),
-            Self::Stopping(_) | Self::Swapping(_) | Self::Starting(_) | Self::Verifying(_) => None,
+            Self::Draining(_)
+            | Self::Stopping(_)
+            | Self::Emptying(_)
+            | Self::Swapping(_)
+            | Self::Starting(_)
+            | Self::Rejoining(_)
+            | Self::Verifying(_) => None,
         }
     }
 }
@@ -173,6 +187,15 @@ impl State {
     #[must_use]
     pub fn new(policy: RestartPolicy) -> Self {
         Record::default().revive(policy)
+    }
+
+    /// What the storage system has to be told once the journey's process runs.
+    #[must_use]
+    pub(crate) fn rejoin(&self, journey: &Journey) -> Option<Rejoin> {
+        match journey.data {
+            Some(DataMove::SetAside) => Some(Rejoin::Join),
+            Some(DataMove::PutBack) | None => self.drained.then_some(Rejoin::CancelDrain),
+        }
     }
 
     /// On whose word effects happen now.
@@ -188,7 +211,10 @@ impl State {
     #[must_use]
     pub fn wake_at_ms(&self) -> Option<Now> {
         match (self.phase.journey(), self.phase.service()) {
-            (Some(journey), _) => Some(journey.deadline_ms),
+            (Some(journey), _) => match &self.hitch {
+                Some(hitch) => Some(hitch.again_at_ms),
+                None => Some(journey.deadline_ms),
+            },
             (
                 None,
                 Some(Service {
@@ -204,9 +230,13 @@ impl State {
     #[must_use]
     pub fn status(&self) -> Status {
         match &self.phase {
-            Phase::Stopping(_) | Phase::Swapping(_) | Phase::Starting(_) | Phase::Verifying(_) => {
-                Status::Upgrading
-            }
+            Phase::Draining(_)
+            | Phase::Stopping(_)
+            | Phase::Emptying(_)
+            | Phase::Swapping(_)
+            | Phase::Starting(_)
+            | Phase::Rejoining(_)
+            | Phase::Verifying(_) => Status::Upgrading,
             Phase::Failed(_, _) => Status::Error,
             Phase::Serving(service) => match service.run {
                 Run::Nothing => Status::Stopped,
@@ -228,20 +258,27 @@ impl State {
         let order = match &self.phase {
             Phase::Failed(reason, _) => reason.clone(),
             Phase::Serving(_)
+            | Phase::Draining(_)
             | Phase::Stopping(_)
+            | Phase::Emptying(_)
             | Phase::Swapping(_)
             | Phase::Starting(_)
+            | Phase::Rejoining(_)
             | Phase::Verifying(_) => match self.phase.journey().map(|journey| &journey.purpose) {
                 Some(Purpose::Back { reason }) => format!("going back: {reason}"),
                 Some(Purpose::Forward { .. }) | None => String::new(),
             },
+        };
+        let hitch = match &self.hitch {
+            Some(Hitch { reason, .. }) => format!("{reason}; tried again until it works"),
+            None => String::new(),
         };
         let refusal = self
             .refusal
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default();
-        let parts: Vec<String> = [order, service, refusal]
+        let parts: Vec<String> = [order, hitch, service, refusal]
             .into_iter()
             .filter(|part| !part.is_empty())
             .collect();
@@ -253,10 +290,12 @@ impl State {
     pub fn progress(&self) -> Option<Progress> {
         let generation = self.fence.order.as_ref()?.generation;
         let step = match &self.phase {
+            Phase::Draining(_) => StepName::Draining,
             Phase::Stopping(_) => StepName::Stopping,
+            Phase::Emptying(_) => StepName::Emptying,
             Phase::Swapping(_) => StepName::Swapping,
             Phase::Starting(_) => StepName::Starting,
-            Phase::Verifying(_) => StepName::Verifying,
+            Phase::Rejoining(_) | Phase::Verifying(_) => StepName::Verifying,
             Phase::Serving(_) | Phase::Failed(_, _) => {
                 let outcome = self.outcome.clone()?;
                 return Some(Progress {

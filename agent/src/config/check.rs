@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_agent_core::RestartPolicy;
 use evenkeel_common::{
     clock::millis,
@@ -16,8 +16,10 @@ use evenkeel_common::{
 use rustix::process::Signal;
 
 use super::{
-    InitialRelease, InstanceSettings, RELEASE_PLACEHOLDER, ReconnectSettings, Settings,
-    file::{File, Instance, Probe, ProbeKind, Reconnect, Restart},
+    DriverSettings, InitialRelease, InstanceSettings, RELEASE_PLACEHOLDER, ReconnectSettings,
+    Settings,
+    file::{Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart},
+    rebuild,
 };
 use crate::probes::{HttpProbe, ProbeSettings, Question};
 
@@ -64,7 +66,7 @@ pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError
         instances.push(checked);
     }
     instances.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Settings {
+    let settings = Settings {
         node: file.node,
         coordinator: file.coordinator,
         data_dir: resolve(path, &file.data_dir),
@@ -73,7 +75,9 @@ pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError
         tls: file.tls.resolved(path),
         reconnect: reconnect(&file.reconnect)?,
         instances,
-    })
+    };
+    rebuild::stand_alone(path, &settings)?;
+    Ok(settings)
 }
 
 fn reconnect(written: &Reconnect) -> Result<ReconnectSettings, ConfigError> {
@@ -155,15 +159,26 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         .enumerate()
         .map(|(index, written)| probe(&format!("{}[{index}]", at("probe")), written))
         .collect::<Result<Vec<_>, _>>()?;
+    let data_dirs: Vec<Utf8PathBuf> = written
+        .data_dirs
+        .iter()
+        .map(|dir| resolve(path, dir))
+        .collect();
+    let rebuild = written
+        .rebuild
+        .map(|written| rebuild::rebuild(&at("rebuild"), path, written, &data_dirs))
+        .transpose()?;
+    let driver = written
+        .driver
+        .map(|written| driver(&at("driver"), path, written))
+        .transpose()?;
     Ok(InstanceSettings {
         stop_signal: signal(&at("stop_signal"), &written.stop_signal)?,
         restart: restart(&at("restart"), &written.restart)?,
         working_dir: written.working_dir.map(|dir| resolve(path, &dir)),
-        data_dirs: written
-            .data_dirs
-            .iter()
-            .map(|dir| resolve(path, dir))
-            .collect(),
+        data_dirs,
+        rebuild,
+        driver,
         initial: written.initial.map(|initial| InitialRelease {
             version: initial.version,
             path: resolve(path, &initial.path),
@@ -176,6 +191,30 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         labels: written.labels,
         probes,
         name,
+    })
+}
+
+fn driver(at: &str, path: &Utf8Path, written: Driver) -> Result<DriverSettings, ConfigError> {
+    let mut command = written.command;
+    let Some(program) = command.first_mut().filter(|program| !program.is_empty()) else {
+        return Err(ConfigError::setting(
+            format!("{at}.command"),
+            "has to name a program",
+        ));
+    };
+    *program = resolve(path, Utf8Path::new(&*program)).into_string();
+    if command.len() > WORDS_MAX || command.iter().any(|word| word.contains('\0')) {
+        let reason = format!("at most {WORDS_MAX} words without a NUL character are allowed");
+        return Err(ConfigError::setting(format!("{at}.command"), reason));
+    }
+    for (key, length) in [("timeout", written.timeout), ("interval", written.interval)] {
+        duration(&format!("{at}.{key}"), length, Duration::from_millis(1))?;
+    }
+    Ok(DriverSettings {
+        command,
+        timeout: written.timeout,
+        interval: written.interval,
+        settings: written.settings,
     })
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Instance {
     pub(super) initial: Option<Initial>,
     #[serde(default)]
     pub(super) restart: Restart,
+    pub(super) rebuild: Option<Rebuild>,
+    pub(super) driver: Option<Driver>,
     #[serde(default, rename = "probe")]
     pub(super) probes: Vec<Probe>,
 }
@@ -116,6 +118,36 @@ impl Default for Restart {
             backoff_max: Duration::from_millis(policy.backoff_max_ms),
         }
     }
+}
+
+/// Leave to start the instance without its data.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rebuild {
+    pub(super) empty: Vec<Utf8PathBuf>,
+    #[serde(default = "keep_for", with = "duration")]
+    pub(super) keep_for: Duration,
+}
+
+fn keep_for() -> Duration {
+    Duration::from_secs(24 * 3600)
+}
+
+/// The program that knows the storage system.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Driver {
+    pub(super) command: Vec<String>,
+    #[serde(default = "driver_timeout", with = "duration")]
+    pub(super) timeout: Duration,
+    #[serde(default = "interval", with = "duration")]
+    pub(super) interval: Duration,
+    #[serde(default)]
+    pub(super) settings: serde_json::Map<String, serde_json::Value>,
+}
+
+fn driver_timeout() -> Duration {
+    Duration::from_secs(30)
 }
 
 /// One `[[instance.probe]]`.

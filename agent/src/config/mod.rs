@@ -5,6 +5,7 @@
 
 mod check;
 mod file;
+mod rebuild;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -77,6 +78,10 @@ pub struct InstanceSettings {
     pub stop_timeout: Duration,
     /// Folders that have to be there before it is started.
     pub data_dirs: Vec<Utf8PathBuf>,
+    /// Leave to start it without its data; none: it never is.
+    pub rebuild: Option<RebuildSettings>,
+    /// The program that knows its storage system.
+    pub driver: Option<DriverSettings>,
     /// Its own labels.
     pub labels: BTreeMap<String, String>,
     /// The first release, where there is none yet.
@@ -94,6 +99,28 @@ pub struct InitialRelease {
     pub version: Version,
     /// Where it is.
     pub path: Utf8PathBuf,
+}
+
+/// Leave to start an instance without its data.
+#[derive(Debug, Clone)]
+pub struct RebuildSettings {
+    /// Which of its data folders are emptied; at least one.
+    pub folders: Vec<Utf8PathBuf>,
+    /// How long what was in them is kept once the order has ended well.
+    pub keep_for: Duration,
+}
+
+/// A program that knows one storage system.
+#[derive(Debug, Clone)]
+pub struct DriverSettings {
+    /// The program and its arguments; what it is asked comes last.
+    pub command: Vec<String>,
+    /// How long it may take to answer.
+    pub timeout: Duration,
+    /// How long after a no it is asked again.
+    pub interval: Duration,
+    /// What it is told about the storage system, as it is.
+    pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Settings {

@@ -3,14 +3,14 @@
 
 use std::sync::{Arc, PoisonError};
 
-use evenkeel_agent_core::{Action, Event, Phase, Release, Ticket};
+use evenkeel_agent_core::{Action, DataMove, Event, Phase, Release, Ticket};
 use evenkeel_common::{
     failpoint,
     limits::{REASON_BYTES_MAX, cut},
 };
 use tokio::{task::spawn_blocking, time::Instant};
 
-use super::{Instance, Stopping};
+use super::{Instance, Stopping, asking::Asking};
 use crate::{failpoints, probes::Prober, releases::current, report::sentence};
 
 impl Instance {
@@ -24,13 +24,30 @@ impl Instance {
             Action::Start(ticket, release) if self.is_backed(ticket) => {
                 Some(self.start(release).await)
             }
+            Action::MoveData(ticket, data) if self.is_backed(ticket) => {
+                Some(self.move_data(ticket.generation, data).await)
+            }
+            Action::Drain(ticket) if self.is_backed(ticket) => {
+                self.stop_signalled = None;
+                self.asking = Some(Asking::drain(self.driver.clone(), &self.state));
+                None
+            }
+            Action::Rejoin(ticket, rejoin) if self.is_backed(ticket) => {
+                self.asking = Some(Asking::rejoin(self.driver.clone(), &self.state, rejoin));
+                None
+            }
             Action::Verify => {
                 if self.process.is_some() && self.prober.is_none() {
                     self.prober = Some(Prober::start(&self.probes));
                 }
                 None
             }
-            Action::EnsureStopped(_) | Action::SwapCurrent(_, _) | Action::Start(_, _) => {
+            Action::Drain(_)
+            | Action::EnsureStopped(_)
+            | Action::MoveData(_, _)
+            | Action::SwapCurrent(_, _)
+            | Action::Start(_, _)
+            | Action::Rejoin(_, _) => {
                 tracing::error!(
                     instance = %self.settings.name,
                     ?action,
@@ -91,6 +108,34 @@ impl Instance {
         let reason = format!("the process cannot be killed: {error}");
         tracing::error!(instance = %self.settings.name, %reason);
         matches!(self.state.phase, Phase::Stopping(_)).then_some(Event::StopFailed { reason })
+    }
+
+    /// Moves the data while no process of the instance can come to be.
+    async fn move_data(&mut self, generation: u64, data: DataMove) -> Event {
+        let (supervisor, rebuilds) = (self.supervisor.clone(), self.rebuilds.clone());
+        let moved = spawn_blocking(move || {
+            let _kept_down = supervisor.keep_down().map_err(|error| sentence(&error))?;
+            let moved = match data {
+                DataMove::SetAside => rebuilds.set_aside(generation),
+                DataMove::PutBack => rebuilds.put_back(generation),
+            };
+            moved.map_err(|error| sentence(&error))
+        });
+        let reason = match moved.await {
+            Ok(Ok(())) => {
+                tracing::info!(instance = %self.settings.name, generation, ?data, "moved the data");
+                return Event::DataMoved;
+            }
+            Ok(Err(reason)) => reason,
+            Err(error) => sentence(&error),
+        };
+        let reason = match data {
+            DataMove::SetAside => format!("the data cannot be set aside: {reason}"),
+            DataMove::PutBack => format!("the data cannot be put back: {reason}"),
+        };
+        let reason = cut(reason, REASON_BYTES_MAX);
+        tracing::error!(instance = %self.settings.name, generation, %reason);
+        Event::DataNotMoved { reason }
     }
 
     async fn swap(&mut self, release: Release) -> Event {

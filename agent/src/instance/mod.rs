@@ -3,6 +3,7 @@
 //! [`Instance::run`] is the one task that owns the instance's state, journal and process. It takes an event, asks
 //! the core what follows, makes the record durable, and only then lets the effects out ([`effects`]).
 
+mod asking;
 mod effects;
 mod halted;
 mod recovery;
@@ -15,9 +16,13 @@ use std::{
 
 use camino::Utf8PathBuf;
 use evenkeel_agent_core::{
-    Event, Incoming, Order, Phase, Record, Release, State, Ticket, Transition, step,
+    Event, Incoming, Order, OrderResult, Phase, Record, Release, Standing, State, Ticket,
+    Transition, step,
 };
-use evenkeel_common::limits::{REASON_BYTES_MAX, cut};
+use evenkeel_common::{
+    limits::{REASON_BYTES_MAX, cut},
+    names::InstanceName,
+};
 use tokio::{
     sync::watch,
     task::spawn_blocking,
@@ -27,12 +32,16 @@ use tokio::{
 use crate::{
     clock,
     config::InstanceSettings,
+    driver::Driver,
     journal::Journal,
     probes::{Health, ProbeSettings, Prober, Vitality},
+    rebuild::Rebuilds,
     releases::Store,
     report::{ProcessFacts, Reports, sentence},
     supervisor::exec::{ExecSupervisor, StorageProcess},
 };
+
+use asking::Asking;
 
 pub use recovery::{Surroundings, run};
 
@@ -85,6 +94,12 @@ struct Instance {
     process: Option<StorageProcess>,
     prober: Option<Prober>,
     stopping: Option<Stopping>,
+    /// The program that knows the storage system, if there is one.
+    driver: Option<Arc<Driver>>,
+    /// What the driver is being asked.
+    asking: Option<Asking>,
+    /// What is set aside of the data.
+    rebuilds: Rebuilds,
     /// When the process was asked to stop last.
     stop_signalled: Option<Instant>,
     /// Why the journal could not be written, while it cannot.
@@ -103,6 +118,12 @@ impl Instance {
             tokio::select! {
                 biased;
                 () = ended(&mut self.process) => self.exited().await,
+                answer = asked(&mut self.asking) => {
+                    if let Some(event) = answer {
+                        self.asking = None;
+                        self.handle(event).await;
+                    }
+                }
                 () = probed(&mut self.prober) => {}
                 changed = self.inbox.changed() => {
                     if changed.is_err() {
@@ -132,7 +153,10 @@ impl Instance {
             {
                 continue;
             }
-            self.adopt(&transition);
+            let ended = self.adopt(&transition);
+            if ended {
+                self.note_end().await;
+            }
             for action in transition.actions {
                 events.extend(self.perform(action).await);
             }
@@ -140,7 +164,8 @@ impl Instance {
         }
     }
 
-    fn adopt(&mut self, transition: &Transition) {
+    /// Takes over the new state; whether an order ended with it.
+    fn adopt(&mut self, transition: &Transition) -> bool {
         let before = self.state.phase.name();
         let was_under_way = self.state.phase.journey().is_some();
         self.state = transition.state.clone();
@@ -149,10 +174,21 @@ impl Instance {
             let reason = self.state.reason();
             tracing::info!(instance = %self.settings.name, from = before, to = phase, %reason, "moved on");
         }
-        self.say_what_is_needed();
-        if was_under_way && self.state.phase.journey().is_none() {
-            self.collect_releases();
+        if !matches!(self.state.phase, Phase::Draining(_) | Phase::Rejoining(_)) {
+            self.asking = None;
         }
+        self.say_what_is_needed();
+        was_under_way && self.state.phase.journey().is_none()
+    }
+
+    /// What an order that has ended leaves to be done.
+    async fn note_end(&mut self) {
+        self.collect_releases();
+        let record = Record::of(&self.state);
+        let (rebuilds, name) = (self.rebuilds.clone(), self.settings.name.clone());
+        let noted = spawn_blocking(move || note_end(&rebuilds, &record, &name));
+        // It panics by a defect only, and then the time of what is kept begins with the next agent.
+        let _ = noted.await;
     }
 
     /// Makes a record durable. One for a word from outside is given up when that fails, as if it was never
@@ -192,12 +228,16 @@ impl Instance {
             return;
         };
         self.say_what_is_needed();
-        let incoming = desired.order.map(|dated| Incoming {
-            missing: self.missing(&dated.order),
-            order: dated.order,
-            answers_clock_ms: dated.answers_clock_ms,
-            begin_within_ms: dated.begin_within_ms,
-        });
+        let incoming = match desired.order {
+            Some(dated) => Some(Incoming {
+                missing: self.missing(&dated.order),
+                obstacle: self.obstacle(&dated.order).await,
+                order: dated.order,
+                answers_clock_ms: dated.answers_clock_ms,
+                begin_within_ms: dated.begin_within_ms,
+            }),
+            None => None,
+        };
         self.handle(Event::Desired {
             epoch: desired.epoch,
             incoming,
@@ -210,10 +250,28 @@ impl Instance {
 
     /// A release that an order names and that is not at hand.
     fn missing(&self, order: &Order) -> Option<Release> {
-        let mut named = std::iter::once(&order.release).chain(&order.fallback);
+        let fallback = order.fallback.as_ref().map(|fallback| &fallback.release);
+        let mut named = std::iter::once(&order.release).chain(fallback);
         named
             .find(|release| !self.store.has(&self.settings.component, release))
             .cloned()
+    }
+
+    /// Why the data must not be set aside, if an order that is new may need that.
+    async fn obstacle(&mut self, order: &Order) -> Option<String> {
+        if !order.may_empty() || order.generation <= self.state.fence.generation() {
+            return None;
+        }
+        if self.state.current.is_none() {
+            return Some(
+                "no release was ever installed, so there is nothing to rebuild".to_owned(),
+            );
+        }
+        let rebuilds = self.rebuilds.clone();
+        match spawn_blocking(move || rebuilds.obstacle()).await {
+            Ok(obstacle) => obstacle.map(|reason| cut(reason, REASON_BYTES_MAX / 2)),
+            Err(error) => Some(sentence(&error)),
+        }
     }
 
     /// The process has ended.
@@ -232,9 +290,13 @@ impl Instance {
     async fn look_at_probes(&mut self) {
         let awaited = match self.state.phase {
             Phase::Verifying(_) | Phase::Failed(_, _) => true,
-            Phase::Serving(_) | Phase::Stopping(_) | Phase::Swapping(_) | Phase::Starting(_) => {
-                false
-            }
+            Phase::Serving(_)
+            | Phase::Draining(_)
+            | Phase::Stopping(_)
+            | Phase::Emptying(_)
+            | Phase::Swapping(_)
+            | Phase::Starting(_)
+            | Phase::Rejoining(_) => false,
         };
         let (Some(prober), Some(process)) = (&self.prober, &self.process) else {
             return;
@@ -273,11 +335,11 @@ impl Instance {
             .wake_at_ms()
             .is_some_and(|at_ms| at_ms <= clock::now_ms())
         {
-            let trouble = self
-                .prober
-                .as_ref()
-                .map(|prober| prober.vitality().trouble)
-                .unwrap_or_default();
+            let trouble = match (&self.asking, &self.prober) {
+                (Some(asking), _) => asking.trouble(),
+                (None, Some(prober)) => prober.vitality().trouble,
+                (None, None) => String::new(),
+            };
             let trouble = cut(trouble, REASON_BYTES_MAX / 2);
             self.handle(Event::Tick { trouble }).await;
         }
@@ -308,7 +370,9 @@ impl Instance {
             self.state.current.as_ref(),
             self.process.as_ref().map(StorageProcess::release),
             order.map(|order| &order.release),
-            order.and_then(|order| order.fallback.as_ref()),
+            order
+                .and_then(|order| order.fallback.as_ref())
+                .map(|fallback| &fallback.release),
             self.state.phase.journey().map(|journey| &journey.target),
         ];
         let releases = releases
@@ -349,6 +413,7 @@ impl Instance {
         let parts = [
             self.journal_trouble.clone(),
             Some(self.state.reason()),
+            self.asking.as_ref().map(Asking::trouble),
             trouble,
         ];
         let parts: Vec<String> = parts
@@ -372,6 +437,36 @@ async fn ended(process: &mut Option<StorageProcess>) {
     match process {
         Some(process) => process.ended().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits until a driver that is being asked has something to say: the event that it was asked for, or what is in the
+/// way of it, which is none.
+async fn asked(asking: &mut Option<Asking>) -> Option<Event> {
+    match asking {
+        Some(asking) => asking.heard().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Where an order that set data aside has ended well, the time begins in which that is kept. Blocks.
+fn note_end(rebuilds: &Rebuilds, record: &Record, instance: &InstanceName) {
+    let Standing::Settled {
+        outcome: Some(outcome),
+    } = &record.standing
+    else {
+        return;
+    };
+    let (OrderResult::Done | OrderResult::Reverted) = outcome.result else {
+        return;
+    };
+    let order = record.fence.order.as_ref();
+    let Some(order) = order.filter(|order| order.may_empty()) else {
+        return;
+    };
+    if let Err(error) = rebuilds.ended_well(order.generation) {
+        let reason = sentence(&error);
+        tracing::warn!(%instance, %reason, "what was set aside is kept until the agent has started again");
     }
 }
 

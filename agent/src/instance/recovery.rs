@@ -3,15 +3,17 @@
 use std::sync::{Arc, Mutex};
 
 use camino::Utf8PathBuf;
-use evenkeel_agent_core::{BootId, Event, Purpose, Record, Release, Standing};
+use evenkeel_agent_core::{BootId, Event, Purpose, Record, Release};
 use evenkeel_common::files::create_private_folder;
 use tokio::{sync::watch, task::spawn_blocking};
 
-use super::{Desired, Instance, halted};
+use super::{Desired, Instance, halted, note_end};
 use crate::{
     config::InstanceSettings,
+    driver::Driver,
     journal::{Journal, JournalError},
     probes::{ProbeSettings, Prober},
+    rebuild::Rebuilds,
     releases::{Store, StoreError, current},
     report::{Reports, sentence},
     supervisor::exec::{ExecSupervisor, FindError, StorageProcess},
@@ -28,6 +30,10 @@ pub struct Surroundings {
     pub store: Arc<Store>,
     /// Who runs its process.
     pub supervisor: ExecSupervisor,
+    /// Who knows its storage system.
+    pub driver: Option<Arc<Driver>>,
+    /// What is set aside of its data.
+    pub rebuilds: Rebuilds,
     /// Where what is true is written down.
     pub reports: Arc<Reports>,
 }
@@ -103,6 +109,9 @@ pub async fn run(
         probes,
         process,
         stopping: None,
+        driver: surroundings.driver,
+        asking: None,
+        rebuilds: surroundings.rebuilds,
         stop_signalled: None,
         journal_trouble: None,
         settings,
@@ -123,6 +132,8 @@ fn look(settings: &InstanceSettings, around: &Surroundings) -> Result<Found, Rec
         source,
     })?;
     let journal = Journal::open(folder.join("journal"))?;
+    // The agent before may not have come to it.
+    note_end(&around.rebuilds, journal.last(), &settings.name);
     if let Some(release) = way_back(journal.last()) {
         store.keep_usable(&settings.component, release);
     }
@@ -148,13 +159,9 @@ fn look(settings: &InstanceSettings, around: &Surroundings) -> Result<Found, Rec
 
 /// The release that a journey under way leads back to, or may have to.
 fn way_back(record: &Record) -> Option<&Release> {
-    match &record.standing {
-        Standing::Settled { .. } => None,
-        Standing::Stopping(journey, _)
-        | Standing::Swapping(journey, _)
-        | Standing::Starting(journey, _) => match &journey.purpose {
-            Purpose::Forward { fallback } => fallback.as_ref(),
-            Purpose::Back { .. } => Some(&journey.target),
-        },
+    let journey = record.standing.journey()?;
+    match &journey.purpose {
+        Purpose::Forward { fallback } => fallback.as_ref().map(|fallback| &fallback.release),
+        Purpose::Back { .. } => Some(&journey.target),
     }
 }

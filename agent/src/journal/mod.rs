@@ -259,6 +259,7 @@ mod tests {
     fn record(epoch: u64) -> Record {
         Record {
             fence: Fence { epoch, order: None },
+            drained: false,
             standing: Standing::default(),
         }
     }

@@ -1,7 +1,8 @@
 //! How a record is written: a protobuf message of its own, so that a later agent reads what an older one wrote.
 
 use evenkeel_agent_core::{
-    BootId, Fence, Journey, Order, OrderResult, Outcome, Purpose, Record, Release, Standing,
+    BootId, DataMove, Fallback, Fence, Journey, Method, Order, OrderResult, Outcome, Purpose,
+    Record, Release, Standing, StepName,
 };
 use evenkeel_common::digest::Digest;
 use prost::Message;
@@ -23,6 +24,8 @@ struct StoredRecord {
     journey: Option<StoredJourney>,
     #[prost(message, optional, tag = "6")]
     outcome: Option<StoredOutcome>,
+    #[prost(bool, tag = "7")]
+    drained: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -32,9 +35,19 @@ struct StoredOrder {
     #[prost(message, optional, tag = "2")]
     release: Option<StoredRelease>,
     #[prost(message, optional, tag = "3")]
-    fallback: Option<StoredRelease>,
+    fallback: Option<StoredFallback>,
     #[prost(uint64, tag = "4")]
     ready_within_ms: u64,
+    #[prost(bool, tag = "5")]
+    rebuild: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredFallback {
+    #[prost(message, optional, tag = "1")]
+    release: Option<StoredRelease>,
+    #[prost(bool, tag = "2")]
+    rebuild: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -53,7 +66,7 @@ struct StoredJourney {
     back: bool,
     /// Of a way forward.
     #[prost(message, optional, tag = "3")]
-    fallback: Option<StoredRelease>,
+    fallback: Option<StoredFallback>,
     /// Of a way back.
     #[prost(string, tag = "4")]
     reason: String,
@@ -61,6 +74,11 @@ struct StoredJourney {
     deadline_ms: u64,
     #[prost(bytes = "vec", tag = "6")]
     boot: Vec<u8>,
+    #[prost(enumeration = "StoredDataMove", tag = "7")]
+    data: i32,
+    /// The furthest step that was begun.
+    #[prost(enumeration = "StoredStep", tag = "8")]
+    furthest: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -81,6 +99,16 @@ enum StoredStep {
     Stopping = 2,
     Swapping = 3,
     Starting = 4,
+    Draining = 5,
+    Emptying = 6,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+enum StoredDataMove {
+    None = 0,
+    SetAside = 1,
+    PutBack = 2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
@@ -109,7 +137,9 @@ pub enum RecordError {
 pub(super) fn encode(record: &Record) -> Vec<u8> {
     let (step, journey, outcome) = match &record.standing {
         Standing::Settled { outcome } => (StoredStep::Settled, None, outcome.as_ref()),
+        Standing::Draining(journey, boot) => (StoredStep::Draining, Some((journey, boot)), None),
         Standing::Stopping(journey, boot) => (StoredStep::Stopping, Some((journey, boot)), None),
+        Standing::Emptying(journey, boot) => (StoredStep::Emptying, Some((journey, boot)), None),
         Standing::Swapping(journey, boot) => (StoredStep::Swapping, Some((journey, boot)), None),
         Standing::Starting(journey, boot) => (StoredStep::Starting, Some((journey, boot)), None),
     };
@@ -120,6 +150,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         step: step.into(),
         journey: journey.map(|(journey, boot)| store_journey(journey, *boot)),
         outcome: outcome.map(store_outcome),
+        drained: record.drained,
     };
     stored.encode_to_vec()
 }
@@ -138,27 +169,36 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let outcome = stored.outcome.map(outcome).transpose()?;
     let standing = match (step, journey) {
         (StoredStep::Settled, None) => Standing::Settled { outcome },
+        (StoredStep::Draining, Some((journey, boot))) => Standing::Draining(journey, boot),
         (StoredStep::Stopping, Some((journey, boot))) => Standing::Stopping(journey, boot),
+        (StoredStep::Emptying, Some((journey, boot))) => Standing::Emptying(journey, boot),
         (StoredStep::Swapping, Some((journey, boot))) => Standing::Swapping(journey, boot),
         (StoredStep::Starting, Some((journey, boot))) => Standing::Starting(journey, boot),
         (
             StoredStep::Unspecified
             | StoredStep::Settled
+            | StoredStep::Draining
             | StoredStep::Stopping
+            | StoredStep::Emptying
             | StoredStep::Swapping
             | StoredStep::Starting,
             _,
         ) => return Err(RecordError::Field("step")),
     };
-    Ok(Record { fence, standing })
+    Ok(Record {
+        fence,
+        drained: stored.drained,
+        standing,
+    })
 }
 
 fn store_order(order: &Order) -> StoredOrder {
     StoredOrder {
         generation: order.generation,
         release: Some(store_release(&order.release)),
-        fallback: order.fallback.as_ref().map(store_release),
+        fallback: order.fallback.as_ref().map(store_fallback),
         ready_within_ms: order.ready_within_ms,
+        rebuild: order.method == Method::Rebuild,
     }
 }
 
@@ -170,8 +210,34 @@ fn order(stored: StoredOrder) -> Result<Order, RecordError> {
             .map(release)
             .transpose()?
             .ok_or(RecordError::Field("order"))?,
-        fallback: stored.fallback.map(release).transpose()?,
+        method: method(stored.rebuild),
+        fallback: stored.fallback.map(fallback).transpose()?,
         ready_within_ms: stored.ready_within_ms,
+    })
+}
+
+fn method(rebuild: bool) -> Method {
+    match rebuild {
+        true => Method::Rebuild,
+        false => Method::InPlace,
+    }
+}
+
+fn store_fallback(fallback: &Fallback) -> StoredFallback {
+    StoredFallback {
+        release: Some(store_release(&fallback.release)),
+        rebuild: fallback.method == Method::Rebuild,
+    }
+}
+
+fn fallback(stored: StoredFallback) -> Result<Fallback, RecordError> {
+    Ok(Fallback {
+        release: stored
+            .release
+            .map(release)
+            .transpose()?
+            .ok_or(RecordError::Field("fallback"))?,
+        method: method(stored.rebuild),
     })
 }
 
@@ -196,9 +262,21 @@ fn release(stored: StoredRelease) -> Result<Release, RecordError> {
 fn store_journey(journey: &Journey, boot: BootId) -> StoredJourney {
     let (back, fallback, reason) = match &journey.purpose {
         Purpose::Forward { fallback } => {
-            (false, fallback.as_ref().map(store_release), String::new())
+            (false, fallback.as_ref().map(store_fallback), String::new())
         }
         Purpose::Back { reason } => (true, None, reason.clone()),
+    };
+    let data = match journey.data {
+        None => StoredDataMove::None,
+        Some(DataMove::SetAside) => StoredDataMove::SetAside,
+        Some(DataMove::PutBack) => StoredDataMove::PutBack,
+    };
+    let furthest = match journey.furthest {
+        StepName::Draining => StoredStep::Draining,
+        StepName::Stopping => StoredStep::Stopping,
+        StepName::Emptying => StoredStep::Emptying,
+        StepName::Swapping => StoredStep::Swapping,
+        StepName::Starting | StepName::Verifying | StepName::Ended => StoredStep::Starting,
     };
     StoredJourney {
         target: Some(store_release(&journey.target)),
@@ -207,17 +285,34 @@ fn store_journey(journey: &Journey, boot: BootId) -> StoredJourney {
         reason,
         deadline_ms: journey.deadline_ms,
         boot: boot.0.to_vec(),
+        data: data.into(),
+        furthest: furthest.into(),
     }
 }
 
 fn journey(stored: StoredJourney) -> Result<(Journey, BootId), RecordError> {
+    let data = match stored.data() {
+        StoredDataMove::None => None,
+        StoredDataMove::SetAside => Some(DataMove::SetAside),
+        StoredDataMove::PutBack => Some(DataMove::PutBack),
+    };
+    let furthest = match stored.furthest() {
+        StoredStep::Draining => StepName::Draining,
+        StoredStep::Stopping => StepName::Stopping,
+        StoredStep::Emptying => StepName::Emptying,
+        StoredStep::Swapping => StepName::Swapping,
+        StoredStep::Starting => StepName::Starting,
+        StoredStep::Unspecified | StoredStep::Settled => {
+            return Err(RecordError::Field("furthest"));
+        }
+    };
     let purpose = if stored.back {
         Purpose::Back {
             reason: stored.reason,
         }
     } else {
         Purpose::Forward {
-            fallback: stored.fallback.map(release).transpose()?,
+            fallback: stored.fallback.map(fallback).transpose()?,
         }
     };
     let target = stored
@@ -233,6 +328,8 @@ fn journey(stored: StoredJourney) -> Result<(Journey, BootId), RecordError> {
         Journey {
             target,
             purpose,
+            data,
+            furthest,
             deadline_ms: stored.deadline_ms,
         },
         BootId(boot),
@@ -281,17 +378,41 @@ pub(super) mod tests {
         })
     }
 
+    fn any_method() -> impl Strategy<Value = Method> {
+        prop_oneof![Just(Method::InPlace), Just(Method::Rebuild)]
+    }
+
+    fn any_fallback() -> impl Strategy<Value = Option<Fallback>> {
+        let fallback = (any_release(), any_method())
+            .prop_map(|(release, method)| Fallback { release, method });
+        proptest::option::of(fallback)
+    }
+
     fn any_journey() -> impl Strategy<Value = (Journey, BootId)> {
         let purpose = prop_oneof![
-            proptest::option::of(any_release()).prop_map(|fallback| Purpose::Forward { fallback }),
+            any_fallback().prop_map(|fallback| Purpose::Forward { fallback }),
             any::<String>().prop_map(|reason| Purpose::Back { reason }),
         ];
-        (any_release(), purpose, any::<u64>(), any::<[u8; 16]>()).prop_map(
-            |(target, purpose, deadline_ms, boot)| {
+        let data = proptest::option::of(prop_oneof![
+            Just(DataMove::SetAside),
+            Just(DataMove::PutBack)
+        ]);
+        let furthest = prop_oneof![
+            Just(StepName::Draining),
+            Just(StepName::Stopping),
+            Just(StepName::Emptying),
+            Just(StepName::Swapping),
+            Just(StepName::Starting),
+        ];
+        let parts = (any_release(), purpose, data, furthest, any::<u64>());
+        (parts, any::<[u8; 16]>()).prop_map(
+            |((target, purpose, data, furthest, deadline_ms), boot)| {
                 (
                     Journey {
                         target,
                         purpose,
+                        data,
+                        furthest,
                         deadline_ms,
                     },
                     BootId(boot),
@@ -319,27 +440,34 @@ pub(super) mod tests {
         let order = (
             any::<u64>(),
             any_release(),
-            proptest::option::of(any_release()),
+            any_method(),
+            any_fallback(),
             any::<u64>(),
         )
-            .prop_map(|(generation, release, fallback, ready_within_ms)| Order {
-                generation,
-                release,
-                fallback,
-                ready_within_ms,
-            });
+            .prop_map(
+                |(generation, release, method, fallback, ready_within_ms)| Order {
+                    generation,
+                    release,
+                    method,
+                    fallback,
+                    ready_within_ms,
+                },
+            );
         let standing = prop_oneof![
             proptest::option::of(any_outcome()).prop_map(|outcome| Standing::Settled { outcome }),
+            any_journey().prop_map(|(journey, boot)| Standing::Draining(journey, boot)),
             any_journey().prop_map(|(journey, boot)| Standing::Stopping(journey, boot)),
+            any_journey().prop_map(|(journey, boot)| Standing::Emptying(journey, boot)),
             any_journey().prop_map(|(journey, boot)| Standing::Swapping(journey, boot)),
             any_journey().prop_map(|(journey, boot)| Standing::Starting(journey, boot)),
         ];
-        (any::<u64>(), proptest::option::of(order), standing).prop_map(
-            |(epoch, order, standing)| Record {
-                fence: Fence { epoch, order },
-                standing,
-            },
-        )
+        let fence = (any::<u64>(), proptest::option::of(order))
+            .prop_map(|(epoch, order)| Fence { epoch, order });
+        (fence, any::<bool>(), standing).prop_map(|(fence, drained, standing)| Record {
+            fence,
+            drained,
+            standing,
+        })
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 //! Between the words of the API and those of the agent. Messages stop here.
 
-use evenkeel_agent_core::{Order, OrderResult, Progress, Release, Status, StepName};
+use evenkeel_agent_core::{
+    Fallback, Method, Order, OrderResult, Progress, Release, Status, StepName,
+};
 use evenkeel_common::{
     clock::Timestamp,
     manifest::{ReleaseManifest, SignedManifest, VERSION_CHARS_MAX},
@@ -87,16 +89,38 @@ fn hear_order(order: v1::Order, answers_clock_ms: u64) -> Result<DatedOrder, Str
     if order.generation == 0 || order.ready_within_ms == 0 {
         return Err("it has no generation or no time".to_owned());
     }
+    let (method, fallback_method) = (order.method(), order.fallback_method());
+    let fallback = order
+        .fallback
+        .map(|fallback| {
+            Ok::<_, String>(Fallback {
+                release: hear_release(fallback)?,
+                method: hear_method(fallback_method)?,
+            })
+        })
+        .transpose()?;
     Ok(DatedOrder {
         order: Order {
             generation: order.generation,
             release: hear_release(order.release.ok_or("it names no release")?)?,
-            fallback: order.fallback.map(hear_release).transpose()?,
+            method: hear_method(method)?,
+            fallback,
             ready_within_ms: order.ready_within_ms.into(),
         },
         answers_clock_ms,
         begin_within_ms: order.begin_within_ms.into(),
     })
+}
+
+/// How to come to a release that is named.
+fn hear_method(method: v1::OrderMethod) -> Result<Method, String> {
+    match method {
+        v1::OrderMethod::InPlace => Ok(Method::InPlace),
+        v1::OrderMethod::Rebuild => Ok(Method::Rebuild),
+        v1::OrderMethod::Unspecified => Err(
+            "it does not say how to come to a release, or in a way that is not known".to_owned(),
+        ),
+    }
 }
 
 fn hear_release(release: v1::ReleaseRef) -> Result<Release, String> {
@@ -132,7 +156,7 @@ pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceRepo
         accepted_epoch: facts.accepted_epoch,
         accepted_generation: facts.accepted_generation,
         progress: facts.progress.map(say_progress),
-        may_rebuild: false,
+        may_rebuild: facts.may_rebuild,
     }
 }
 
@@ -187,7 +211,9 @@ fn say_staged(staged: Staged) -> v1::StagedRelease {
 
 fn say_progress(progress: Progress) -> v1::OrderProgress {
     let step = match progress.step {
+        StepName::Draining => v1::OrderStep::Draining,
         StepName::Stopping => v1::OrderStep::Stopping,
+        StepName::Emptying => v1::OrderStep::Emptying,
         StepName::Swapping => v1::OrderStep::Swapping,
         StepName::Starting => v1::OrderStep::Starting,
         StepName::Verifying => v1::OrderStep::Verifying,
@@ -247,6 +273,14 @@ mod tests {
         let order = check(|_| {}).unwrap().desired.order.unwrap();
         assert_eq!(order.order.release.version, semver::Version::new(1, 1, 0));
         assert_eq!(order.answers_clock_ms, 2);
+        assert_eq!(order.order.method, Method::InPlace);
+        let rebuild = check(|order| {
+            order.method = v1::OrderMethod::Rebuild.into();
+            order.fallback = None;
+            order.fallback_method = 0;
+        });
+        let order = rebuild.unwrap().desired.order.unwrap().order;
+        assert_eq!((order.method, order.fallback), (Method::Rebuild, None));
     }
 
     #[test]
@@ -254,6 +288,10 @@ mod tests {
         assert!(check(|order| order.generation = 0).is_err());
         assert!(check(|order| order.release = None).is_err());
         assert!(check(|order| order.ready_within_ms = 0).is_err());
+        assert!(check(|order| order.method = 0).is_err());
+        assert!(check(|order| order.method = 7).is_err());
+        assert!(check(|order| order.fallback_method = 0).is_err());
+        assert!(check(|order| order.fallback_method = 7).is_err());
         let with_release = |order: &mut v1::Order, version: &str, digest: &str| {
             order.release = Some(v1::ReleaseRef {
                 version: version.to_owned(),

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may be blunt")]
 
+mod host;
 mod properties;
+mod rebuilds;
 mod scenarios;
+mod story;
 mod support;

@@ -1,107 +1,13 @@
 //! What happens to one instance, told step by step.
 
-use crate::support::{desired, name, order, recovered, release, serving};
-use evenkeel_agent_core::{
-    BootId, Event, IllegalMove, Incoming, OrderResult, Record, Refusal, RestartPolicy, Run, State,
-    Status, StepName, step,
+use crate::{
+    story::{Story, exited, ready, started, tick},
+    support::{desired, order, recovered, release, serving},
 };
-
-/// A story about one instance: each line is an event and what has to follow from it.
-struct Story {
-    state: State,
-    durable: Record,
-    now: u64,
-}
-
-impl Story {
-    fn of(state: State) -> Self {
-        Self {
-            durable: Record::of(&state),
-            state,
-            now: 1_000,
-        }
-    }
-
-    /// After this event the instance is in this phase, and these actions begin.
-    #[track_caller]
-    fn then(&mut self, event: Event, phase: &str, actions: &[&str]) -> &mut Self {
-        let transition = step(&self.state, event.clone(), self.now).unwrap();
-        let begun: Vec<String> = transition.actions.iter().map(name).collect();
-        assert_eq!(transition.state.phase.name(), phase, "after {event:?}");
-        assert_eq!(begun, actions, "after {event:?}");
-        if let Some(record) = transition.record {
-            self.durable = record;
-        }
-        assert_eq!(
-            self.durable,
-            Record::of(&transition.state),
-            "nothing durable is left unsaid"
-        );
-        self.state = transition.state;
-        self
-    }
-
-    fn at(&mut self, now: u64) -> &mut Self {
-        self.now = now;
-        self
-    }
-
-    fn later(&mut self, ms: u64) -> &mut Self {
-        self.now += ms;
-        self
-    }
-
-    /// The agent dies, and a new one finds this.
-    fn restart(
-        &mut self,
-        boot: BootId,
-        process: Option<u8>,
-        current: u8,
-        phase: &str,
-        actions: &[&str],
-    ) -> &mut Self {
-        self.state = self.durable.clone().revive(RestartPolicy::default());
-        let found = Event::Recovered {
-            boot,
-            process: process.map(release),
-            current: Some(release(current)),
-        };
-        self.then(found, phase, actions)
-    }
-
-    #[track_caller]
-    fn ended(&self, result: OrderResult, reason: &str) {
-        let progress = self.state.progress().unwrap();
-        assert_eq!(progress.step, StepName::Ended);
-        assert_eq!(progress.result, Some(result));
-        assert_eq!(progress.reason, reason);
-    }
-}
-
-fn started(major: u8) -> Event {
-    Event::Started {
-        running: release(major),
-    }
-}
-
-fn ready(major: u8) -> Event {
-    Event::Ready {
-        running: release(major),
-        stop_to_ready_us: 1_300,
-    }
-}
-
-fn tick() -> Event {
-    Event::Tick {
-        trouble: "tcp 127.0.0.1:1: refused".to_owned(),
-    }
-}
-
-fn exited() -> Event {
-    Event::Exited {
-        reason: "exit status 1".to_owned(),
-    }
-}
+use evenkeel_agent_core::{
+    BootId, Event, IllegalMove, Incoming, OrderResult, Refusal, RestartPolicy, Run, State, Status,
+    step,
+};
 
 #[test]
 fn an_order_stops_swaps_starts_verifies_and_is_done() {
@@ -325,6 +231,7 @@ fn an_order_for_a_release_that_is_not_at_hand_is_not_begun() {
         answers_clock_ms: 2_000,
         begin_within_ms: 30_000,
         missing: Some(release(2)),
+        obstacle: None,
     };
     let refusal = refused(
         Event::Desired {

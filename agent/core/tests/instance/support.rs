@@ -1,7 +1,8 @@
 //! What the tests of the core share: short ways to say releases, orders and events.
 
 use evenkeel_agent_core::{
-    Action, BootId, Event, Incoming, Order, Release, RestartPolicy, State, step,
+    Action, BootId, DataMove, Event, Fallback, Incoming, Method, Order, Rejoin, Release,
+    RestartPolicy, State, step,
 };
 
 pub(crate) const BOOT: BootId = BootId([1; 16]);
@@ -19,8 +20,20 @@ pub(crate) fn order(generation: u64) -> Order {
     Order {
         generation,
         release: release(2),
-        fallback: Some(release(1)),
+        method: Method::InPlace,
+        fallback: Some(Fallback {
+            release: release(1),
+            method: Method::InPlace,
+        }),
         ready_within_ms: 10_000,
+    }
+}
+
+/// The same, by rebuild.
+pub(crate) fn rebuild(generation: u64) -> Order {
+    Order {
+        method: Method::Rebuild,
+        ..order(generation)
     }
 }
 
@@ -30,6 +43,7 @@ pub(crate) fn desired(epoch: u64, order: Order, answers_clock_ms: u64) -> Event 
         answers_clock_ms,
         begin_within_ms: 30_000,
         missing: None,
+        obstacle: None,
     };
     Event::Desired {
         epoch,
@@ -54,9 +68,14 @@ pub(crate) fn serving() -> State {
 /// An action without its ticket, to compare and to print.
 pub(crate) fn name(action: &Action) -> String {
     match action {
+        Action::Drain(_) => "drain".to_owned(),
         Action::EnsureStopped(_) => "stop".to_owned(),
+        Action::MoveData(_, DataMove::SetAside) => "set data aside".to_owned(),
+        Action::MoveData(_, DataMove::PutBack) => "put data back".to_owned(),
         Action::SwapCurrent(_, release) => format!("swap to {}", release.version.major),
         Action::Start(_, release) => format!("start {}", release.version.major),
+        Action::Rejoin(_, Rejoin::Join) => "join".to_owned(),
+        Action::Rejoin(_, Rejoin::CancelDrain) => "cancel drain".to_owned(),
         Action::Verify => "verify".to_owned(),
     }
 }

@@ -30,6 +30,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a process that holds the lock may take to let go of it after it was killed.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How often it is looked at meanwhile.
+const LOCK_LOOK: Duration = Duration::from_millis(20);
+
 /// The longest report of the shim, in bytes.
 const REPORT_BYTES_MAX: u64 = 2048;
 
@@ -63,9 +66,18 @@ pub enum StartError {
     /// A process that nobody can identify is in the way.
     #[error("another process of this instance holds its lock")]
     Locked,
+    /// A process of the instance is there where there must be none.
+    #[error("process {0} of this instance runs")]
+    Runs(u32),
     /// What runs cannot be told.
     #[error("cannot tell what runs")]
     Find(#[from] FindError),
+}
+
+/// No process of the instance lives, and none comes to be, as long as this is held.
+#[derive(Debug)]
+pub struct KeptDown {
+    _lock: OwnedFd,
 }
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
@@ -82,19 +94,47 @@ pub(super) fn start(
             Some(process) => return Ok(process),
             None => StartError::Locked,
         };
-        // A process that a former agent started holds the lock, or children of one that has ended.
         if let Some(process) = supervisor.find()? {
             return Ok(process);
         }
-        if let Some(record) = record::read(&supervisor.folder).filter(|r| r.boot == supervisor.boot)
-        {
-            let lock = lock::path(&supervisor.folder);
-            proc::kill_session(record.pid, |pid| proc::has_open(pid, &lock));
-        }
+        free_lock(supervisor);
         if Instant::now() >= deadline {
             return Err(locked);
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOCK_LOOK);
+    }
+}
+
+/// Kills what holds the instance's lock without being its process: children of one that has ended, or one that a
+/// former agent had begun to start.
+fn free_lock(supervisor: &ExecSupervisor) {
+    let record = record::read(&supervisor.folder);
+    if let Some(record) = record.filter(|record| record.boot == supervisor.boot) {
+        let lock = lock::path(&supervisor.folder);
+        proc::kill_session(record.pid, |pid| proc::has_open(pid, &lock));
+    }
+}
+
+pub(super) fn keep_down(supervisor: &ExecSupervisor) -> Result<KeptDown, StartError> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        if let Some(process) = supervisor.find()? {
+            return Err(StartError::Runs(process.pid()));
+        }
+        let lock =
+            lock::take_for_now(&supervisor.folder).map_err(system("take the instance's lock"))?;
+        if let Some(lock) = lock {
+            // One that holds no lock is none that an agent started; it is not touched, and nothing under it.
+            return match supervisor.find()? {
+                None => Ok(KeptDown { _lock: lock }),
+                Some(process) => Err(StartError::Runs(process.pid())),
+            };
+        }
+        free_lock(supervisor);
+        if Instant::now() >= deadline {
+            return Err(StartError::Locked);
+        }
+        std::thread::sleep(LOCK_LOOK);
     }
 }
 

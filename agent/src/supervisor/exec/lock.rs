@@ -19,7 +19,16 @@ pub(super) fn path(folder: &Utf8Path) -> Utf8PathBuf {
 /// Takes the instance's lock for this process and all that it becomes; none if another process holds it.
 pub(super) fn take_for_life(folder: &Utf8Path) -> io::Result<Option<OwnedFd>> {
     // Without CLOEXEC on purpose.
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+    take(folder, OFlags::empty())
+}
+
+/// Takes the instance's lock for as long as this is held, and for nobody else; none if a process holds it.
+pub(super) fn take_for_now(folder: &Utf8Path) -> io::Result<Option<OwnedFd>> {
+    take(folder, OFlags::CLOEXEC)
+}
+
+fn take(folder: &Utf8Path, flags: OFlags) -> io::Result<Option<OwnedFd>> {
+    let flags = flags | OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
     let file = open(path(folder).as_std_path(), flags, Mode::RUSR | Mode::WUSR)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),

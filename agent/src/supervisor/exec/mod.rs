@@ -17,7 +17,7 @@ use std::{io, sync::Arc};
 use camino::Utf8PathBuf;
 use evenkeel_agent_core::{BootId, Release};
 
-pub use launch::StartError;
+pub use launch::{KeptDown, StartError};
 pub use process::{FindError, StorageProcess};
 pub use shim::{SHIM_MODE, become_instance};
 pub use watcher::ExitWatcher;
@@ -67,6 +67,14 @@ impl ExecSupervisor {
     /// When no process runs, and why.
     pub fn start(&self, release: &Release) -> Result<StorageProcess, StartError> {
         launch::start(self, release)
+    }
+
+    /// Makes sure that no process of the instance lives, and that none comes to be while the answer is held. Blocks.
+    ///
+    /// # Errors
+    /// When one lives, or that cannot be told for sure.
+    pub fn keep_down(&self) -> Result<KeptDown, StartError> {
+        launch::keep_down(self)
     }
 
     /// Keeps the file that the process writes to from growing without bounds. Blocks.

@@ -62,7 +62,7 @@ impl ExitWatcher {
     ///
     /// # Errors
     /// When the kernel refuses to watch it.
-    pub(super) fn watch(&self, pidfd: &Arc<OwnedFd>) -> io::Result<oneshot::Receiver<()>> {
+    pub(crate) fn watch(&self, pidfd: &Arc<OwnedFd>) -> io::Result<oneshot::Receiver<()>> {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         let (ended, receiver) = oneshot::channel();
         let mut watched = self

@@ -1,0 +1,97 @@
+//! How a new agent takes up what a former one left.
+
+use crate::{Action, BootId, Journey, Phase, Release, Run, step::Step};
+
+use super::Left;
+
+impl Step {
+    /// Takes up the phase where a former agent left it.
+    pub(super) fn recovered(
+        &mut self,
+        boot: BootId,
+        process: Option<Release>,
+        current: Option<Release>,
+    ) {
+        let rebooted = self.state.boot != boot;
+        self.state.boot = boot;
+        self.state.current.clone_from(&current);
+        match self.state.phase.clone() {
+            Phase::Serving(service) => {
+                let run = self.revived(process, current);
+                self.state.phase = Phase::Serving(service.with(run));
+            }
+            Phase::Failed(reason, service) => {
+                let run = self.revived(process, current);
+                self.state.phase = Phase::Failed(reason, service.with(run));
+            }
+            Phase::Draining(journey) => match process {
+                Some(_) => self.resume(journey, rebooted, process, Self::drain),
+                None => {
+                    let gone = "its process was gone when the agent came back to draining it";
+                    self.turn_back(journey, gone, Left::Nothing);
+                }
+            },
+            Phase::Stopping(journey) => self.resume(journey, rebooted, process, Self::stop),
+            Phase::Emptying(journey) => {
+                let go_on = match process {
+                    // Nobody started one; but nothing is moved under one either.
+                    Some(_) => Self::stop,
+                    None => Self::after_stop,
+                };
+                self.resume(journey, rebooted, process, go_on);
+            }
+            Phase::Swapping(journey)
+            | Phase::Starting(journey)
+            | Phase::Rejoining(journey)
+            | Phase::Verifying(journey) => {
+                let target = Some(&journey.target);
+                match process {
+                    // Its probes may long have been good while nobody asked: it gets its full time.
+                    Some(running) if target == Some(&running) && target == current.as_ref() => {
+                        let started = |step: &mut Self, journey| step.started(journey, &running);
+                        self.resume(journey, true, None, started);
+                    }
+                    Some(_) => self.resume(journey, rebooted, process, Self::stop),
+                    None => self.resume(journey, rebooted, None, Self::after_stop),
+                }
+            }
+        }
+    }
+
+    /// Goes on with a journey where a former agent left it. It gets its full time again if the clock
+    /// that its deadline counts on started anew, and on the way back in any case: there is nowhere
+    /// else to go. A way forward whose time ran out meanwhile ends here.
+    fn resume(
+        &mut self,
+        mut journey: Journey,
+        anew: bool,
+        process: Option<Release>,
+        go_on: impl FnOnce(&mut Self, Journey),
+    ) {
+        let back = journey.is_back();
+        if anew || back {
+            journey.deadline_ms = self.deadline_ms();
+        }
+        if self.now >= journey.deadline_ms && !back {
+            let left = match process {
+                Some(_) => Left::Process,
+                None => Left::Nothing,
+            };
+            return self.turn_back(journey, "its time ran out while the agent was away", left);
+        }
+        go_on(self, journey);
+    }
+
+    /// How a service stands after an agent's start; starts what does not run.
+    fn revived(&mut self, process: Option<Release>, current: Option<Release>) -> Run {
+        match (process, current) {
+            (Some(_), _) => Run::Up,
+            (None, Some(release)) => {
+                self.actions
+                    .push(Action::Start(self.state.ticket(), release));
+                Run::Starting
+            }
+            (None, None) => Run::Nothing,
+        }
+    }
+}

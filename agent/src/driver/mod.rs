@@ -1,0 +1,267 @@
+//! Drivers: the programs that know one storage system. docs/DRIVERS.md is the contract.
+//!
+//! A driver is an executable that the agent's configuration names. It is called with one verb, gets a JSON object on
+//! its standard input and answers by its exit status and, where it has something to say, a JSON object on its
+//! standard output. There is no shell in between. Where to start reading: [`Driver::call`]; how a program is held to
+//! its limits is in `program`.
+
+mod program;
+
+use std::{process::ExitStatus, sync::Arc, time::Duration};
+
+use camino::Utf8PathBuf;
+use evenkeel_common::{
+    limits::{REASON_BYTES_MAX, cut},
+    names::{ComponentName, InstanceName, NodeName},
+};
+use rustix::fs::{Access, access};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::sleep,
+};
+
+use crate::{config::DriverSettings, report::sentence, supervisor::exec::ExitWatcher};
+use program::{Limits, Program, ProgramError};
+
+/// The layout of what a driver is told.
+const FORMAT: u32 = 1;
+
+/// How many drivers run at a time on one host: they are other people's programs, and the storage needs the host.
+pub const CALLS_MAX: usize = 4;
+
+/// The exit status for a verb that a driver does not know (`EX_USAGE` of sysexits.h).
+const UNSUPPORTED: i32 = 64;
+
+/// A question, or a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Begin to move what the instance serves to the others.
+    Drain,
+    /// Is all that the instance serves with the others?
+    DrainStatus,
+    /// The instance stays: move nothing away any more, and give back what it is to serve.
+    CancelDrain,
+    /// The instance is there, without the data it had: take it in. Does it have all it needs?
+    Join,
+}
+
+impl Verb {
+    /// As the driver is told.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::DrainStatus => "drain-status",
+            Self::CancelDrain => "cancel-drain",
+            Self::Join => "join",
+        }
+    }
+}
+
+/// What a driver says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes, or done.
+    Yes,
+    /// No, or not yet, for this reason.
+    No(String),
+    /// It does not know the verb.
+    Unsupported,
+}
+
+/// Why a driver said nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// It did not run to its end within its limits.
+    #[error("the driver's {verb} did not run to its end")]
+    Program {
+        /// What it was asked.
+        verb: &'static str,
+        /// What went wrong.
+        #[source]
+        source: ProgramError,
+    },
+    /// It ended in a way that means nothing.
+    #[error("the driver's {verb} failed with {status}{said}")]
+    Failed {
+        /// What it was asked.
+        verb: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last line of its standard error, after a colon; empty if there is none.
+        said: String,
+    },
+    /// It said something that cannot be understood.
+    #[error("the driver's {verb} answered something else than {expected}{said}")]
+    Answer {
+        /// What it was asked.
+        verb: &'static str,
+        /// What it should have said.
+        expected: &'static str,
+        /// The last line of its standard error, after a colon; empty if there is none.
+        said: String,
+    },
+}
+
+/// What a driver is told.
+#[derive(Serialize)]
+struct Told<'a> {
+    format: u32,
+    verb: &'static str,
+    node: &'a NodeName,
+    instance: &'a InstanceName,
+    component: &'a ComponentName,
+    data_dirs: &'a [Utf8PathBuf],
+    settings: &'a Map<String, Value>,
+    arguments: &'a Value,
+}
+
+/// What a driver says on its standard output. What else is in it is for whoever asks for more.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    reason: String,
+}
+
+/// Whom a driver speaks for.
+#[derive(Debug)]
+pub struct Subject {
+    /// The node.
+    pub node: NodeName,
+    /// The instance.
+    pub instance: InstanceName,
+    /// Its component.
+    pub component: ComponentName,
+    /// Its data folders.
+    pub data_dirs: Vec<Utf8PathBuf>,
+}
+
+/// The driver of one instance.
+#[derive(Debug)]
+pub struct Driver {
+    settings: DriverSettings,
+    subject: Subject,
+    calls: Arc<Semaphore>,
+    watcher: Arc<ExitWatcher>,
+}
+
+impl Driver {
+    /// A driver that speaks for an instance. All drivers of a host share `calls`, of [`CALLS_MAX`].
+    #[must_use]
+    pub fn new(
+        settings: DriverSettings,
+        subject: Subject,
+        calls: Arc<Semaphore>,
+        watcher: Arc<ExitWatcher>,
+    ) -> Self {
+        Self {
+            settings,
+            subject,
+            calls,
+            watcher,
+        }
+    }
+
+    /// Asks the driver once. Dropped before the answer, it ends the driver with all that it started.
+    ///
+    /// # Errors
+    /// When it does not answer within its limits, or not as the contract says.
+    pub async fn call(&self, verb: Verb, arguments: &Value) -> Result<Answer, DriverError> {
+        let name = verb.as_str();
+        let told = Told {
+            format: FORMAT,
+            verb: name,
+            node: &self.subject.node,
+            instance: &self.subject.instance,
+            component: &self.subject.component,
+            data_dirs: &self.subject.data_dirs,
+            settings: &self.settings.settings,
+            arguments,
+        };
+        let failed = |source| DriverError::Program { verb: name, source };
+        let told = serde_json::to_vec(&told).map_err(|error| failed(error.into()))?;
+        let program = Program {
+            command: &self.settings.command,
+            last_argument: name,
+            input: told,
+            limits: Limits {
+                time: self.settings.timeout,
+                ..Limits::default()
+            },
+        };
+        // It is closed by nobody.
+        let _permit = self.calls.acquire().await;
+        let ran = program.run(&self.watcher).await.map_err(failed)?;
+        let said = match ran.last_line {
+            line if line.is_empty() => line,
+            line => format!(": {line}"),
+        };
+        let answer = |expected, said| DriverError::Answer {
+            verb: name,
+            expected,
+            said,
+        };
+        match ran.status.code() {
+            Some(0) if ran.output.trim_ascii().is_empty() => Ok(Answer::Yes),
+            Some(0) => match serde_json::from_slice::<Said>(&ran.output) {
+                Ok(_) => Ok(Answer::Yes),
+                Err(_) => Err(answer("a JSON object", said)),
+            },
+            // What a crash of many an interpreter looks like, too: without a reason it is no answer.
+            Some(1) => match serde_json::from_slice::<Said>(&ran.output) {
+                Ok(no) if !no.reason.is_empty() => {
+                    Ok(Answer::No(cut(no.reason, REASON_BYTES_MAX / 2)))
+                }
+                Ok(_) | Err(_) => Err(answer("a JSON object with a reason", said)),
+            },
+            Some(UNSUPPORTED) => Ok(Answer::Unsupported),
+            Some(_) | None => Err(DriverError::Failed {
+                verb: name,
+                status: ran.status,
+                said,
+            }),
+        }
+    }
+
+    /// Asks the driver until it says yes, or that it does not know the verb. What is in the way goes into `trouble`.
+    pub async fn until_yes(&self, verb: Verb, arguments: &Value, trouble: &watch::Sender<String>) {
+        loop {
+            let reason = match self.call(verb, arguments).await {
+                Ok(Answer::Yes | Answer::Unsupported) => return,
+                Ok(Answer::No(reason)) => format!("{}: {reason}", verb.as_str()),
+                Err(error) => {
+                    let reason = sentence(&error);
+                    tracing::warn!(instance = %self.subject.instance, %reason, "asked again");
+                    reason
+                }
+            };
+            trouble.send_if_modified(|trouble| {
+                let is_new = *trouble != reason;
+                *trouble = reason;
+                is_new
+            });
+            sleep(self.settings.interval).await;
+        }
+    }
+}
+
+/// What is wrong with a driver's program; none if nothing is.
+#[must_use]
+pub fn problem(settings: &DriverSettings) -> Option<String> {
+    let program = settings.command.first()?;
+    match access(program.as_str(), Access::EXEC_OK) {
+        Ok(()) => None,
+        Err(error) => Some(format!("{program} cannot be executed: {error}")),
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(30),
+            output_bytes: 64 << 10,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! One data folder, and what stands beside it. Names are looked up in the folder above it, which is held open, and
+//! no link is followed.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_common::failpoint;
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Uid, fchmod,
+        fchown, fstat, mkdirat, openat, renameat, statat, statx, unlinkat,
+    },
+    io::Errno,
+};
+
+use crate::failpoints;
+
+/// A data folder that may be set aside.
+pub(super) struct Folder {
+    above: OwnedFd,
+    above_path: Utf8PathBuf,
+    name: String,
+}
+
+/// A folder that was set aside.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Copy {
+    pub(super) path: Utf8PathBuf,
+    pub(super) generation: u64,
+    /// Whether it holds what was there before; else it is what a release that would not do has left.
+    pub(super) is_before: bool,
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+impl Folder {
+    /// The folder at this path, whether it is there or not.
+    pub(super) fn open(path: &Utf8Path) -> io::Result<Self> {
+        let (Some(above_path), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "there is no folder above it",
+            ));
+        };
+        let above = openat(CWD, above_path.as_std_path(), DIRECTORY, Mode::empty())?;
+        Ok(Self {
+            above,
+            above_path: above_path.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// What keeps it from being renamed as a whole; none if nothing does.
+    pub(super) fn is_movable(&self) -> io::Result<Option<&'static str>> {
+        match self.kind(&self.name)? {
+            Some(FileType::Directory) => {}
+            Some(FileType::Symlink) => {
+                return Ok(Some("is a link; name the folder that it leads to"));
+            }
+            Some(_) => return Ok(Some("is no folder")),
+            None => return Ok(Some("is not there")),
+        }
+        let seen = statx(
+            &self.above,
+            &self.name,
+            AtFlags::SYMLINK_NOFOLLOW,
+            StatxFlags::BASIC_STATS,
+        )?;
+        let is_mount_point = seen.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+        Ok(is_mount_point.then_some(
+            "is where a file system is mounted, and cannot be renamed; keep the data in a folder below it",
+        ))
+    }
+
+    /// Everything that was set aside of it.
+    pub(super) fn copies(&self) -> io::Result<Vec<Copy>> {
+        let mut copies = Vec::new();
+        for entry in Dir::read_from(&self.above)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            let Some(rest) = name.strip_prefix(self.name.as_str()) else {
+                continue;
+            };
+            let parsed = match (rest.strip_prefix(".before-"), rest.strip_prefix(".failed-")) {
+                (Some(generation), _) => generation.parse().map(|generation| (generation, true)),
+                (None, Some(generation)) => {
+                    generation.parse().map(|generation| (generation, false))
+                }
+                (None, None) => continue,
+            };
+            if let Ok((generation, is_before)) = parsed {
+                copies.push(Copy {
+                    path: self.above_path.join(name),
+                    generation,
+                    is_before,
+                });
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Moves it aside and leaves an empty one, durably. Idempotent.
+    pub(super) fn set_aside(&self, generation: u64) -> io::Result<()> {
+        let before = self.before(generation);
+        if self.kind(&before)?.is_none() {
+            if let Some(problem) = self.is_movable()? {
+                return Err(io::Error::other(format!("it {problem}")));
+            }
+            renameat(&self.above, &self.name, &self.above, &before)?;
+        }
+        failpoint::hit(failpoints::SET_ASIDE[1]);
+        match mkdirat(&self.above, &self.name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (old, new) = (self.open_folder(&before)?, self.open_folder(&self.name)?);
+        let old = fstat(&old)?;
+        fchown(
+            &new,
+            Some(Uid::from_raw(old.st_uid)),
+            Some(Gid::from_raw(old.st_gid)),
+        )?;
+        fchmod(&new, Mode::from_raw_mode(old.st_mode))?;
+        File::from(new).sync_all()?;
+        self.sync()
+    }
+
+    /// Puts back what was moved aside, if it was, and what is there meanwhile out of the way, durably. Idempotent.
+    pub(super) fn put_back(&self, generation: u64) -> io::Result<()> {
+        let before = self.before(generation);
+        if self.kind(&before)?.is_none() {
+            return Ok(());
+        }
+        match unlinkat(&self.above, &self.name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                let failed = format!("{}.failed-{generation}", self.name);
+                renameat(&self.above, &self.name, &self.above, failed)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.sync()?;
+        failpoint::hit(failpoints::PUT_BACK[1]);
+        renameat(&self.above, before, &self.above, &self.name)?;
+        self.sync()
+    }
+
+    fn before(&self, generation: u64) -> String {
+        format!("{}.before-{generation}", self.name)
+    }
+
+    /// What is there under a name; none if nothing is.
+    fn kind(&self, name: &str) -> io::Result<Option<FileType>> {
+        match statat(&self.above, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn open_folder(&self, name: &str) -> io::Result<OwnedFd> {
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        Ok(openat(&self.above, name, flags, Mode::empty())?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        rustix::fs::fsync(self.above.as_fd())?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    };
+
+    use super::*;
+
+    fn with_folder(test: impl FnOnce(&Utf8Path, &Folder)) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("data");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o2751)).unwrap();
+        fs::write(path.join("blob"), "old").unwrap();
+        test(&path, &Folder::open(&path).unwrap());
+    }
+
+    fn mode(path: &Utf8Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn names(path: &Utf8Path) -> Vec<String> {
+        let entries = fs::read_dir(path).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_was_set_aside_leaves_an_empty_folder_of_the_same_mode_and_can_be_put_back() {
+        with_folder(|path, folder| {
+            for _ in 0..2 {
+                folder.set_aside(7).unwrap();
+                assert_eq!(names(path), [""; 0]);
+                assert_eq!(mode(path), 0o2751);
+            }
+            let above = path.parent().unwrap();
+            assert_eq!(names(above), ["data", "data.before-7"]);
+            fs::write(path.join("blob"), "new").unwrap();
+            // It is not emptied a second time.
+            folder.set_aside(7).unwrap();
+            for _ in 0..2 {
+                folder.put_back(7).unwrap();
+                assert_eq!(fs::read_to_string(path.join("blob")).unwrap(), "old");
+            }
+            assert_eq!(names(above), ["data", "data.failed-7"]);
+            assert_eq!(mode(path), 0o2751);
+            let copies = folder.copies().unwrap();
+            assert_eq!(copies.len(), 1);
+            assert!(!copies[0].is_before);
+        });
+    }
+
+    #[test]
+    fn a_move_that_was_interrupted_anywhere_is_finished_or_undone() {
+        with_folder(|path, folder| {
+            let above = path.parent().unwrap();
+            let before = above.join("data.before-7");
+            fs::rename(path, &before).unwrap();
+            folder.put_back(7).unwrap();
+            assert_eq!(names(above), ["data"]);
+            fs::rename(path, &before).unwrap();
+            folder.set_aside(7).unwrap();
+            assert_eq!(mode(path), 0o2751);
+            fs::write(path.join("blob"), "new").unwrap();
+            fs::rename(path, above.join("data.failed-7")).unwrap();
+            folder.put_back(7).unwrap();
+            assert_eq!(names(above), ["data", "data.failed-7"]);
+            assert_eq!(fs::read_to_string(path.join("blob")).unwrap(), "old");
+        });
+    }
+
+    #[test]
+    fn an_empty_folder_leaves_nothing_behind_when_the_old_one_is_put_back() {
+        with_folder(|path, folder| {
+            folder.set_aside(7).unwrap();
+            folder.put_back(7).unwrap();
+            assert_eq!(names(path.parent().unwrap()), ["data"]);
+        });
+    }
+
+    #[test]
+    fn another_order_s_copy_is_left_alone() {
+        with_folder(|path, folder| {
+            folder.set_aside(7).unwrap();
+            folder.put_back(8).unwrap();
+            assert_eq!(names(path.parent().unwrap()), ["data", "data.before-7"]);
+        });
+    }
+
+    #[test]
+    fn a_link_a_file_and_nothing_at_all_are_not_set_aside() {
+        with_folder(|path, _| {
+            let refused = |name: &str, reason: &str| {
+                let path = path.with_file_name(name);
+                let error = Folder::open(&path).unwrap().set_aside(7).unwrap_err();
+                assert!(error.to_string().contains(reason), "{error}");
+            };
+            symlink(path, path.with_file_name("link")).unwrap();
+            fs::write(path.with_file_name("file"), "").unwrap();
+            refused("link", "is a link");
+            refused("file", "is no folder");
+            refused("nothing", "is not there");
+        });
+    }
+
+    #[test]
+    fn a_mount_point_is_not_movable() {
+        let proc = Folder::open("/proc".into()).unwrap();
+        let problem = proc.is_movable().unwrap().unwrap();
+        assert!(problem.contains("is mounted"), "{problem}");
+    }
+}

@@ -1,0 +1,240 @@
+//! An instance's data out of the way, and back: what a rebuild does to the disk.
+//!
+//! A data folder is set aside by a rename within its file system, to `<folder>.before-<generation>` beside it, and an
+//! empty one with the same owner and mode takes its place. On the way back that one becomes
+//! `<folder>.failed-<generation>`, unless it is still empty, and the old one is what it was. Nothing is ever deleted
+//! before the order has ended well, and then only when its time is up ([`Rebuilds::collect`]). What was set aside is
+//! written down first (`shelf`), so that it finds its way back whatever the configuration says by then.
+//!
+//! Left alone on purpose: whether a process runs. Whoever calls holds the instance's lock.
+
+mod folder;
+mod shelf;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_agent_core::BootId;
+use evenkeel_common::failpoint;
+
+use crate::{clock, config::RebuildSettings, failpoints, report::sentence};
+use folder::Folder;
+use shelf::{Ended, Shelf};
+
+/// Why data is not where it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The configuration says no, or no longer says yes.
+    #[error("the configuration of this instance does not allow it to be rebuilt")]
+    NotAllowed,
+    /// The file system refused.
+    #[error("cannot {what} {path}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With what.
+        path: Utf8PathBuf,
+        /// What the file system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn failed(what: &'static str, path: &Utf8Path) -> impl Fn(io::Error) -> RebuildError {
+    let path = path.to_owned();
+    move |source| RebuildError::Io {
+        what,
+        path: path.clone(),
+        source,
+    }
+}
+
+/// What is set aside of one instance. Everything here blocks.
+#[derive(Debug, Clone)]
+pub struct Rebuilds {
+    settings: Option<RebuildSettings>,
+    boot: BootId,
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+impl Rebuilds {
+    /// Those of the instance that keeps in `folder` what it has to remember.
+    #[must_use]
+    pub fn new(folder: &Utf8Path, settings: Option<RebuildSettings>, boot: BootId) -> Self {
+        let shelf = Shelf::at(folder.join("set-aside.json"));
+        Self {
+            settings,
+            boot,
+            shelf: Arc::new(Mutex::new(shelf)),
+        }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the data must not be set aside now, in one sentence; none if it may be.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        let Some(settings) = &self.settings else {
+            return Some(RebuildError::NotAllowed.to_string());
+        };
+        if let Some(problem) = settings.folders.iter().find_map(|path| problem(path)) {
+            return Some(problem);
+        }
+        settings
+            .folders
+            .iter()
+            .find_map(|path| match Folder::open(path).and_then(|f| f.copies()) {
+                Ok(copies) => copies
+                    .into_iter()
+                    .find(|copy| copy.is_before)
+                    .map(|copy| self.kept(settings, &copy.path, copy.generation)),
+                Err(error) => Some(format!("{path} cannot be looked at: {error}")),
+            })
+    }
+
+    /// That there still is what an earlier rebuild set aside.
+    fn kept(&self, settings: &RebuildSettings, copy: &Utf8Path, generation: u64) -> String {
+        let is_kept = format!("{copy}, which order {generation} set aside, is still kept");
+        let ended = match self.shelf().read() {
+            Ok(entries) => entries
+                .into_iter()
+                .find(|entry| entry.generation == generation)
+                .and_then(|entry| entry.ended),
+            Err(error) => return format!("{is_kept}: {}", sentence(&error)),
+        };
+        match ended.map(|ended| settings.keep_for.saturating_sub(ended.since(self.boot))) {
+            Some(left) if left.is_zero() => format!("{is_kept} and about to be removed"),
+            Some(left) => format!("{is_kept} for {} min", left.as_secs() / 60 + 1),
+            None => {
+                format!("{is_kept}: that order did not end well, so it is for a person to remove")
+            }
+        }
+    }
+
+    /// Sets the data aside under an order's generation; what was already, stays so.
+    ///
+    /// # Errors
+    /// When a part of it is not set aside. What is, can be put back.
+    pub fn set_aside(&self, generation: u64) -> Result<(), RebuildError> {
+        let settings = self.settings.as_ref().ok_or(RebuildError::NotAllowed)?;
+        self.shelf().add(generation, &settings.folders)?;
+        failpoint::hit(failpoints::SET_ASIDE[0]);
+        for path in &settings.folders {
+            let folder = Folder::open(path).map_err(failed("open the folder of", path))?;
+            folder
+                .set_aside(generation)
+                .map_err(failed("set aside", path))?;
+        }
+        failpoint::hit(failpoints::SET_ASIDE[2]);
+        Ok(())
+    }
+
+    /// Puts back what was set aside under an order's generation; what was not, is left as it is.
+    ///
+    /// # Errors
+    /// When a part of it is not back.
+    pub fn put_back(&self, generation: u64) -> Result<(), RebuildError> {
+        failpoint::hit(failpoints::PUT_BACK[0]);
+        let entries = self.shelf().read()?;
+        let of_it = entries
+            .iter()
+            .filter(|entry| entry.generation == generation);
+        for path in of_it.flat_map(|entry| &entry.folders) {
+            let folder = Folder::open(path).map_err(failed("open the folder of", path))?;
+            folder
+                .put_back(generation)
+                .map_err(failed("put back", path))?;
+        }
+        failpoint::hit(failpoints::PUT_BACK[2]);
+        Ok(())
+    }
+
+    /// An order has ended well: the time begins after which what it set aside is removed.
+    ///
+    /// # Errors
+    /// When that cannot be written down. It is kept until it can.
+    pub fn ended_well(&self, generation: u64) -> Result<(), RebuildError> {
+        self.shelf().end(generation, Ended::now(self.boot))
+    }
+
+    /// Removes what was kept long enough.
+    ///
+    /// # Errors
+    /// What cannot be removed stays, and is tried again next time.
+    pub fn collect(&self) -> Result<(), RebuildError> {
+        let Some(settings) = &self.settings else {
+            return Ok(());
+        };
+        let entries = self.shelf().read()?;
+        let newest = entries
+            .iter()
+            .filter(|entry| entry.ended.is_some())
+            .map(|entry| entry.generation)
+            .max();
+        for entry in &entries {
+            let Some(ended) = &entry.ended else { continue };
+            let is_time = ended.since(self.boot) >= settings.keep_for;
+            // Of what did not do, the newest is enough.
+            let is_old = Some(entry.generation) < newest;
+            for path in &entry.folders {
+                let remove = failed("remove what was set aside of", path);
+                let folder = Folder::open(path).map_err(&remove)?;
+                for copy in folder.copies().map_err(&remove)? {
+                    let is_due = is_time || (is_old && !copy.is_before);
+                    if copy.generation == entry.generation && is_due {
+                        std::fs::remove_dir_all(&copy.path).map_err(&remove)?;
+                        tracing::info!(folder = %copy.path, "removed what was kept long enough");
+                    }
+                }
+            }
+            if is_time {
+                self.shelf().remove(entry.generation)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How often [`Rebuilds::collect`] is worth calling; none if it never is.
+    #[must_use]
+    pub fn look_every(&self) -> Option<Duration> {
+        const LONGEST: Duration = Duration::from_secs(60);
+        const SHORTEST: Duration = Duration::from_millis(100);
+        let settings = self.settings.as_ref()?;
+        Some((settings.keep_for / 2).clamp(SHORTEST, LONGEST))
+    }
+}
+
+/// What is wrong with a folder that is to be set aside one day; none if nothing is.
+#[must_use]
+pub fn problem(path: &Utf8Path) -> Option<String> {
+    match Folder::open(path).and_then(|folder| folder.is_movable()) {
+        Ok(None) => None,
+        Ok(Some(problem)) => Some(format!("{path} {problem}")),
+        Err(error) => Some(format!("{path} cannot be looked at: {error}")),
+    }
+}
+
+impl Ended {
+    fn now(boot: BootId) -> Self {
+        Self {
+            boot,
+            clock_ms: clock::now_ms(),
+            at_ms: evenkeel_common::clock::now().0,
+        }
+    }
+
+    /// How long ago that was. Within a boot no change of the wall clock makes a difference.
+    fn since(&self, boot: BootId) -> Duration {
+        let (now_ms, then_ms) = match self.boot == boot {
+            true => (clock::now_ms(), self.clock_ms),
+            false => (evenkeel_common::clock::now().0, self.at_ms),
+        };
+        Duration::from_millis(now_ms.saturating_sub(then_ms))
+    }
+}

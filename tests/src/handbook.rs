@@ -27,6 +27,12 @@ pub enum Step {
     },
 }
 
+/// The page, below the root of the tree.
+pub const COMPATIBILITY: &str = "docs/COMPATIBILITY.md";
+
+/// Stands in what a command prints for lines that are left out.
+pub const ELLIPSIS: &str = "…";
+
 /// The steps of docs/COMPATIBILITY.md.
 ///
 /// # Errors
@@ -116,6 +122,43 @@ fn run(block: &[&str], steps: &mut Vec<Step>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The page with these outputs in the place of the ones it has, in the order of its commands. Those that leave something
+/// out stay as they are.
+#[must_use]
+pub fn with_outputs(page: &str, outputs: &[String]) -> String {
+    let mut outputs = outputs.iter();
+    let mut text = String::new();
+    let mut lines = page.lines().peekable();
+    let mut in_console = false;
+    while let Some(line) = lines.next() {
+        text.push_str(line);
+        text.push('\n');
+        if line.starts_with("```") {
+            in_console = line == "```console";
+        }
+        if !in_console || !line.starts_with("$ ") {
+            continue;
+        }
+        let is_output = |line: &&str| !line.starts_with("$ ") && *line != "```";
+        let mut old = Vec::new();
+        while let Some(line) = lines.next_if(is_output) {
+            old.push(line);
+        }
+        let new: Vec<&str> = outputs
+            .next()
+            .map(|output| output.lines())
+            .into_iter()
+            .flatten()
+            .collect();
+        let kept = if old.contains(&ELLIPSIS) { old } else { new };
+        for line in kept {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +183,15 @@ mod tests {
             write("y = 2\n", true),
         ];
         assert_eq!(steps(page).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_page_is_brought_up_to_date_but_for_what_leaves_something_out() {
+        let page = "```console\n$ a\nold\n$ b\nold\n…\n```\ntext\n```console\n$ c\n```\n";
+        let outputs = ["new", "new", "new\nlines"].map(str::to_owned);
+        let expected =
+            "```console\n$ a\nnew\n$ b\nold\n…\n```\ntext\n```console\n$ c\nnew\nlines\n```\n";
+        assert_eq!(with_outputs(page, &outputs), expected);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! docs/COMPATIBILITY.md: every command in it is run, in its order, against the fleet that it speaks of, and prints what
-//! the page says.
+//! the page says. With `EVENKEEL_UPDATE_DOCS` set, the page is brought up to date instead.
 
 use std::{fs, process::Command};
 
@@ -7,18 +7,15 @@ use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
 use evenkeel_tests::{
     example::Example,
-    handbook::{self, Step},
+    handbook::{self, COMPATIBILITY, ELLIPSIS, Step},
     places,
 };
-
-/// Stands on the page for lines that are left out.
-const ELLIPSIS: &str = "…";
 
 /// Whether these lines are printed where the page has those.
 fn fits(page: &[&str], printed: &[&str]) -> bool {
     match page.split_first() {
         None => printed.is_empty(),
-        Some((&ELLIPSIS, rest)) => (0..=printed.len()).any(|left_out| {
+        Some((line, rest)) if *line == ELLIPSIS => (0..=printed.len()).any(|left_out| {
             let after = printed.get(left_out..).unwrap_or_default();
             fits(rest, after)
         }),
@@ -52,7 +49,7 @@ async fn every_command_of_the_page_prints_what_the_page_says() -> anyhow::Result
     let example = Example::start(&folder.join("fleet"), None).await?;
     let reader = folder.join("reader");
     fs::create_dir(&reader)?;
-    let mut wrong = Vec::new();
+    let (mut wrong, mut outputs) = (Vec::new(), Vec::new());
     let steps = handbook::compatibility()?;
     ensure!(!steps.is_empty(), "the page has no steps");
     for step in steps {
@@ -76,8 +73,16 @@ async fn every_command_of_the_page_prints_what_the_page_says() -> anyhow::Result
                 if !fits(&on_page, &printed.lines().collect::<Vec<_>>()) {
                     wrong.push(format!("$ {command}\n{printed}"));
                 }
+                outputs.push(printed);
             }
         }
+    }
+    if std::env::var_os("EVENKEEL_UPDATE_DOCS").is_some() {
+        let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(COMPATIBILITY);
+        let page = fs::read_to_string(&path)?;
+        return Ok(fs::write(path, handbook::with_outputs(&page, &outputs))?);
     }
     ensure!(
         wrong.is_empty(),

@@ -61,10 +61,7 @@ impl Asked {
     /// Nothing is said of the step.
     fn is_unrelated(&self, from: &str, to: &str) -> anyhow::Result<()> {
         let hop = self.hop(from, to)?;
-        ensure!(
-            matches!(hop, Err(NoHop::NoRule)),
-            "{from} to {to}: {hop:?}"
-        );
+        ensure!(matches!(hop, Err(NoHop::NoRule)), "{from} to {to}: {hop:?}");
         Ok(())
     }
 

@@ -1,8 +1,6 @@
 //! What people and automation ask for, taken in: every call is checked against the state as it is, and
 //! changes nothing when it is refused.
 
-use std::sync::Arc;
-
 use evenkeel_compat::Matrix;
 use evenkeel_words::{
     digest::Digest,
@@ -42,7 +40,7 @@ pub enum Call {
     /// Put a compatibility matrix in place.
     ApplyMatrix {
         /// The matrix.
-        matrix: Arc<Matrix>,
+        matrix: Matrix,
         /// The digest of what was asked for, to tell one call from another.
         content: Digest,
         /// Only in the place of this version.
@@ -409,7 +407,7 @@ fn finalize(state: &State, id: PlanId, subject: &str, now: Timestamp) -> Result<
 
 fn apply_matrix(
     state: &State,
-    matrix: &Arc<Matrix>,
+    matrix: &Matrix,
     expected_version: Option<u64>,
     subject: &str,
     now: Timestamp,
@@ -429,7 +427,7 @@ fn apply_matrix(
     }
     Ok(Some(AppliedMatrix {
         version: there.version.saturating_add(1),
-        matrix: Arc::clone(matrix),
+        matrix: matrix.clone(),
         applied_by: subject.to_owned(),
         applied_at: now,
         revision: 0,

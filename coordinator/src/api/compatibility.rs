@@ -1,6 +1,6 @@
 //! `CompatibilityService`: the matrix, and the versions of external components in use.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr};
 
 use evenkeel_common::{
     digest::digest_of,
@@ -39,7 +39,7 @@ impl CompatibilityService for Compatibility {
         // A large matrix takes its time to check: others must not stand still meanwhile.
         let (matrix, content) = tokio::task::block_in_place(|| {
             let content = digest_of(&wanted.encode_to_vec());
-            matrix_from_proto(wanted).map(|matrix| (Arc::new(matrix), content))
+            matrix_from_proto(wanted).map(|matrix| (matrix, content))
         })
         .map_err(Problem::from)?;
         let unseen_components = unseen(&self.0.core.snapshot(), matrix.components().keys());

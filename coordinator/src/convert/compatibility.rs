@@ -1,9 +1,6 @@
 //! The compatibility matrix, and what is reported of external components.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_common::names::ComponentName;
 use evenkeel_compat::{
@@ -168,7 +165,7 @@ pub(super) fn applied_from(kept: v1::CompatibilityMatrix) -> Result<AppliedMatri
         applied_by: kept.applied_by.clone(),
         applied_at: time_from("applied_at", &kept.applied_at.unwrap_or_default())?,
         revision: kept.revision,
-        matrix: Arc::new(matrix_from_proto(kept)?),
+        matrix: matrix_from_proto(kept)?,
     })
 }
 

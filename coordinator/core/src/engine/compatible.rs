@@ -1,14 +1,14 @@
 //! Versions that meet are compatible: asked again before each order, against the matrix, the fleet and what
 //! is reported of external components as they are then.
 
-use evenkeel_compat::Matrix;
+use evenkeel_compat::{Matrix, NoHop};
 use evenkeel_words::names::ComponentName;
 use semver::Version;
 
 use super::{Decision, follow};
 use crate::{
     change::Resource,
-    compatibility::AppliedMatrix,
+    compatibility::{self, AppliedMatrix},
     plan::{Plan, Stage, TaskState},
     state::State,
 };
@@ -43,6 +43,7 @@ pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
         matrix, version, ..
     } = state.matrix().as_ref();
     match matrix.hop(&stage.component, &stage.from, &stage.to) {
+        Err(NoHop::OnlyBackward { .. }) if way_back_is_open(state, stage) => None,
         Err(why) => Some(why.to_string()),
         Ok(hop) => {
             let (now, then) = (hop.way, stage.way);
@@ -57,6 +58,11 @@ pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
             })
         }
     }
+}
+
+fn way_back_is_open(state: &State, stage: &Stage) -> bool {
+    let mut ways = compatibility::ways_back(state, &stage.component).into_iter();
+    ways.any(|(from, to)| (&from, &to) == (&stage.from, &stage.to))
 }
 
 /// A version that instances of the stage would meet, and may not.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use evenkeel_compat::Undo;
 
 use crate::{
+    compatibility::ways_back,
     instance::{Health, Instance, Status},
     node::Liveness,
     plan::{Plan, PlanState, Task, TaskState},
@@ -180,7 +181,12 @@ fn orders_compatible(before: &State, after: &State) -> Vec<String> {
     for new in new_orders(before, after).filter(NewOrder::is_forward) {
         let component = &new.instance.report.component;
         let to = &new.task.to.version;
-        if matrix.hop(component, &new.task.from.version, to).is_err() {
+        let hop = matrix.hop(component, &new.task.from.version, to);
+        let back = || {
+            let hop = (new.task.from.version.clone(), to.clone());
+            ways_back(before, component).contains(&hop)
+        };
+        if hop.is_err() && !back() {
             wrong.push(format!("{} was ordered a hop not allowed", new.instance.id));
         }
         for other in before.instances() {

@@ -17,6 +17,7 @@ use super::{
     words::listed,
 };
 use crate::{
+    compatibility::matrix_with_ways_back,
     engine::compatible,
     plan::{Plan, Policy, RuledOut, Stage, Target, Task},
     refusal::{Refusal, RefusalKind},
@@ -113,15 +114,15 @@ pub fn draft(
 type Reported = BTreeMap<ComponentName, BTreeMap<Version, BTreeSet<String>>>;
 
 /// What the planner looks at, out of the state.
-struct Known<'a> {
-    matrix: &'a Matrix,
+struct Known {
+    matrix: Matrix,
     fleet: BTreeMap<ComponentName, BTreeMap<Version, u64>>,
     reported: Reported,
     published: BTreeMap<ComponentName, BTreeSet<Version>>,
 }
 
-impl<'a> Known<'a> {
-    fn of(state: &'a State, targets: &[Target]) -> Self {
+impl Known {
+    fn of(state: &State, targets: &[Target]) -> Self {
         let mut fleet = BTreeMap::<_, BTreeMap<_, _>>::new();
         for instance in state.instances() {
             let versions = fleet.entry(instance.report.component.clone()).or_default();
@@ -138,7 +139,7 @@ impl<'a> Known<'a> {
             )
         });
         Self {
-            matrix: &state.matrix().matrix,
+            matrix: matrix_with_ways_back(state, targets.iter().map(|target| &target.component)),
             published: published.collect(),
             fleet,
             reported: reported(state),
@@ -147,7 +148,7 @@ impl<'a> Known<'a> {
 
     fn request<'r>(&'r self, targets: &'r [Target]) -> Request<'r> {
         Request {
-            matrix: self.matrix,
+            matrix: &self.matrix,
             fleet: &self.fleet,
             reported: &self.reported,
             published: &self.published,
@@ -350,7 +351,8 @@ fn not_allowed(state: &State, plan: &Plan) -> Option<String> {
             to: &stage.to,
         })
         .collect();
-    let faults = check(&state.matrix().matrix, &mix, &stages);
+    let components = plan.targets.iter().map(|target| &target.component);
+    let faults = check(&matrix_with_ways_back(state, components), &mix, &stages);
     faults.first().map(ToString::to_string)
 }
 

@@ -146,7 +146,13 @@ fn matrices() -> impl Strategy<Value = Matrix> {
         ]
     };
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (vec(level(), 3), vec(level(), 9), vec(any::<bool>(), 9), flags, 0..4_usize)
+    (
+        vec(level(), 3),
+        vec(level(), 9),
+        vec(any::<bool>(), 9),
+        flags,
+        0..4_usize,
+    )
         .prop_map(|(own, across, client, (itself, after, blocked), rung)| {
             let name = |name: &str| name.parse::<ComponentName>().unwrap();
             let rule = |scope: &Scope, from: u64, to: u64, level: Level| Rule {
@@ -157,7 +163,10 @@ fn matrices() -> impl Strategy<Value = Matrix> {
                 note: None,
             };
             let mut components = BTreeMap::<_, Component>::new();
-            components.entry(name("store")).or_default().finalizes_itself = itself;
+            components
+                .entry(name("store"))
+                .or_default()
+                .finalizes_itself = itself;
             let gate = components.entry(name("gate")).or_default();
             if after {
                 gate.upgrade_after.insert(name("store"));

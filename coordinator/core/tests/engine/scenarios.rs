@@ -57,5 +57,6 @@ transcripts! {
     versions_in_use_elsewhere_hold_a_plan_back
     what_cannot_be_undone_begins_when_a_person_says_so
     what_makes_no_sense_is_refused_with_a_sentence
+    what_nobody_has_finalized_can_be_gone_back_from
     what_was_changed_by_hand_is_not_overwritten
 }

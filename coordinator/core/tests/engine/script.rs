@@ -4,7 +4,7 @@
 //! A whole transcript is written anew with `UPDATE_TRANSCRIPTS=1 cargo test -p evenkeel-coordinator-core`;
 //! read the difference before you keep it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use evenkeel_compat::{Matrix, file};
 use evenkeel_coordinator_core::{
@@ -417,7 +417,7 @@ pub(crate) fn apply(matrix: &Matrix) -> Call {
     // Any digest that differs with the matrix will do.
     let content = release(&Version::new(matrix.rules().len() as u64, 0, 0)).digest;
     Call::ApplyMatrix {
-        matrix: Arc::new(matrix.clone()),
+        matrix: matrix.clone(),
         content,
         expected_version: None,
     }

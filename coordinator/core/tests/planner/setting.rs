@@ -57,8 +57,14 @@ impl fmt::Debug for Setting {
             writeln!(f, "blocked: {of} {from} -> {to}")?;
         }
         for (component, versions) in &self.fleet {
-            let versions = versions.iter().map(|(version, n)| format!("{n} of {version}"));
-            writeln!(f, "{component} runs {}", versions.collect::<Vec<_>>().join(", "))?;
+            let versions = versions
+                .iter()
+                .map(|(version, n)| format!("{n} of {version}"));
+            writeln!(
+                f,
+                "{component} runs {}",
+                versions.collect::<Vec<_>>().join(", ")
+            )?;
         }
         for (component, versions) in &self.reported {
             let versions: Vec<_> = versions.keys().map(ToString::to_string).collect();

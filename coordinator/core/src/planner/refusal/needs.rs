@@ -326,7 +326,11 @@ impl<'s, 'a> Needs<'s, 'a> {
             ..version.clone()
         };
         let (from, to) = (plain(one.1), plain(other.1));
-        let (low, high) = if from <= to { (&from, &to) } else { (&to, &from) };
+        let (low, high) = if from <= to {
+            (&from, &to)
+        } else {
+            (&to, &from)
+        };
         let for_all = Change::AddRule(Scope::All, low.clone(), high.clone());
         let has = |scope: &Scope| self.scopes.binary_search(&scope).is_ok();
         let (scope, named) = if one.0 == other.0 {

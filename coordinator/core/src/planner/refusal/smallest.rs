@@ -6,8 +6,9 @@
 //! needed after all: none of the rest can be left out, though a smaller set of others may exist.
 
 use std::{
+    cell::Cell,
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     rc::Rc,
 };
 
@@ -32,7 +33,7 @@ const ANY_LABELS_MAX: usize = 20_000;
 const WINDOW: usize = 16;
 
 /// The most that a set of first changes, or the changes for one stage, is multiplied out into.
-const CHOICES_MAX: usize = 16;
+const CHOICES_MAX: usize = 64;
 
 /// Changes that open a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,48 +52,25 @@ pub(super) fn opening(
     walk: &Walk<'_, '_>,
     first: &[Need],
 ) -> Option<Opening> {
-    let search = Search { needs, walk };
-    let bases = choices(&[], first);
-    if let Some(changes) = search.exact(&bases) {
-        let way = search.within(&changes)?;
-        return Some(Opening {
-            changes,
-            way,
-            smallest: true,
-        });
-    }
-    let changes = search.any(bases.first()?)?;
-    let changes = search.without_needless(first, changes);
+    let search = Search {
+        needs,
+        walk,
+        cut: Cell::new(false),
+    };
+    let bases = search.choices(&[], first);
+    let exact = search.exact(&bases);
+    let smallest = exact.is_some() && !search.cut.get();
+    let changes = match exact {
+        Some(changes) if smallest => changes,
+        Some(changes) => search.without_needless(first, changes),
+        None => search.without_needless(first, search.any(bases.first()?)?),
+    };
     let way = search.within(&changes)?;
     Some(Opening {
         changes,
         way,
-        smallest: false,
+        smallest,
     })
-}
-
-/// The sets that meet all of the needs, given what is there: one for each choice.
-fn choices<'n>(set: &[ChangeId], needs: impl IntoIterator<Item = &'n Need>) -> Vec<Vec<ChangeId>> {
-    let mut sets = vec![set.to_vec()];
-    for need in needs {
-        let mut next = Vec::new();
-        for set in sets {
-            if need.is_met(&set) {
-                next.push(set);
-                continue;
-            }
-            for option in &need.options {
-                let mut with = set.clone();
-                if let Err(at) = with.binary_search(option) {
-                    with.insert(at, *option);
-                }
-                next.push(with);
-            }
-        }
-        next.truncate(CHOICES_MAX);
-        sets = next;
-    }
-    sets
 }
 
 fn is_subset(small: &[ChangeId], large: &[ChangeId]) -> bool {
@@ -102,6 +80,8 @@ fn is_subset(small: &[ChangeId], large: &[ChangeId]) -> bool {
 struct Search<'n, 's, 'a> {
     needs: &'n Needs<'s, 'a>,
     walk: &'n Walk<'s, 'a>,
+    /// Whether choices were left out of account because there were too many.
+    cut: Cell<bool>,
 }
 
 struct Stage {
@@ -118,6 +98,38 @@ impl Stage {
 }
 
 impl Search<'_, '_, '_> {
+    /// The sets that meet all of the needs, given what is there: one for each choice.
+    fn choices<'i>(
+        &self,
+        set: &[ChangeId],
+        needs: impl IntoIterator<Item = &'i Need>,
+    ) -> Vec<Vec<ChangeId>> {
+        let mut sets = vec![set.to_vec()];
+        for need in needs {
+            let mut next = BTreeSet::new();
+            for set in sets {
+                if need.is_met(&set) {
+                    next.insert(set);
+                    continue;
+                }
+                for option in &need.options {
+                    let mut with = set.clone();
+                    if let Err(at) = with.binary_search(option) {
+                        with.insert(at, *option);
+                    }
+                    next.insert(with);
+                }
+            }
+            sets = next.into_iter().collect();
+            if sets.len() > CHOICES_MAX {
+                self.cut.set(true);
+                sets.sort_by_cached_key(|set| self.needs.effort_of(set));
+                sets.truncate(CHOICES_MAX);
+            }
+        }
+        sets
+    }
+
     fn goal(&self, state: &State) -> bool {
         self.walk
             .is_met(crate::planner::search::Goal::Targets, state)
@@ -205,7 +217,7 @@ impl Search<'_, '_, '_> {
                 let after = self
                     .walk
                     .after(&state, (stage.member, stage.from), stage.to);
-                for with in choices(&set, stage.needs()) {
+                for with in self.choices(&set, stage.needs()) {
                     let dominated = settled.get(&after).into_iter().flatten();
                     let mut dominated = dominated.filter(|before| is_subset(before, &with));
                     if dominated.next().is_some() {
@@ -264,7 +276,7 @@ impl Search<'_, '_, '_> {
                 let Some(ahead) = ahead(&after) else {
                     continue;
                 };
-                let with = choices(&set, stage.needs());
+                let with = self.choices(&set, stage.needs());
                 let Some(with) = with.into_iter().min_by_key(|set| self.needs.effort_of(set))
                 else {
                     continue;

@@ -108,7 +108,8 @@ fn is_open(plan: &Plan, stage: &Stage) -> bool {
     under_way_or_given_up && in_place_until_then && !final_by_itself
 }
 
-/// What there is to plan with for these components: the matrix that was applied, and the ways back that are open.
+/// What there is to plan with where these components go back: the matrix that was applied, and the ways back that are
+/// open. Not for components that go forward: their ways back end like any others.
 #[must_use]
 pub fn matrix_with_ways_back<'a>(
     state: &State,

@@ -261,7 +261,7 @@ fn particulars(step: &Step) -> Vec<String> {
     }
     if step.out_of_order {
         lines
-            .push("before a component that it ought to follow: no way keeps that order".to_owned());
+            .push("out of the declared order, which no way keeps".to_owned());
     }
     lines.push(match (step.undo, step.undo_when_final) {
         (before, after) if before == after => format!("undone {}", undone(before)),

@@ -68,8 +68,9 @@ pub enum BadRequest {
     },
     /// The target is older than what runs, and that was not asked for.
     #[error(
-        "{instances} of {component} {} {running}, which is newer than {to}; to go back on purpose, allow the downgrade of {component} by name",
-        if *.instances == 1 { "instance runs" } else { "instances run" }
+        "{} of {component} {} {running}, which is newer than {to}; to go back on purpose, allow the downgrade of {component} by name",
+        super::words::counted(*.instances, "instance", "instances"),
+        if *.instances == 1 { "runs" } else { "run" }
     )]
     Downgrade {
         /// The component.

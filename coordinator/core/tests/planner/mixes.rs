@@ -13,6 +13,9 @@ type Present = BTreeMap<ComponentName, BTreeMap<Version, u64>>;
 /// Panics if two versions can meet that may not run side by side, or a stage moves other instances than it says.
 pub(crate) fn walk(setting: &Setting, answer: &Answer) {
     let mut present = setting.fleet.clone();
+    for versions in present.values_mut() {
+        versions.retain(|_, instances| *instances > 0);
+    }
     assert_compatible(setting, &present);
     for step in &answer.steps {
         let there = present[&step.component].get(&step.from).copied();

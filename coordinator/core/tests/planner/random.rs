@@ -85,7 +85,9 @@ fn agree_turned_round(setting: &Setting, found: &Result<Answer, NoPath>) {
         }
         (Err(found), Err(turned)) => {
             assert_eq!(turned.furthest, found.furthest);
-            assert_eq!(turned.remedies.len(), found.remedies.len());
+            if turned.smallest && found.smallest {
+                assert_eq!(turned.remedies.len(), found.remedies.len());
+            }
         }
         (found, turned) => panic!("{found:?} and {turned:?}"),
     }

@@ -241,9 +241,9 @@ fn not_published(request: &Request<'_>) -> Option<Reason> {
 }
 
 fn why(space: &Space<'_>, group: &Group) -> Reason {
-    let stuck: Vec<_> = group
+    let stuck: Vec<_> = space
+        .movers
         .iter()
-        .map(|number| &space.movers[*number])
         .filter_map(|mover| {
             let cohorts = mover.cohorts.iter().map(|(place, _)| *place);
             let stuck = cohorts.filter(|place| mover.ahead[usize::from(*place)].is_none());

@@ -106,7 +106,7 @@ impl fmt::Display for Remedy {
                 let sources: Vec<_> = sources.iter().cloned().collect();
                 write!(
                     f,
-                    "bring the users of {component} {version} (reported by {}) to a version that may stay",
+                    "move the users of {component} {version} (reported by {}) to another version",
                     listed(&sources)
                 )
             }

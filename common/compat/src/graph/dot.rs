@@ -33,6 +33,11 @@ fn cluster(text: &mut String, picture: &Picture<'_>) {
         let (id, label) = node(place);
         let _ = writeln!(text, "    {id} [label={label}];");
     }
+    // In their order, whatever the lines pull at.
+    for place in 1..picture.versions.len() {
+        let ((from, _), (to, _)) = (node(place - 1), node(place));
+        let _ = writeln!(text, "    {from} -> {to} [style=invis];");
+    }
     for line in &picture.lines {
         let ((from, _), (to, _)) = (node(line.from), node(line.to));
         let attributes = attributes(line);
@@ -46,10 +51,12 @@ fn attributes(line: &Line) -> String {
         Kind::Full => "style=solid",
         Kind::Backward => "style=dashed",
         Kind::Forward => "style=dotted",
-        // Not to pull together what must not follow one another.
-        Kind::Blocked => "color=red, fontcolor=red, constraint=false",
+        Kind::Blocked => "color=red, fontcolor=red",
     };
     let mut attributes = look.to_owned();
+    if line.from > line.to {
+        attributes += ", constraint=false";
+    }
     if line.both_ways {
         attributes += ", dir=both";
     }

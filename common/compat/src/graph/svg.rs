@@ -75,7 +75,10 @@ const LOOKS: [Look; 4] = [
 /// The graph as an SVG image of its own, legend included.
 #[must_use]
 pub fn svg(matrix: &Matrix, drawn: &Drawn) -> String {
-    let mut image = Image::default();
+    let mut image = Image {
+        height: MARGIN / 2.0,
+        ..Image::default()
+    };
     for picture in pictures(matrix, drawn) {
         image.draw(&picture);
     }
@@ -141,19 +144,24 @@ impl Image {
         };
         let top = self.height + MARGIN / 2.0 + tallest(Course::Above);
         let boxes = boxes(picture);
-        let mut blocked = Vec::new();
+        let mut reasons: Vec<&str> = Vec::new();
         for line in &picture.lines {
-            if line.kind == Kind::Blocked {
-                blocked.push(line.sentence.as_str());
+            let apex = self.line(picture, &boxes, top, line);
+            if let (Some(apex), Some(reason)) = (apex, line.reason.as_deref()) {
+                let place = reasons.iter().position(|other| *other == reason);
+                let place = place.unwrap_or(reasons.len());
+                if place == reasons.len() {
+                    reasons.push(reason);
+                }
+                self.badge(apex, place + 1);
             }
-            self.line(picture, &boxes, top, line, blocked.len());
         }
         for boxed in &boxes {
             self.boxed(boxed, top);
         }
         self.height = top + BOX_HEIGHT + tallest(Course::Below) + MARGIN / 2.0;
-        for (number, sentence) in blocked.into_iter().enumerate() {
-            let sentence = format!("{}  {sentence}", number + 1);
+        for (number, reason) in reasons.into_iter().enumerate() {
+            let sentence = format!("{}: {reason}", number + 1);
             for (place, part) in wrapped(&sentence).into_iter().enumerate() {
                 let indent = if place == 0 { 0.0 } else { 2.0 * CHAR_WIDTH };
                 self.text(MARGIN + indent, "blocked-text", &part);
@@ -186,25 +194,22 @@ impl Image {
         self.reach(left + width);
     }
 
-    /// A line of the row at `top`; `number` is that of a blocked one.
+    /// A line of the row at `top`, and the apex of its arc if it is one.
     fn line(
         &mut self,
         picture: &Picture<'_>,
         boxes: &[Boxed],
         top: f64,
         line: &Line,
-        number: usize,
-    ) {
+    ) -> Option<(f64, f64)> {
         let course = line.course();
         let (left, right) = line.ends();
-        let (Some(left_box), Some(right_box)) = (boxes.get(left), boxes.get(right)) else {
-            return;
-        };
+        let (left_box, right_box) = (boxes.get(left)?, boxes.get(right)?);
         if course == Course::Straight {
             let y = top + BOX_HEIGHT / 2.0;
             let (from, to) = (left_box.left + left_box.width + 2.0, right_box.left - 2.0);
             self.path(line, format_args!("M {from:.1} {y:.1} L {to:.1} {y:.1}"));
-            return;
+            return None;
         }
         let left_x = left_box.middle() + left_box.half() * share(picture, line, left);
         let right_x = right_box.middle() - right_box.half() * share(picture, line, right);
@@ -228,16 +233,18 @@ impl Image {
                 to - bend
             ),
         );
-        if line.kind == Kind::Blocked {
-            let (x, y) = (f64::midpoint(from, to), y + away * line.arc_height());
-            self.write(format_args!(
-                r#"<circle cx="{x:.1}" cy="{y:.1}" r="9" class="badge"/>"#
-            ));
-            self.write(format_args!(
-                r#"<text x="{x:.1}" y="{:.1}" class="number">{number}</text>"#,
-                y + 4.0
-            ));
-        }
+        Some((f64::midpoint(from, to), y + away * line.arc_height()))
+    }
+
+    /// The number of the reason that a hop is blocked for.
+    fn badge(&mut self, (x, y): (f64, f64), number: usize) {
+        self.write(format_args!(
+            r#"<circle cx="{x:.1}" cy="{y:.1}" r="9" class="badge"/>"#
+        ));
+        self.write(format_args!(
+            r#"<text x="{x:.1}" y="{:.1}" class="number">{number}</text>"#,
+            y + 4.0
+        ));
     }
 
     fn path(&mut self, line: &Line, path: Arguments<'_>) {
@@ -256,29 +263,21 @@ impl Image {
         ));
     }
 
-    /// What the styles mean, in a row.
+    /// What the styles mean.
     fn legend(&mut self) {
-        let y = self.height + TEXT_HEIGHT;
-        let mut x = MARGIN;
         for look in &LOOKS {
-            let (name, meaning) = (look.name, look.meaning);
+            let name = look.name;
             let start = if look.kind == Kind::Full {
                 format!(r#" marker-start="url(#head-{name})""#)
             } else {
                 String::new()
             };
+            let y = self.height + TEXT_HEIGHT - 4.0;
             self.write(format_args!(
-                r#"<path d="M {x:.1} {:.1} l 44 0" class="line {name}"{start} marker-end="url(#head-{name})"/>"#,
-                y - 4.0
+                r#"<path d="M {MARGIN} {y:.1} l 44 0" class="line {name}"{start} marker-end="url(#head-{name})"/>"#
             ));
-            self.write(format_args!(
-                r#"<text x="{:.1}" y="{y:.1}" class="meaning">{meaning}</text>"#,
-                x + 52.0
-            ));
-            x += 52.0 + width_of(meaning) * 0.86 + 26.0;
+            self.text(MARGIN + 54.0, "meaning", look.meaning);
         }
-        self.reach(x - 26.0);
-        self.height = y;
     }
 
     fn reach(&mut self, right: f64) {

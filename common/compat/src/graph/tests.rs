@@ -91,3 +91,15 @@ fn nothing_to_draw_is_a_picture_too() {
     assert!(dot(&matrix, &Drawn::new()).ends_with("}\n"));
     assert!(svg(&matrix, &Drawn::new()).ends_with("</svg>\n"));
 }
+
+#[test]
+fn hops_that_are_blocked_for_one_reason_share_its_number() {
+    let rules = "[[blocked]]\nfrom = \"1.*\"\nto = \"2.*\"\nreason = \"lost data\"\n";
+    let matrix = file::parse(&format!("format = 1\n{rules}")).unwrap();
+    let image = svg(
+        &matrix,
+        &drawn(&[("a", &["1.0.0", "1.1.0", "2.0.0", "2.1.0"])]),
+    );
+    assert_eq!(image.matches("class=\"number\">1<").count(), 4);
+    assert_eq!(image.matches(">1: lost data<").count(), 1);
+}

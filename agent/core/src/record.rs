@@ -11,7 +11,7 @@ pub struct Record {
     /// What was accepted so far.
     pub fence: Fence,
     /// The storage system may have been told to move away what the instance serves, and was not told
-    /// since that it stays or is back.
+    /// since that it stays, nor has a rebuild ended well.
     pub drained: bool,
     /// What is being done.
     pub standing: Standing,

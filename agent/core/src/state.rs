@@ -21,7 +21,7 @@ pub struct State {
     /// The boot that the deadlines count in.
     pub boot: BootId,
     /// The storage system may have been told to move away what the instance serves, and was not told
-    /// since that it stays or is back.
+    /// since that it stays, nor has a rebuild ended well.
     pub drained: bool,
     /// How the newest order ended, once it has.
     pub outcome: Option<Outcome>,

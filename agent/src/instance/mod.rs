@@ -267,8 +267,8 @@ impl Instance {
                 "no release was ever installed, so there is nothing to rebuild".to_owned(),
             );
         }
-        let rebuilds = self.rebuilds.clone();
-        match spawn_blocking(move || rebuilds.obstacle()).await {
+        let (rebuilds, generation) = (self.rebuilds.clone(), order.generation);
+        match spawn_blocking(move || rebuilds.obstacle(generation)).await {
             Ok(obstacle) => obstacle.map(|reason| cut(reason, REASON_BYTES_MAX / 2)),
             Err(error) => Some(sentence(&error)),
         }

@@ -77,9 +77,9 @@ impl Rebuilds {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the data must not be set aside now, in one sentence; none if it may be.
+    /// Why the data must not be set aside now under an order's generation, in one sentence; none if it may be.
     #[must_use]
-    pub fn obstacle(&self) -> Option<String> {
+    pub fn obstacle(&self, generation: u64) -> Option<String> {
         let Some(settings) = &self.settings else {
             return Some(RebuildError::NotAllowed.to_string());
         };
@@ -92,7 +92,7 @@ impl Rebuilds {
             .find_map(|path| match Folder::open(path).and_then(|f| f.copies()) {
                 Ok(copies) => copies
                     .into_iter()
-                    .find(|copy| copy.is_before)
+                    .find(|copy| copy.is_before || copy.generation == generation)
                     .map(|copy| self.kept(settings, &copy.path, copy.generation)),
                 Err(error) => Some(format!("{path} cannot be looked at: {error}")),
             })

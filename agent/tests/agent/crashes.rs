@@ -3,21 +3,65 @@
 use evenkeel_agent::failpoints;
 use evenkeel_proto::v1::OrderResult;
 
-use crate::support::{Agent, Coordinator, Flaw, Place, desired, order, outcome, wait_for};
+use crate::support::{
+    Agent, Coordinator, Data, Flaw, Place, desired, order, outcome, rebuild, wait_for,
+};
+
+/// What is ordered, and how it has to end.
+#[derive(Clone, Copy)]
+struct Ordered {
+    /// What the new release is like.
+    mode: &'static str,
+    /// By rebuild, on a store with data.
+    rebuild: bool,
+    result: OrderResult,
+    ready_within_ms: u32,
+}
+
+const UPGRADE: Ordered = Ordered {
+    mode: "good",
+    rebuild: false,
+    result: OrderResult::Done,
+    ready_within_ms: 10_000,
+};
+
+const REBUILD: Ordered = Ordered {
+    mode: "foreign",
+    rebuild: true,
+    ..UPGRADE
+};
+
+const REBUILD_UNDONE: Ordered = Ordered {
+    mode: "broken",
+    result: OrderResult::Reverted,
+    ..REBUILD
+};
+
+/// One that gets as far as its join before it is undone.
+const REBUILD_UNDONE_LATE: Ordered = Ordered {
+    mode: "sick",
+    ready_within_ms: 2_000,
+    ..REBUILD_UNDONE
+};
 
 /// Upgrades an instance with an agent that dies at this place on the way, or never gets there.
 #[track_caller]
-fn upgrade_with_a_death_at(failpoint: &str, mode: &str, result: OrderResult) {
+fn upgrade_with_a_death_at(failpoint: &str, ordered: Ordered) {
     let place = Place::new();
     let coordinator = Coordinator::start(&place, 1);
-    place.configure(coordinator.address, "");
-    let (old, new) = (place.program("1.0.0", "good"), place.program("1.1.0", mode));
+    let data = ordered.rebuild.then(|| Data::new(&place));
+    let extra = data.as_ref().map(|data| data.extra("1h"));
+    place.configure(coordinator.address, &extra.unwrap_or_default());
+    let (old, new) = (
+        place.program("1.0.0", "good"),
+        place.program("1.1.0", ordered.mode),
+    );
     coordinator.offer(&new, Flaw::None);
     // Getting the instance to run is not what this is about.
     let mut agent = Agent::start(&place);
     let first = agent.wait_until_it_serves("1.0.0");
     agent.restart_with(failpoint);
-    let expected = if result == OrderResult::Done {
+    let expected = if ordered.result == OrderResult::Done {
         "1.1.0"
     } else {
         "1.0.0"
@@ -30,8 +74,11 @@ fn upgrade_with_a_death_at(failpoint: &str, mode: &str, result: OrderResult) {
         || {
             if agent.has_ended() {
                 deaths += 1;
-                // Whatever the moment: what is current is whole, and no process died with the agent.
+                // Whatever the moment: what is current is whole, no process died with the agent, and no data.
                 place.current();
+                if let Some(data) = &data {
+                    data.whereabouts();
+                }
                 let before = agent.storage();
                 agent.restart();
                 if let Some(before) = before {
@@ -50,9 +97,14 @@ fn upgrade_with_a_death_at(failpoint: &str, mode: &str, result: OrderResult) {
                 .iter()
                 .any(|staged| staged.state() == evenkeel_proto::v1::StageState::Ready);
             if at_hand && report.accepted_generation == 0 {
-                coordinator.try_to_desire(desired(&[&new], Some(order(1, &new, Some(&old)))));
+                let mut order = match ordered.rebuild {
+                    true => rebuild(1, &new, Some(&old)),
+                    false => order(1, &new, Some(&old)),
+                };
+                order.ready_within_ms = ordered.ready_within_ms;
+                coordinator.try_to_desire(desired(&[&new], Some(order)));
             }
-            (outcome(&report, 1) == Some(result) && deaths == 1).then_some(())
+            (outcome(&report, 1) == Some(ordered.result) && deaths == 1).then_some(())
         },
     );
     assert_eq!(deaths, 1, "the agent never got to {failpoint}");
@@ -60,18 +112,35 @@ fn upgrade_with_a_death_at(failpoint: &str, mode: &str, result: OrderResult) {
     let last = agent.wait_until_it_serves(expected);
     assert!(!first.is_alive());
     assert!(storage == first || storage == last || !storage.is_alive());
+    if let Some(data) = data {
+        data.assert_mode();
+        let (at, left) = match ordered.result {
+            OrderResult::Done => (".before-1", vec!["written-by-1.1.0"]),
+            _ => ("", vec!["blob", "written-by-1.0.0"]),
+        };
+        assert_eq!(data.whereabouts(), at);
+        assert_eq!(data.names("").unwrap(), left);
+        // Whatever it was told, the storage system knows in the end that the instance is there.
+        let verbs = data.verbs();
+        let told_last = verbs.last().map(String::as_str);
+        match ordered.result {
+            OrderResult::Done => assert_eq!(told_last, Some("join")),
+            _ => assert_eq!(told_last, Some("cancel-drain")),
+        }
+    }
 }
 
 macro_rules! deaths {
-    ($($test:ident: $place:expr;)*) => {$(
+    ($ordered:expr; $($test:ident: $place:expr;)*) => {$(
         #[test]
         fn $test() {
-            upgrade_with_a_death_at($place, "good", OrderResult::Done);
+            upgrade_with_a_death_at($place, $ordered);
         }
     )*};
 }
 
 deaths! {
+    UPGRADE;
     before_a_download_is_a_release: failpoints::INSTALL[0];
     after_a_download_is_a_release: failpoints::INSTALL[1];
     before_the_order_is_accepted: failpoints::JOURNAL_STOPPING[0];
@@ -91,6 +160,58 @@ deaths! {
     after_the_end_is_written_down: failpoints::JOURNAL_SETTLED[1];
 }
 
+deaths! {
+    REBUILD;
+    before_a_rebuild_is_accepted: failpoints::JOURNAL_DRAINING[0];
+    after_a_rebuild_is_accepted: failpoints::JOURNAL_DRAINING[1];
+    before_a_drain: failpoints::DRAIN[0];
+    after_a_drain: failpoints::DRAIN[1];
+    of_a_rebuild_before_the_stop_is_meant: "journal.stopping.before";
+    of_a_rebuild_after_the_stop_is_meant: "journal.stopping.after";
+    of_a_rebuild_before_the_stop_signal: "stop.before";
+    of_a_rebuild_after_the_stop_signal: "stop.after";
+    before_emptying_is_meant: failpoints::JOURNAL_EMPTYING[0];
+    after_emptying_is_meant: failpoints::JOURNAL_EMPTYING[1];
+    before_the_data_is_set_aside: failpoints::SET_ASIDE[0];
+    in_the_middle_of_setting_the_data_aside: failpoints::SET_ASIDE[1];
+    after_the_data_was_set_aside: failpoints::SET_ASIDE[2];
+    of_a_rebuild_before_the_swap_is_meant: "journal.swapping.before";
+    of_a_rebuild_after_the_swap_is_meant: "journal.swapping.after";
+    of_a_rebuild_before_the_swap: "swap.before";
+    of_a_rebuild_after_the_swap: "swap.after";
+    of_a_rebuild_before_the_start_is_meant: "journal.starting.before";
+    of_a_rebuild_after_the_start_is_meant: "journal.starting.after";
+    of_a_rebuild_before_the_start: "start.before";
+    of_a_rebuild_in_the_middle_of_the_start: "start.begun";
+    of_a_rebuild_after_the_start: "start.after";
+    before_a_join: failpoints::REJOIN[0];
+    after_a_join: failpoints::REJOIN[1];
+    of_a_rebuild_before_the_end_is_written_down: "journal.settled.before";
+    of_a_rebuild_after_the_end_is_written_down: "journal.settled.after";
+}
+
+deaths! {
+    REBUILD_UNDONE;
+    before_the_way_back_of_a_rebuild: "journal.stopping.before@2";
+    after_the_way_back_of_a_rebuild_is_meant: "journal.stopping.after@2";
+    before_putting_back_is_meant: "journal.emptying.before@2";
+    after_putting_back_is_meant: "journal.emptying.after@2";
+    before_the_data_is_put_back: failpoints::PUT_BACK[0];
+    in_the_middle_of_putting_the_data_back: failpoints::PUT_BACK[1];
+    after_the_data_was_put_back: failpoints::PUT_BACK[2];
+    before_the_swap_back_is_meant: "journal.swapping.before@2";
+    before_the_swap_back: "swap.before@2";
+    after_the_swap_back: "swap.after@2";
+    before_the_start_of_the_old_release: "start.before@2";
+    of_a_rebuild_before_it_is_written_down_that_it_was_undone: "journal.settled.before";
+}
+
+deaths! {
+    REBUILD_UNDONE_LATE;
+    before_a_drain_is_cancelled: "rejoin.before@2";
+    after_a_drain_is_cancelled: "rejoin.after@2";
+}
+
 #[test]
 fn every_failpoint_has_a_test() {
     let source = include_str!("crashes.rs");
@@ -99,7 +220,7 @@ fn every_failpoint_has_a_test() {
         let index = match at {
             "before" => 0,
             "begun" => 1,
-            "after" if group == "start" => 2,
+            "after" if ["start", "set_aside", "put_back"].contains(&group) => 2,
             _ => 1,
         };
         let constant = format!(
@@ -118,6 +239,10 @@ fn a_death_on_the_way_back_does_not_keep_the_instance_from_coming_back() {
         "start.begun@2",
         "journal.settled.before",
     ] {
-        upgrade_with_a_death_at(failpoint, "broken", OrderResult::Reverted);
+        let undone = Ordered {
+            rebuild: false,
+            ..REBUILD_UNDONE
+        };
+        upgrade_with_a_death_at(failpoint, undone);
     }
 }

@@ -12,5 +12,6 @@ mod crashes;
 mod downloads;
 mod orders;
 mod processes;
+mod rebuilds;
 mod settings;
 mod support;

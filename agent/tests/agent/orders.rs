@@ -3,47 +3,7 @@
 use evenkeel_proto::v1::{InstanceHealth, InstanceStatus, OrderResult};
 use rustix::process::Signal;
 
-use crate::support::{Agent, Coordinator, Place, Program, desired, order, outcome, wait_for};
-
-/// An instance at 1.0.0, the program of that, and another one at hand.
-struct Scene {
-    place: Place,
-    coordinator: Coordinator,
-    old: Program,
-    new: Program,
-}
-
-impl Scene {
-    fn new(mode: &str, extra: &str) -> Self {
-        let place = Place::new();
-        let coordinator = Coordinator::start(&place, 5);
-        place.configure(coordinator.address, extra);
-        let (old, new) = (place.program("1.0.0", "good"), place.program("1.1.0", mode));
-        Self {
-            place,
-            coordinator,
-            old,
-            new,
-        }
-    }
-
-    fn agent(&self) -> Agent<'_> {
-        let agent = Agent::start(&self.place);
-        self.coordinator.wait_until_healthy("1.0.0");
-        self.coordinator.stage(&[&self.new]);
-        agent
-    }
-
-    /// Orders the new release, and waits until that has ended like this.
-    #[track_caller]
-    fn upgrade(&self, generation: u64, result: OrderResult) -> evenkeel_proto::v1::InstanceReport {
-        let order = order(generation, &self.new, Some(&self.old));
-        self.coordinator.desire(desired(&[&self.new], Some(order)));
-        self.coordinator.wait_for("the end of the order", |report| {
-            outcome(report, generation) == Some(result)
-        })
-    }
-}
+use crate::support::{Scene, desired, order, outcome, wait_for};
 
 #[test]
 fn an_order_upgrades_the_instance_and_says_how_long_that_took() {

@@ -2,12 +2,15 @@
 //!
 //! Each release of it is this one program with a line of its own at the end of the file, which it reads itself:
 //! `release=<version> mode=<mode>`. The modes are what a release may be like: `good`, `sick` (never healthy),
-//! `broken` (ends at once), `forking` (leaves a child behind).
+//! `broken` (ends at once), `forking` (leaves a child behind), `foreign` (ends on data that another release wrote).
+//!
+//! Where the environment names a folder as `STORE_DATA`, it leaves a file there that bears the release's version.
 
 use std::{
     env, fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
+    path::Path,
     process::{Command, ExitCode},
     thread,
 };
@@ -30,6 +33,21 @@ fn main() -> ExitCode {
     if mode == "broken" {
         eprintln!("this release is broken");
         return ExitCode::from(3);
+    }
+    if let Some(data) = env::var_os("STORE_DATA") {
+        let own = format!("written-by-{release}");
+        let names = fs::read_dir(&data).into_iter().flatten().flatten();
+        if mode == "foreign"
+            && names
+                .map(|entry| entry.file_name())
+                .any(|name| *name != *own)
+        {
+            eprintln!("this release cannot read the data that is there");
+            return ExitCode::from(5);
+        }
+        if fs::write(Path::new(&data).join(own), "").is_err() {
+            return ExitCode::from(6);
+        }
     }
     if mode == "forking" {
         let Ok(_child) = Command::new("/proc/self/exe").arg("wait-for-ever").spawn() else {

@@ -7,8 +7,8 @@ mod moves;
 mod recovery;
 
 use crate::{
-    Action, Event, Fence, IllegalMove, Incoming, Journey, Method, Now, Phase, Purpose, Record,
-    Refusal, Run, Service, State, Transition, Verdict,
+    Action, DataMove, Event, Fence, IllegalMove, Incoming, Journey, Method, Now, Phase, Purpose,
+    Record, Refusal, Run, Service, State, Transition, Verdict,
 };
 
 /// What follows from an event.
@@ -140,7 +140,8 @@ impl Step {
             }
             Event::Rejoined => {
                 let journey = self.only_while(StepIs::Rejoining)?;
-                self.state.drained = false;
+                // What joins without its data may have to go again, before it is done.
+                self.state.drained &= journey.data == Some(DataMove::SetAside);
                 self.verify(journey);
             }
         }

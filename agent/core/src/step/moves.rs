@@ -122,6 +122,7 @@ impl Step {
             Purpose::Forward { .. } => (OrderResult::Done, String::new()),
             Purpose::Back { reason } => (OrderResult::Reverted, reason),
         };
+        self.state.drained = false;
         self.state.outcome = Some(Outcome {
             result,
             reason,

@@ -35,6 +35,14 @@ impl ProcessId {
         Self::of(self.pid) == Some(self)
     }
 
+    /// The processes that it has started.
+    pub(crate) fn children(self) -> Vec<Self> {
+        let path = format!("/proc/{pid}/task/{pid}/children", pid = self.pid);
+        let children = fs::read_to_string(path).unwrap();
+        let pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
+        pids.filter_map(Self::of).collect()
+    }
+
     pub(crate) fn signal(self, signal: Signal) {
         assert!(self.is_alive());
         kill_process(Pid::from_raw(self.pid).unwrap(), signal).unwrap();

@@ -251,6 +251,14 @@ pub(crate) fn order(generation: u64, program: &Program, fallback: Option<&Progra
     }
 }
 
+/// The same, by rebuild.
+pub(crate) fn rebuild(generation: u64, program: &Program, fallback: Option<&Program>) -> Order {
+    Order {
+        method: v1::OrderMethod::Rebuild.into(),
+        ..order(generation, program, fallback)
+    }
+}
+
 /// How the order of this generation ended, if it has.
 pub(crate) fn outcome(report: &InstanceReport, generation: u64) -> Option<v1::OrderResult> {
     let progress = report.progress.as_ref()?;

@@ -2,7 +2,9 @@
 
 pub(crate) mod agent;
 mod coordinator;
+mod data;
 mod place;
+mod scene;
 
 use std::{
     thread,
@@ -10,8 +12,10 @@ use std::{
 };
 
 pub(crate) use agent::Agent;
-pub(crate) use coordinator::{Coordinator, Flaw, desired, order, outcome};
+pub(crate) use coordinator::{Coordinator, Flaw, desired, order, outcome, rebuild};
+pub(crate) use data::Data;
 pub(crate) use place::{Place, Program};
+pub(crate) use scene::Scene;
 
 /// How long anything may take that a test waits for; far longer than it does.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

@@ -12,11 +12,12 @@ use evenkeel_common::{
 };
 use evenkeel_proto::v1::{
     self, AbortPlanRequest, ApplyMatrixRequest, CompatibilityMatrix, CreatePlanRequest,
-    ExplainPlanRequest, FinalizePlanRequest, GetPlanRequest, ListInstancesRequest,
-    ListNodesRequest, ListPlansRequest, ListReleasesRequest, ListTasksRequest, Plan, PlanPolicy,
-    PlanState, PlanTarget, PreviewPlanRequest, PreviewPlanResponse, PublishHeader,
-    PublishReleaseRequest, ReportVersionsRequest, ResumePlanRequest, StartPlanRequest,
-    VersionInUse, compatibility_service_client::CompatibilityServiceClient,
+    ExplainPlanRequest, FinalizePlanRequest, GetMatrixRequest, GetPlanRequest,
+    ListInstancesRequest, ListNodesRequest, ListPlansRequest, ListReleasesRequest,
+    ListReportedVersionsRequest, ListTasksRequest, Plan, PlanPolicy, PlanState, PlanTarget,
+    PreviewPlanRequest, PreviewPlanResponse, PublishHeader, PublishReleaseRequest,
+    ReportVersionsRequest, ResumePlanRequest, StartPlanRequest, VersionInUse,
+    compatibility_service_client::CompatibilityServiceClient,
     fleet_service_client::FleetServiceClient, plan_service_client::PlanServiceClient,
     publish_release_request::Part, release_service_client::ReleaseServiceClient,
 };
@@ -129,6 +130,28 @@ impl Api {
         };
         let applied = self.compatibility().apply_matrix(request).await?;
         Ok(applied.into_inner().version)
+    }
+
+    /// The matrix that is in place.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn matrix(&self) -> anyhow::Result<CompatibilityMatrix> {
+        let got = self.compatibility().get_matrix(GetMatrixRequest {}).await?;
+        got.into_inner().matrix.context("the answer has no matrix")
+    }
+
+    /// Everything that is reported of external components; at most 1,000 reports.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn reported_versions(&self) -> anyhow::Result<Vec<v1::ReportedVersions>> {
+        let request = ListReportedVersionsRequest {
+            page_size: PAGE_MAX,
+            ..Default::default()
+        };
+        let listed = self.compatibility().list_reported_versions(request).await?;
+        Ok(listed.into_inner().reports)
     }
 
     /// Says which versions of an external component somebody sees in use, and how many use each.

@@ -31,6 +31,10 @@ pub struct Listing {
     pub plans: Vec<v1::Plan>,
     /// The tasks of every plan.
     pub tasks: BTreeMap<String, BTreeMap<TaskKey, v1::Task>>,
+    /// The compatibility matrix.
+    pub matrix: v1::CompatibilityMatrix,
+    /// What is reported of external components.
+    pub reported: Vec<v1::ReportedVersions>,
     /// The state's revision; it rises with every record of the ledger.
     pub revision: u64,
 }
@@ -60,6 +64,8 @@ impl Listing {
             nodes: api.nodes().await?,
             instances: api.instances().await?,
             releases: api.release_list().await?,
+            matrix: api.matrix().await?,
+            reported: api.reported_versions().await?,
             plans,
             tasks,
             revision,

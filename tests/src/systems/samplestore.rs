@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_samplestore::client::{Client, ClientOptions};
 
 use crate::{
@@ -21,6 +21,8 @@ pub struct Layout {
     pub spec: FleetSpec,
     /// Where they answer clients.
     pub addresses: Vec<SocketAddr>,
+    /// Where each keeps its copy of the data.
+    pub data: Vec<Utf8PathBuf>,
 }
 
 impl Layout {
@@ -33,7 +35,7 @@ impl Layout {
         let addresses = ports::loopback(count)?;
         let peers: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let peers = peers.join(",");
-        let mut nodes = Vec::new();
+        let (mut nodes, mut folders) = (Vec::new(), Vec::new());
         for (address, number) in addresses.iter().zip(1..) {
             let node = format!("n{number}");
             let data = folder.join("storage").join(&node);
@@ -55,10 +57,27 @@ timeout = "1s"
 "#
             );
             nodes.push(NodeSpec::new(node, instance).label("zone", &format!("z{number}")));
+            folders.push(data);
         }
         let mut spec = FleetSpec::new(nodes);
         spec.matrix = Some(matrix::of_toml(matrix::SAMPLE_STORE)?);
-        Ok(Self { spec, addresses })
+        Ok(Self {
+            spec,
+            addresses,
+            data: folders,
+        })
+    }
+
+    /// The same where the agents' configurations allow their instances to be started without their data.
+    #[must_use]
+    pub fn with_rebuilds(mut self) -> Self {
+        for (node, data) in self.spec.nodes.iter_mut().zip(&self.data) {
+            for instance in &mut node.instances {
+                let allowed = format!("rebuild = {{ empty = [\"{data}\"] }}\ninitial =");
+                *instance = instance.replacen("initial =", &allowed, 1);
+            }
+        }
+        self
     }
 
     /// A client of all nodes.

@@ -2,6 +2,7 @@
 //! nothing that the coordinator lists is any different afterwards, the state's revision included.
 
 mod callers;
+mod matrices;
 mod mint;
 mod plans;
 mod releases;

@@ -1,0 +1,155 @@
+//! A step that cannot be taken on the data that is there: each instance starts empty and is filled by the others, one
+//! after the other, while a client writes and reads.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use camino::Utf8Path;
+use evenkeel_proto::v1::{
+    CompatibilityLevel, CompatibilityMatrix, CompatibilityRule, PlanPolicy, PlanState, StageMethod,
+    Undo,
+};
+use evenkeel_samplestore::{
+    Key, Store,
+    load::{Workload, WorkloadOptions},
+    release::V1_1_0,
+};
+use evenkeel_tests::{
+    api::{quick_policy, up},
+    fleet::Fleet,
+    matrix, places, processes,
+    systems::{
+        samplestore::{COMPONENT, Layout},
+        upgrade::ensure_all_run,
+    },
+    wait,
+};
+
+/// How many nodes there are, and copies of each blob.
+const NODES: usize = 3;
+
+/// So many blobs are there before the first instance is emptied.
+const WRITES_BEFORE: u64 = 50;
+
+/// How long anything may take.
+const WITHIN: Duration = Duration::from_secs(90);
+
+/// More blobs than a test writes.
+const BLOBS_MAX: usize = 1_000_000;
+
+fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
+    Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
+}
+
+/// 1.1.0 does not read what 1.0.0 wrote, says this matrix; the sample store itself is not that strict.
+fn forward_only() -> anyhow::Result<CompatibilityMatrix> {
+    let mut matrix = matrix::of_toml(matrix::SAMPLE_STORE)?;
+    matrix.rules = vec![CompatibilityRule {
+        components: vec![COMPONENT.to_owned()],
+        from: "1.0.0".to_owned(),
+        to: "1.1.0".to_owned(),
+        level: CompatibilityLevel::Forward.into(),
+        note: String::new(),
+    }];
+    Ok(matrix)
+}
+
+/// The keys of the blobs in a copy that nobody serves any more.
+fn keys(data: &Utf8Path) -> anyhow::Result<BTreeSet<Key>> {
+    let store = Store::open(data.as_std_path(), &V1_1_0)?;
+    ensure!(store.is_established(), "{data} was never complete");
+    let page = store.page(None, BLOBS_MAX);
+    Ok(page.into_iter().map(|(key, _)| key).collect())
+}
+
+/// What was set aside of a copy.
+fn set_aside(data: &Utf8Path) -> anyhow::Result<usize> {
+    let (folder, name) = (data.parent(), data.file_name());
+    let prefix = format!("{}.before-", name.context("no name")?);
+    let entries = folder.context("no folder")?.read_dir_utf8()?;
+    let mut count = 0;
+    for entry in entries {
+        count += usize::from(entry?.file_name().starts_with(&prefix));
+    }
+    Ok(count)
+}
+
+#[tokio::test]
+async fn every_instance_is_emptied_and_filled_again_and_no_blob_is_lost() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = utf8(&dir)?;
+    let mut layout = Layout::new(folder, NODES, "1.0.0")?.with_rebuilds();
+    layout.spec.matrix = Some(forward_only()?);
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let binary = places::samplestore("1.1.0")?;
+    let digest = api
+        .publish(COMPONENT, "1.1.0", &binary, &fleet.release_key()?)
+        .await?;
+
+    let load = Workload::start(&layout.client(), &WorkloadOptions::default());
+    wait::until("some blobs to be there", WITHIN, || async {
+        let written = load.progress().writes;
+        ensure!(written >= WRITES_BEFORE, "{written}");
+        Ok(())
+    })
+    .await?;
+    let policy = PlanPolicy {
+        failure_domain: Some("zone".to_owned()),
+        ..quick_policy()
+    };
+    let plan = api.create_plan(&[up(COMPONENT, "1.1.0")], policy).await?;
+    let [stage] = plan.stages.as_slice() else {
+        anyhow::bail!("{plan:?}");
+    };
+    assert_eq!(stage.level(), CompatibilityLevel::Forward);
+    assert_eq!(stage.method(), StageMethod::Rebuild);
+    assert_eq!(
+        (stage.undo(), stage.undo_when_final()),
+        (Undo::InPlace, Undo::InPlace)
+    );
+    api.start_plan(&plan.name).await?;
+    api.wait_for_plan(&plan.name, PlanState::Finalized, WITHIN)
+        .await?;
+    fleet.wait_until_whole().await?;
+    let report = load.finish().await;
+    assert!(report.is_clean(), "{report:?}");
+    assert!(report.writes >= WRITES_BEFORE, "{report:?}");
+    ensure_all_run(&api, &digest).await?;
+
+    // Not only a majority: each copy is whole, and none is the one that was there before.
+    fleet.stop()?;
+    processes::stop_below(folder, WITHIN)?;
+    let mut copies = Vec::new();
+    for data in &layout.data {
+        assert_eq!(set_aside(data)?, 1, "{data}");
+        copies.push(keys(data)?);
+    }
+    let whole = copies.first().context("no copy")?;
+    assert!(whole.len() as u64 >= WRITES_BEFORE, "{}", whole.len());
+    assert!(copies.iter().all(|copy| copy == whole), "{copies:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_allow_it_is_named_and_nothing_is_touched() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = utf8(&dir)?;
+    let mut layout = Layout::new(folder, NODES, "1.0.0")?;
+    layout.spec.matrix = Some(forward_only()?);
+    let fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let binary = places::samplestore("1.1.0")?;
+    api.publish(COMPONENT, "1.1.0", &binary, &fleet.release_key()?)
+        .await?;
+    let before = api.instances().await?;
+    let created = api
+        .create_plan(&[up(COMPONENT, "1.1.0")], quick_policy())
+        .await;
+    let refused = format!("{:#}", created.err().context("it was created")?);
+    for word in ["n1/store", "rebuil"] {
+        ensure!(refused.contains(word), "{refused}");
+    }
+    assert_eq!(api.instances().await?, before);
+    Ok(())
+}

@@ -35,7 +35,7 @@ pub(crate) fn exact_sides(from: &Versions, to: &Versions) -> usize {
 /// The rules of one scope.
 #[derive(Debug, Default)]
 struct Group {
-    both: BTreeMap<(Version, Version), usize>,
+    both: BTreeMap<(Version, Version), Vec<usize>>,
     from_exact: BTreeMap<Version, Vec<usize>>,
     to_exact: BTreeMap<Version, Vec<usize>>,
     ranges: Intervals<Point, usize>,
@@ -56,9 +56,11 @@ impl Lookup {
         for (number, (rule, sides)) in rules.iter().zip(&sides).enumerate() {
             let group = groups.entry(rule.scope.clone()).or_default();
             match (rule.from.exact(), rule.to.exact()) {
-                (Some(from), Some(to)) => {
-                    group.both.entry((plain(from), plain(to))).or_insert(number);
-                }
+                (Some(from), Some(to)) => group
+                    .both
+                    .entry((plain(from), plain(to)))
+                    .or_default()
+                    .push(number),
                 (Some(from), None) => group
                     .from_exact
                     .entry(plain(from))
@@ -99,38 +101,69 @@ impl Lookup {
         from: &Sought,
         to: &Sought,
     ) -> Option<usize> {
-        let group = self.groups.get(scope)?;
+        let mut first = None;
+        self.each(scope, exact_sides, (from, to), &mut |rule, speaks_of_it| {
+            if first.is_none_or(|first| rule < first) && speaks_of_it() {
+                first = Some(rule);
+            }
+        });
+        first
+    }
+
+    /// All such rules, in no order.
+    pub(crate) fn all(
+        &self,
+        scope: &Scope,
+        exact_sides: usize,
+        from: &Sought,
+        to: &Sought,
+    ) -> Vec<usize> {
+        let mut all = Vec::new();
+        self.each(scope, exact_sides, (from, to), &mut |rule, speaks_of_it| {
+            if speaks_of_it() {
+                all.push(rule);
+            }
+        });
+        all
+    }
+
+    /// Tells of each rule that may be one of those, and how to find out whether it is.
+    fn each(
+        &self,
+        scope: &Scope,
+        exact_sides: usize,
+        (from, to): (&Sought, &Sought),
+        tell: &mut dyn FnMut(usize, &dyn Fn() -> bool),
+    ) {
+        let Some(group) = self.groups.get(scope) else {
+            return;
+        };
         let from_matches = |rule: &usize| {
-            self.sides
-                .get(*rule)
-                .is_some_and(|s| s.from.contains(&from.point))
+            let sides = self.sides.get(*rule);
+            sides.is_some_and(|sides| sides.from.contains(&from.point))
         };
         let to_matches = |rule: &usize| {
-            self.sides
-                .get(*rule)
-                .is_some_and(|s| s.to.contains(&to.point))
+            let sides = self.sides.get(*rule);
+            sides.is_some_and(|sides| sides.to.contains(&to.point))
         };
         match exact_sides {
-            2 => group
-                .both
-                .get(&(from.plain.clone(), to.plain.clone()))
-                .copied(),
+            2 => {
+                let key = (from.plain.clone(), to.plain.clone());
+                for rule in group.both.get(&key).into_iter().flatten() {
+                    tell(*rule, &|| true);
+                }
+            }
             1 => {
-                let by_from = group.from_exact.get(&from.plain).into_iter().flatten();
-                let by_to = group.to_exact.get(&to.plain).into_iter().flatten();
-                let first_by_from = by_from.copied().find(to_matches);
-                let first_by_to = by_to.copied().find(from_matches);
-                first_by_from.into_iter().chain(first_by_to).min()
+                for rule in group.from_exact.get(&from.plain).into_iter().flatten() {
+                    tell(*rule, &|| to_matches(rule));
+                }
+                for rule in group.to_exact.get(&to.plain).into_iter().flatten() {
+                    tell(*rule, &|| from_matches(rule));
+                }
             }
-            _ => {
-                let mut first: Option<usize> = None;
-                group.ranges.at(&from.point, &mut |rule| {
-                    if first.is_none_or(|first| *rule < first) && to_matches(rule) {
-                        first = Some(*rule);
-                    }
-                });
-                first
-            }
+            _ => group
+                .ranges
+                .at(&from.point, &mut |rule| tell(*rule, &|| to_matches(rule))),
         }
     }
 }

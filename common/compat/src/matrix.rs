@@ -168,6 +168,30 @@ impl Matrix {
         self.parts.blocked_by_versions.sides()
     }
 
+    /// All rules that speak of two versions in either orientation and are as specific as the most specific that does: those
+    /// of which [`Self::beside`] and [`Self::hop`] name one, and which all have to be changed for another answer. By their
+    /// numbers from 0, rising.
+    #[must_use]
+    pub fn deciding(
+        &self,
+        a: (&ComponentName, &Version),
+        b: (&ComponentName, &Version),
+    ) -> Vec<usize> {
+        let (x, y) = (Sought::new(a.1), Sought::new(b.1));
+        let rules = &self.parts.by_versions;
+        let scopes = [Scope::between(a.0, b.0), Scope::All];
+        let mut found = scopes.iter().flat_map(|scope| {
+            EXACT_SIDES.into_iter().map(|exact_sides| {
+                let mut all = rules.all(scope, exact_sides, &x, &y);
+                all.extend(rules.all(&scope.turned(), exact_sides, &y, &x));
+                all.sort_unstable();
+                all.dedup();
+                all
+            })
+        });
+        found.find(|all| !all.is_empty()).unwrap_or_default()
+    }
+
     /// What the most specific rules that speak of the two versions state, in either direction.
     fn statement(
         &self,

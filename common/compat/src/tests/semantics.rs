@@ -439,3 +439,22 @@ fn what_comes_before_a_component_is_followed_through() {
     );
     assert_eq!(matrix.predecessors(&name("c")), [].into());
 }
+
+#[test]
+fn all_rules_that_decide_alike_are_named_and_no_less_specific_one() {
+    let matrix = matrix(&[
+        "all: * -> * full",
+        "a: 1.* -> 2.* none",
+        "a: * -> 2.* none",
+        "a: 2.0.0 -> 1.0.0 none",
+        "a: 1.0.0 -> 2.0.0 none",
+    ]);
+    let deciding = |from: &str, to: &str| {
+        let (from, to) = (version(from), version(to));
+        matrix.deciding((&name("a"), &from), (&name("a"), &to))
+    };
+    assert_eq!(deciding("1.0.0", "2.0.0"), [3, 4]);
+    assert_eq!(deciding("2.0.0", "1.0.0"), [3, 4]);
+    assert_eq!(deciding("2.1.0", "1.1.0"), [1, 2]);
+    assert_eq!(deciding("3.0.0", "1.0.0"), [0]);
+}

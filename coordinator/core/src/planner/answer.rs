@@ -260,8 +260,7 @@ fn particulars(step: &Step) -> Vec<String> {
         lines.push(format!("on a way through {}", versions(&step.through)));
     }
     if step.out_of_order {
-        lines
-            .push("out of the declared order, which no way keeps".to_owned());
+        lines.push("out of the declared order, which no way keeps".to_owned());
     }
     lines.push(match (step.undo, step.undo_when_final) {
         (before, after) if before == after => format!("undone {}", undone(before)),

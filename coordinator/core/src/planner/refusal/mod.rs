@@ -365,7 +365,7 @@ fn needs_of_start(needs: &Needs<'_, '_>) -> Vec<Need> {
             for (other, there) in space.movers.iter().enumerate().skip(number) {
                 let cohorts = there.cohorts.iter();
                 let after = cohorts.filter(|(at, _)| other > number || at > place);
-                found.extend(after.filter_map(|(at, _)| {
+                found.extend(after.flat_map(|(at, _)| {
                     needs.beside(one, (there.component, there.version(*at)), None)
                 }));
             }

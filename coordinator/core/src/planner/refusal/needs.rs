@@ -213,17 +213,16 @@ impl<'s, 'a> Needs<'s, 'a> {
         let (before, after) = (mover.version(from), mover.version(to));
         needs.extend(self.blocks(component, before, after));
         if let Err(why) = self.unblocked.hop(component, before, after) {
-            let changes = match &why {
-                NoHop::Apart { rule } | NoHop::OnlyBackward { rule } => {
-                    vec![Change::ChangeRule(*rule)]
-                }
-                NoHop::NoRule => self.rules_between((component, before), (component, after)),
-                NoHop::Blocked { .. } => Vec::new(),
-            };
-            needs.push(Need {
-                options: changes.into_iter().map(|change| self.id(change)).collect(),
-                why: Why::NoHop(why),
-            });
+            let ends = ((component, before), (component, after));
+            needs.extend(
+                self.needs_of_rules(ends, why == NoHop::NoRule, Vec::new(), &|rule| {
+                    Why::NoHop(match &why {
+                        NoHop::Apart { .. } => NoHop::Apart { rule },
+                        NoHop::OnlyBackward { .. } => NoHop::OnlyBackward { rule },
+                        other => other.clone(),
+                    })
+                }),
+            );
         }
         for still in &self.space.standing {
             let there = (still.component, still.version);
@@ -262,23 +261,49 @@ impl<'s, 'a> Needs<'s, 'a> {
         one: (&ComponentName, &Version),
         other: (&ComponentName, &Version),
         still: Option<&Standing<'_>>,
-    ) -> Option<Need> {
+    ) -> Vec<Need> {
         let matrix = self.space.index.matrix();
         if !matrix.constrain(one.0, other.0) {
-            return None;
+            return Vec::new();
         }
-        let why = matrix.beside(one, other).err()?;
-        let rules = match &why {
-            Apart::Rule { rule } => vec![Change::ChangeRule(*rule)],
-            Apart::NoRule => self.rules_between(one, other),
+        let Err(why) = matrix.beside(one, other) else {
+            return Vec::new();
         };
         let sources = still.and_then(|still| still.sources);
         let users = sources.map(|_| Change::MoveUsers(other.0.clone(), other.1.clone()));
-        let options = users.into_iter().chain(rules);
-        Some(Need {
-            options: options.map(|change| self.id(change)).collect(),
-            why: Why::meets(other, sources, why),
+        let users = users.into_iter().collect();
+        self.needs_of_rules((one, other), why == Apart::NoRule, users, &|rule| {
+            let why = match why {
+                Apart::Rule { .. } => Apart::Rule { rule },
+                Apart::NoRule => Apart::NoRule,
+            };
+            Why::meets(other, sources, why)
         })
+    }
+
+    /// What the rules of two versions need: one more where none decides, or else all of those to be changed that do.
+    /// `instead` puts it right as well.
+    fn needs_of_rules(
+        &self,
+        (one, other): ((&ComponentName, &Version), (&ComponentName, &Version)),
+        silent: bool,
+        instead: Vec<Change>,
+        why: &dyn Fn(usize) -> Why,
+    ) -> Vec<Need> {
+        let need = |changes: Vec<Change>, why: Why| {
+            let options = instead.iter().cloned().chain(changes);
+            Need {
+                options: options.map(|change| self.id(change)).collect(),
+                why,
+            }
+        };
+        if silent {
+            return vec![need(self.rules_between(one, other), why(0))];
+        }
+        let deciding = self.space.index.matrix().deciding(one, other);
+        let each = deciding.into_iter();
+        each.map(|rule| need(vec![Change::ChangeRule(rule)], why(rule)))
+            .collect()
     }
 
     /// What a mover at `at` needs beside another one's version.
@@ -302,7 +327,7 @@ impl<'s, 'a> Needs<'s, 'a> {
             false => {
                 let one = (mover.component, mover.version(at));
                 let other = (with.component, with.version(there));
-                self.beside(one, other, None).into_iter().collect()
+                self.beside(one, other, None).into()
             }
         };
         self.meetings.borrow_mut().insert(key, needs.clone());

@@ -25,6 +25,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// How many nodes a fleet has in which something is killed at random.
 const NODES: usize = 5;
 
+/// The releases that it is brought through, by one plan.
+const VERSIONS: [&str; 2] = ["1.1.0", "2.0.0"];
+
 /// The instances once every one is healthy and no plan holds any.
 ///
 /// # Errors
@@ -136,8 +139,8 @@ pub struct Survived {
 }
 
 impl AtRandom {
-    /// Upgrades a sample store below `folder` under load from 1.0.0 to 1.1.0, and calls `kill` now and then, which has to
-    /// start again what it kills.
+    /// Upgrades a sample store below `folder` under load from 1.0.0 to 2.0.0, which takes two stages, and calls `kill` now
+    /// and then, which has to start again what it kills.
     ///
     /// # Errors
     /// When the plan is not finalized, a request failed or a blob was lost, or there was no time for a single kill.
@@ -151,19 +154,22 @@ impl AtRandom {
         let layout = Layout::new(folder, NODES, "1.0.0")?;
         let mut fleet = Fleet::start(folder, &layout.spec).await?;
         let api = fleet.api()?;
-        let (binary, key) = (places::samplestore("1.1.0")?, fleet.release_key()?);
-        api.publish(COMPONENT, "1.1.0", &binary, &key).await?;
+        let key = fleet.release_key()?;
+        for version in VERSIONS {
+            let binary = places::samplestore(version)?;
+            api.publish(COMPONENT, version, &binary, &key).await?;
+        }
 
         let load = Workload::start(&layout.client(), &WorkloadOptions::default());
         // Long enough a plan for some kills on any machine.
         let policy = PlanPolicy {
             soak: Some(prost_types::Duration {
                 seconds: 0,
-                nanos: 500_000_000,
+                nanos: 300_000_000,
             }),
             ..quick_policy()
         };
-        let target = up(COMPONENT, "1.1.0");
+        let target = up(COMPONENT, VERSIONS[1]);
         let work = carry_through(&api, &target, policy, PlanState::Finalized);
         let mut work = std::pin::pin!(work);
         let mut kills = 0;
@@ -186,7 +192,8 @@ impl AtRandom {
             "{kills} kills, seed {seed}: {report:?}"
         );
         ensure!(kills >= 1, "no kill in time");
-        ensure!(plan.tasks_done as usize == NODES, "seed {seed}: {plan:?}");
+        let tasks = NODES * VERSIONS.len();
+        ensure!(plan.tasks_done as usize == tasks, "seed {seed}: {plan:?}");
         Ok(Survived {
             fleet,
             plan,

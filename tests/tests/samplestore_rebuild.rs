@@ -10,9 +10,9 @@ use evenkeel_proto::v1::{
     Undo,
 };
 use evenkeel_samplestore::{
-    Key, Store,
+    Key, Release, Store,
     load::{Workload, WorkloadOptions},
-    release::V1_1_0,
+    release::{V1_0_0, V1_1_0},
 };
 use evenkeel_tests::{
     api::{quick_policy, up},
@@ -41,13 +41,13 @@ fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
     Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
 }
 
-/// 1.1.0 does not read what 1.0.0 wrote, says this matrix; the sample store itself is not that strict.
-fn forward_only() -> anyhow::Result<CompatibilityMatrix> {
+/// `to` does not read what 1.0.0 wrote, says this matrix; the sample store itself is not that strict.
+fn forward_only(to: &str) -> anyhow::Result<CompatibilityMatrix> {
     let mut matrix = matrix::of_toml(matrix::SAMPLE_STORE)?;
     matrix.rules = vec![CompatibilityRule {
         components: vec![COMPONENT.to_owned()],
         from: "1.0.0".to_owned(),
-        to: "1.1.0".to_owned(),
+        to: to.to_owned(),
         level: CompatibilityLevel::Forward.into(),
         note: String::new(),
     }];
@@ -55,8 +55,8 @@ fn forward_only() -> anyhow::Result<CompatibilityMatrix> {
 }
 
 /// The keys of the blobs in a copy that nobody serves any more.
-fn keys(data: &Utf8Path) -> anyhow::Result<BTreeSet<Key>> {
-    let store = Store::open(data.as_std_path(), &V1_1_0)?;
+fn keys(data: &Utf8Path, release: &Release) -> anyhow::Result<BTreeSet<Key>> {
+    let store = Store::open(data.as_std_path(), release)?;
     ensure!(store.is_established(), "{data} was never complete");
     let page = store.page(None, BLOBS_MAX);
     Ok(page.into_iter().map(|(key, _)| key).collect())
@@ -74,12 +74,30 @@ fn set_aside(data: &Utf8Path) -> anyhow::Result<usize> {
     Ok(count)
 }
 
+/// An error unless all copies are the same, and hold what was there from the beginning.
+fn ensure_equal(copies: &[BTreeSet<Key>]) -> anyhow::Result<()> {
+    let whole = copies.first().context("no copy")?;
+    ensure!(whole.len() as u64 >= WRITES_BEFORE, "{}", whole.len());
+    ensure!(copies.iter().all(|copy| copy == whole), "{copies:?}");
+    Ok(())
+}
+
+/// Waits until the client has written enough.
+async fn some_blobs(load: &Workload) -> anyhow::Result<()> {
+    wait::until("some blobs to be there", WITHIN, || async {
+        let written = load.progress().writes;
+        ensure!(written >= WRITES_BEFORE, "{written}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn every_instance_is_emptied_and_filled_again_and_no_blob_is_lost() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let folder = utf8(&dir)?;
     let mut layout = Layout::new(folder, NODES, "1.0.0")?.with_rebuilds();
-    layout.spec.matrix = Some(forward_only()?);
+    layout.spec.matrix = Some(forward_only("1.1.0")?);
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
     let binary = places::samplestore("1.1.0")?;
@@ -88,12 +106,7 @@ async fn every_instance_is_emptied_and_filled_again_and_no_blob_is_lost() -> any
         .await?;
 
     let load = Workload::start(&layout.client(), &WorkloadOptions::default());
-    wait::until("some blobs to be there", WITHIN, || async {
-        let written = load.progress().writes;
-        ensure!(written >= WRITES_BEFORE, "{written}");
-        Ok(())
-    })
-    .await?;
+    some_blobs(&load).await?;
     let policy = PlanPolicy {
         failure_domain: Some("zone".to_owned()),
         ..quick_policy()
@@ -123,12 +136,46 @@ async fn every_instance_is_emptied_and_filled_again_and_no_blob_is_lost() -> any
     let mut copies = Vec::new();
     for data in &layout.data {
         assert_eq!(set_aside(data)?, 1, "{data}");
-        copies.push(keys(data)?);
+        copies.push(keys(data, &V1_1_0)?);
     }
-    let whole = copies.first().context("no copy")?;
-    assert!(whole.len() as u64 >= WRITES_BEFORE, "{}", whole.len());
-    assert!(copies.iter().all(|copy| copy == whole), "{copies:?}");
-    Ok(())
+    ensure_equal(&copies)
+}
+
+#[tokio::test]
+async fn a_release_that_does_not_start_empty_gives_way_to_the_data_that_was_set_aside()
+-> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = utf8(&dir)?;
+    let mut layout = Layout::new(folder, NODES, "1.0.0")?.with_rebuilds();
+    layout.spec.matrix = Some(forward_only("1.1.1")?);
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let api = fleet.api()?;
+    let binary = places::samplestore("1.1.1")?;
+    api.publish(COMPONENT, "1.1.1", &binary, &fleet.release_key()?)
+        .await?;
+    let load = Workload::start(&layout.client(), &WorkloadOptions::default());
+    some_blobs(&load).await?;
+    let plan = api
+        .create_plan(&[up(COMPONENT, "1.1.1")], quick_policy())
+        .await?;
+    api.start_plan(&plan.name).await?;
+    let plan = api
+        .wait_for_plan(&plan.name, PlanState::Paused, WITHIN)
+        .await?;
+    let put_back = "n1/store was put back to 1.0.0: ";
+    ensure!(plan.reason.starts_with(put_back), "{}", plan.reason);
+    fleet.wait_until_whole().await?;
+    let report = load.finish().await;
+    assert!(report.is_clean(), "{report:?}");
+
+    fleet.stop()?;
+    processes::stop_below(folder, WITHIN)?;
+    let mut copies = Vec::new();
+    for data in &layout.data {
+        assert_eq!(set_aside(data)?, 0, "{data}");
+        copies.push(keys(data, &V1_0_0)?);
+    }
+    ensure_equal(&copies)
 }
 
 #[tokio::test]
@@ -136,7 +183,7 @@ async fn a_host_that_does_not_allow_it_is_named_and_nothing_is_touched() -> anyh
     let dir = tempfile::tempdir()?;
     let folder = utf8(&dir)?;
     let mut layout = Layout::new(folder, NODES, "1.0.0")?;
-    layout.spec.matrix = Some(forward_only()?);
+    layout.spec.matrix = Some(forward_only("1.1.0")?);
     let fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
     let binary = places::samplestore("1.1.0")?;

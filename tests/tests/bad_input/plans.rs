@@ -152,7 +152,10 @@ const DRAFTS: [(&str, Change, ErrorCode, &[&str]); 28] = [
         "domains that nobody has",
         |r| policy(r).failure_domain = Some("continent".to_owned()),
         NotAllowedNow,
-        &["the label \"continent\"", "missing on n1/store and n2/store"],
+        &[
+            "the label \"continent\"",
+            "missing on n1/store and n2/store",
+        ],
     ),
     (
         "a domain of a kilobyte",

@@ -117,7 +117,7 @@ async fn what_one_node_alone_holds_is_with_all_others_once_it_is_drained() {
 #[tokio::test]
 async fn a_node_is_not_drained_while_another_is_away() {
     let mut cluster = Processes::started(3).await;
-    cluster.terminate(2).await;
+    cluster.kill(2).await;
     for verb in ["drain", "drain-status"] {
         is_no(ask(&cluster, 0, verb).await, "does not answer");
     }

@@ -125,6 +125,12 @@ impl<'t> Collected<'t> {
     }
 }
 
+/// A text up to its first line end.
+fn first_line(text: &str) -> &str {
+    let line = text.split('\n').next().unwrap_or_default();
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
 /// A place in a text.
 struct Spot<'t> {
     line: usize,
@@ -139,10 +145,12 @@ impl<'t> Spot<'t> {
         let before = text.get(..span.start).unwrap_or(text);
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = text.get(start..).unwrap_or_default();
-        let line = line.split(['\n', '\r']).next().unwrap_or_default();
+        let line = first_line(line);
+        // At the latest behind the line: what ends it is not counted.
         let first = before.get(start..).unwrap_or_default().chars().count();
+        let first = first.min(line.chars().count());
         let meant = text.get(span.clone()).unwrap_or_default();
-        let meant = meant.split(['\n', '\r']).next().unwrap_or_default();
+        let meant = first_line(meant);
         Self {
             line: before.matches('\n').count() + 1,
             text: line,

@@ -72,6 +72,7 @@ pub(super) fn preview() -> v1::Plan {
         ..hop("metadata-service", "1.0.0", "1.1.0", 3)
     };
     let second = v1::Stage {
+        out_of_order: true,
         level: v1::CompatibilityLevel::Backward.into(),
         undo_when_final: v1::Undo::NotAtAll.into(),
         ..hop("data-service", "1.1.0", "2.0.0", 12)

@@ -51,6 +51,9 @@ pub(super) fn sections(
             format!("{}, {}", how(&stage.method), instances(stage.instances)),
         );
         pairs.pair("  Way", ways.text(stages, index));
+        if stage.out_of_order {
+            pairs.pair("  Order", "before its turn: no way keeps the declared order");
+        }
         pairs.pair("  Undo", undo(stage));
         let asked_before = match stage.undo.as_str() {
             _ if !asks(stage) => None,

@@ -96,6 +96,8 @@ fn a_dry_run_for_programs_has_the_plan_with_every_field() {
             "finalizes_itself": false,
             "instances": 3,
             "direct": false,
+            "through": [],
+            "out_of_order": false,
             "note": "the data is rewritten\u{1b}[2J at the first start",
             "reachable_back": ["1.1.0"],
             "confirmed_by": "",

@@ -107,13 +107,22 @@ impl Folder {
         Ok(copies)
     }
 
-    /// Moves it aside and leaves an empty one, durably. Idempotent.
-    pub(super) fn set_aside(&self, generation: u64) -> io::Result<()> {
+    /// Its number in its file system.
+    pub(super) fn inode(&self) -> io::Result<u64> {
+        if let Some(problem) = self.is_movable()? {
+            return Err(io::Error::other(format!("it {problem}")));
+        }
+        self.inode_of(&self.name)
+    }
+
+    /// Moves the folder of this number aside and leaves an empty one, durably. Idempotent.
+    pub(super) fn set_aside(&self, generation: u64, inode: u64) -> io::Result<()> {
         let before = self.before(generation);
-        if self.kind(&before)?.is_none() {
-            if let Some(problem) = self.is_movable()? {
-                return Err(io::Error::other(format!("it {problem}")));
-            }
+        if self.kind(&before)?.is_some() {
+            self.expect(&before, inode)?;
+        } else {
+            self.inode()?;
+            self.expect(&self.name, inode)?;
             renameat(&self.above, &self.name, &self.above, &before)?;
         }
         failpoint::hit(failpoints::SET_ASIDE[1]);
@@ -133,12 +142,14 @@ impl Folder {
         self.sync()
     }
 
-    /// Puts back what was moved aside, if it was, and what is there meanwhile out of the way, durably. Idempotent.
-    pub(super) fn put_back(&self, generation: u64) -> io::Result<()> {
+    /// Puts back the folder of this number, if it was moved aside, and what is there meanwhile out of the way, durably.
+    /// Idempotent.
+    pub(super) fn put_back(&self, generation: u64, inode: u64) -> io::Result<()> {
         let before = self.before(generation);
         if self.kind(&before)?.is_none() {
-            return Ok(());
+            return self.expect(&self.name, inode);
         }
+        self.expect(&before, inode)?;
         match unlinkat(&self.above, &self.name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
@@ -164,6 +175,21 @@ impl Folder {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn inode_of(&self, name: &str) -> io::Result<u64> {
+        Ok(statat(&self.above, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino)
+    }
+
+    /// Makes sure that the folder of this name is the one of this number.
+    fn expect(&self, name: &str, inode: u64) -> io::Result<()> {
+        if self.inode_of(name)? == inode {
+            return Ok(());
+        }
+        let path = self.above_path.join(name);
+        Err(io::Error::other(format!(
+            "{path} is not the folder that was there; perhaps a disk is not mounted"
+        )))
     }
 
     fn open_folder(&self, name: &str) -> io::Result<OwnedFd> {
@@ -211,8 +237,9 @@ mod tests {
     #[test]
     fn what_was_set_aside_leaves_an_empty_folder_of_the_same_mode_and_can_be_put_back() {
         with_folder(|path, folder| {
+            let inode = folder.inode().unwrap();
             for _ in 0..2 {
-                folder.set_aside(7).unwrap();
+                folder.set_aside(7, inode).unwrap();
                 assert_eq!(names(path), [""; 0]);
                 assert_eq!(mode(path), 0o2751);
             }
@@ -220,9 +247,9 @@ mod tests {
             assert_eq!(names(above), ["data", "data.before-7"]);
             fs::write(path.join("blob"), "new").unwrap();
             // It is not emptied a second time.
-            folder.set_aside(7).unwrap();
+            folder.set_aside(7, inode).unwrap();
             for _ in 0..2 {
-                folder.put_back(7).unwrap();
+                folder.put_back(7, inode).unwrap();
                 assert_eq!(fs::read_to_string(path.join("blob")).unwrap(), "old");
             }
             assert_eq!(names(above), ["data", "data.failed-7"]);
@@ -238,15 +265,16 @@ mod tests {
         with_folder(|path, folder| {
             let above = path.parent().unwrap();
             let before = above.join("data.before-7");
+            let inode = folder.inode().unwrap();
             fs::rename(path, &before).unwrap();
-            folder.put_back(7).unwrap();
+            folder.put_back(7, inode).unwrap();
             assert_eq!(names(above), ["data"]);
             fs::rename(path, &before).unwrap();
-            folder.set_aside(7).unwrap();
+            folder.set_aside(7, inode).unwrap();
             assert_eq!(mode(path), 0o2751);
             fs::write(path.join("blob"), "new").unwrap();
             fs::rename(path, above.join("data.failed-7")).unwrap();
-            folder.put_back(7).unwrap();
+            folder.put_back(7, inode).unwrap();
             assert_eq!(names(above), ["data", "data.failed-7"]);
             assert_eq!(fs::read_to_string(path.join("blob")).unwrap(), "old");
         });
@@ -255,8 +283,9 @@ mod tests {
     #[test]
     fn an_empty_folder_leaves_nothing_behind_when_the_old_one_is_put_back() {
         with_folder(|path, folder| {
-            folder.set_aside(7).unwrap();
-            folder.put_back(7).unwrap();
+            let inode = folder.inode().unwrap();
+            folder.set_aside(7, inode).unwrap();
+            folder.put_back(7, inode).unwrap();
             assert_eq!(names(path.parent().unwrap()), ["data"]);
         });
     }
@@ -264,18 +293,18 @@ mod tests {
     #[test]
     fn another_order_s_copy_is_left_alone() {
         with_folder(|path, folder| {
-            folder.set_aside(7).unwrap();
-            folder.put_back(8).unwrap();
+            folder.set_aside(7, folder.inode().unwrap()).unwrap();
+            folder.put_back(8, folder.inode().unwrap()).unwrap();
             assert_eq!(names(path.parent().unwrap()), ["data", "data.before-7"]);
         });
     }
 
     #[test]
-    fn a_link_a_file_and_nothing_at_all_are_not_set_aside() {
+    fn a_link_a_file_and_nothing_at_all_have_no_number_to_be_set_aside_by() {
         with_folder(|path, _| {
             let refused = |name: &str, reason: &str| {
                 let path = path.with_file_name(name);
-                let error = Folder::open(&path).unwrap().set_aside(7).unwrap_err();
+                let error = Folder::open(&path).unwrap().inode().unwrap_err();
                 assert!(error.to_string().contains(reason), "{error}");
             };
             symlink(path, path.with_file_name("link")).unwrap();

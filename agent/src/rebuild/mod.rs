@@ -23,7 +23,7 @@ use evenkeel_common::failpoint;
 
 use crate::{clock, config::RebuildSettings, failpoints, report::sentence};
 use folder::Folder;
-use shelf::{Ended, Shelf};
+use shelf::{Ended, Moved, Shelf};
 
 /// Why data is not where it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -123,12 +123,11 @@ impl Rebuilds {
     /// When a part of it is not set aside. What is, can be put back.
     pub fn set_aside(&self, generation: u64) -> Result<(), RebuildError> {
         let settings = self.settings.as_ref().ok_or(RebuildError::NotAllowed)?;
-        self.shelf().add(generation, &settings.folders)?;
+        let entry = self.shelf().add(generation, &settings.folders)?;
         failpoint::hit(failpoints::SET_ASIDE[0]);
-        for path in &settings.folders {
-            let folder = Folder::open(path).map_err(failed("open the folder of", path))?;
-            folder
-                .set_aside(generation)
+        for Moved { path, inode } in &entry.folders {
+            Folder::open(path)
+                .and_then(|folder| folder.set_aside(generation, *inode))
                 .map_err(failed("set aside", path))?;
         }
         failpoint::hit(failpoints::SET_ASIDE[2]);
@@ -145,10 +144,9 @@ impl Rebuilds {
         let of_it = entries
             .iter()
             .filter(|entry| entry.generation == generation);
-        for path in of_it.flat_map(|entry| &entry.folders) {
-            let folder = Folder::open(path).map_err(failed("open the folder of", path))?;
-            folder
-                .put_back(generation)
+        for Moved { path, inode } in of_it.flat_map(|entry| &entry.folders) {
+            Folder::open(path)
+                .and_then(|folder| folder.put_back(generation, *inode))
                 .map_err(failed("put back", path))?;
         }
         failpoint::hit(failpoints::PUT_BACK[2]);
@@ -182,7 +180,7 @@ impl Rebuilds {
             let is_time = ended.since(self.boot) >= settings.keep_for;
             // Of what did not do, the newest is enough.
             let is_old = Some(entry.generation) < newest;
-            for path in &entry.folders {
+            for Moved { path, .. } in &entry.folders {
                 let remove = failed("remove what was set aside of", path);
                 let folder = Folder::open(path).map_err(&remove)?;
                 for copy in folder.copies().map_err(&remove)? {
@@ -236,5 +234,154 @@ impl Ended {
             false => (evenkeel_common::clock::now().0, self.at_ms),
         };
         Duration::from_millis(now_ms.saturating_sub(then_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const BOOT: BootId = BootId([7; 16]);
+
+    /// An instance with two data folders below `disk`, which may be rebuilt.
+    fn with_rebuilds(keep_for: Duration, test: impl FnOnce(&Utf8Path, &Rebuilds)) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let folders = ["disk/data", "disk/wal"].map(|name| root.join(name));
+        for folder in &folders {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("blob"), "old").unwrap();
+        }
+        let settings = RebuildSettings {
+            folders: folders.to_vec(),
+            keep_for,
+        };
+        test(root, &Rebuilds::new(root, Some(settings), BOOT));
+    }
+
+    fn blobs(root: &Utf8Path) -> usize {
+        let folders = ["disk/data", "disk/wal"].iter();
+        folders
+            .filter(|f| root.join(f).join("blob").exists())
+            .count()
+    }
+
+    #[test]
+    fn a_disk_that_is_not_mounted_is_not_taken_for_data_that_is_back() {
+        with_rebuilds(Duration::from_secs(1), |root, rebuilds| {
+            rebuilds.set_aside(7).unwrap();
+            let (disk, away) = (root.join("disk"), root.join("away"));
+            fs::rename(&disk, &away).unwrap();
+            rebuilds.put_back(7).unwrap_err();
+            // With nothing, or with other folders, where it should be.
+            fs::create_dir(&disk).unwrap();
+            rebuilds.put_back(7).unwrap_err();
+            fs::create_dir(disk.join("data")).unwrap();
+            fs::create_dir(disk.join("wal")).unwrap();
+            let error = sentence(&rebuilds.put_back(7).unwrap_err());
+            assert!(
+                error.contains("is not the folder that was there"),
+                "{error}"
+            );
+            rebuilds.set_aside(7).unwrap_err();
+            fs::remove_dir_all(&disk).unwrap();
+            fs::rename(&away, &disk).unwrap();
+            assert_eq!(blobs(root), 0);
+            rebuilds.put_back(7).unwrap();
+            assert_eq!(blobs(root), 2);
+        });
+    }
+
+    #[test]
+    fn what_was_set_aside_only_in_part_is_put_back_or_set_aside_in_full() {
+        with_rebuilds(Duration::from_secs(1), |root, rebuilds| {
+            let wal = root.join("disk/wal");
+            fs::rename(&wal, root.join("wal")).unwrap();
+            rebuilds.set_aside(6).unwrap_err();
+            fs::rename(root.join("wal"), &wal).unwrap();
+            assert_eq!(blobs(root), 2);
+            // A file in the way of the second one.
+            fs::write(root.join("disk/wal.before-7"), "").unwrap();
+            rebuilds.set_aside(7).unwrap_err();
+            assert_eq!(blobs(root), 1);
+            rebuilds.put_back(7).unwrap_err();
+            fs::remove_file(root.join("disk/wal.before-7")).unwrap();
+            rebuilds.set_aside(7).unwrap();
+            assert_eq!(blobs(root), 0);
+            rebuilds.put_back(7).unwrap();
+            assert_eq!(blobs(root), 2);
+        });
+    }
+
+    #[test]
+    fn what_is_set_aside_finds_its_way_back_though_the_configuration_says_nothing_of_it_any_more() {
+        with_rebuilds(Duration::from_secs(1), |root, rebuilds| {
+            rebuilds.set_aside(7).unwrap();
+            let without = Rebuilds::new(root, None, BOOT);
+            assert!(matches!(
+                without.set_aside(7),
+                Err(RebuildError::NotAllowed)
+            ));
+            without.put_back(7).unwrap();
+            assert_eq!(blobs(root), 2);
+        });
+    }
+
+    #[test]
+    fn nothing_is_removed_before_its_order_has_ended_well_and_its_time_is_up() {
+        with_rebuilds(Duration::from_millis(1), |root, rebuilds| {
+            let before = root.join("disk/data.before-7");
+            rebuilds.set_aside(7).unwrap();
+            rebuilds.collect().unwrap();
+            assert!(before.exists());
+            let obstacle = rebuilds.obstacle(8).unwrap();
+            assert!(obstacle.contains("did not end well"), "{obstacle}");
+            rebuilds.ended_well(7).unwrap();
+            let deadline = std::time::Instant::now() + Duration::from_secs(10);
+            while before.exists() {
+                assert!(std::time::Instant::now() < deadline);
+                rebuilds.collect().unwrap();
+            }
+            assert_eq!(rebuilds.obstacle(8), None);
+        });
+        with_rebuilds(Duration::from_secs(3600), |root, rebuilds| {
+            rebuilds.set_aside(7).unwrap();
+            rebuilds.ended_well(7).unwrap();
+            rebuilds.collect().unwrap();
+            assert!(root.join("disk/data.before-7").exists());
+            let obstacle = rebuilds.obstacle(8).unwrap();
+            assert!(obstacle.contains("is still kept for 60 min"), "{obstacle}");
+        });
+    }
+
+    #[test]
+    fn of_what_would_not_do_the_newest_is_kept_and_is_in_nobodys_way() {
+        with_rebuilds(Duration::from_secs(3600), |root, rebuilds| {
+            for generation in [7, 8] {
+                assert_eq!(rebuilds.obstacle(generation), None);
+                rebuilds.set_aside(generation).unwrap();
+                fs::write(root.join("disk/data/new"), "").unwrap();
+                rebuilds.put_back(generation).unwrap();
+                rebuilds.ended_well(generation).unwrap();
+            }
+            rebuilds.collect().unwrap();
+            assert!(!root.join("disk/data.failed-7").exists());
+            assert!(root.join("disk/data.failed-8").exists());
+            assert_eq!(blobs(root), 2);
+        });
+    }
+
+    #[test]
+    fn a_damaged_file_of_what_is_set_aside_is_an_error_and_no_reason_to_guess() {
+        with_rebuilds(Duration::from_secs(1), |root, rebuilds| {
+            rebuilds.set_aside(7).unwrap();
+            fs::write(root.join("set-aside.json"), "[{").unwrap();
+            rebuilds.put_back(7).unwrap_err();
+            rebuilds.set_aside(8).unwrap_err();
+            rebuilds.collect().unwrap_err();
+            assert!(rebuilds.obstacle(8).is_some());
+        });
     }
 }

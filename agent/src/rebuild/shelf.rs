@@ -26,9 +26,17 @@ pub(super) struct Shelf {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) generation: u64,
-    pub(super) folders: Vec<Utf8PathBuf>,
+    pub(super) folders: Vec<Moved>,
     /// Since when the order has ended well, if it has.
     pub(super) ended: Option<Ended>,
+}
+
+/// A folder that was set aside, or was about to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Moved {
+    pub(super) path: Utf8PathBuf,
+    /// By this number it is known again: not every folder of that name is it, as when a disk is not mounted.
+    pub(super) inode: u64,
 }
 
 /// A moment, by the boot clock and by the wall clock.
@@ -42,7 +50,7 @@ pub(super) struct Ended {
 #[derive(Serialize, Deserialize)]
 struct Written {
     generation: u64,
-    folders: Vec<Utf8PathBuf>,
+    folders: Vec<Moved>,
     ended: Option<WrittenEnd>,
 }
 
@@ -78,23 +86,34 @@ impl Shelf {
             .map_err(failed("write", &self.path))
     }
 
-    /// An order is about to set these folders aside. Entries of which nothing is left are dropped.
+    /// An order is about to set these folders aside. What they are is written down the first time that this is said,
+    /// when they still are. Entries of which nothing is left are dropped.
     pub(super) fn add(
         &mut self,
         generation: u64,
         folders: &[Utf8PathBuf],
-    ) -> Result<(), RebuildError> {
+    ) -> Result<Entry, RebuildError> {
         let mut entries = self.read()?;
-        if entries.iter().any(|entry| entry.generation == generation) {
-            return Ok(());
+        let known = entries.iter().find(|entry| entry.generation == generation);
+        if let Some(known) = known {
+            return Ok(known.clone());
         }
-        entries.retain(Entry::is_there);
-        entries.push(Entry {
-            generation,
-            folders: folders.to_vec(),
-            ended: None,
+        let moved = folders.iter().map(|path| {
+            let inode = Folder::open(path).and_then(|folder| folder.inode());
+            Ok(Moved {
+                path: path.clone(),
+                inode: inode.map_err(failed("look at", path))?,
+            })
         });
-        self.write(entries)
+        let entry = Entry {
+            generation,
+            folders: moved.collect::<Result<_, RebuildError>>()?,
+            ended: None,
+        };
+        entries.retain(Entry::is_there);
+        entries.push(entry.clone());
+        self.write(entries)?;
+        Ok(entry)
     }
 
     /// An order has ended well, unless that was said before. An entry of which nothing is left is dropped.
@@ -122,8 +141,8 @@ impl Shelf {
 impl Entry {
     /// Whether anything of it is still there, or may be.
     fn is_there(&self) -> bool {
-        self.folders.iter().any(|path| {
-            Folder::open(path)
+        self.folders.iter().any(|moved| {
+            Folder::open(&moved.path)
                 .and_then(|folder| folder.copies())
                 .map_or(true, |copies| {
                     copies.iter().any(|copy| copy.generation == self.generation)

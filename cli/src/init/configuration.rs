@@ -31,6 +31,14 @@ const INSTANCE_EXAMPLE: &str = r#"
 # version = "1.0.0"
 # path = "/opt/data-service/1.0.0"
 #
+# # Leave to start it without its data, which is kept beside for a while, where a release needs that.
+# [instance.rebuild]
+# empty = ["/var/lib/data-service"]
+#
+# # The program that knows how it is drained.
+# [instance.driver]
+# command = ["/usr/lib/evenkeel/drivers/data-service"]
+#
 # # All probes have to pass.
 # [[instance.probe]]
 # type = "http"

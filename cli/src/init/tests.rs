@@ -422,6 +422,8 @@ fn the_example_of_an_instance_is_valid_once_the_comment_signs_are_gone() {
         "data_dirs",
         "labels",
         "initial",
+        "rebuild",
+        "driver",
     ] {
         assert!(instance.get(key).is_some(), "{key}");
     }

@@ -47,9 +47,9 @@ pub const FORMAT: i64 = 1;
 /// Names all that is wrong, up to [`FAULTS_MAX`], each with its line and column. What is too large is refused before it
 /// is looked at more closely.
 pub fn parse(text: &str) -> Result<Matrix, FileError> {
-    size::check(text)?;
+    let tokens = size::check(text)?;
     let mut faults = error::Collected::new(text);
-    let read = read::read(text, &mut faults);
+    let read = read::read(text, tokens, &mut faults);
     match Matrix::new(read.components, read.rules, read.blocked) {
         Ok(matrix) if faults.is_empty() => return Ok(matrix),
         Ok(_) => {}

@@ -51,10 +51,21 @@ impl Spans {
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
-/// Reads what can be read, and adds what cannot to the faults.
-pub(super) fn read(text: &str, faults: &mut Collected<'_>) -> Read {
+/// The most tokens of a text in which all errors of its form are looked for: the parser keeps each of them, and there may
+/// be as many. Of a longer text the first is told.
+const RECOVERED_TOKENS_MAX: usize = 100_000;
+
+/// Reads what can be read, and adds what cannot to the faults. The text has this many tokens.
+pub(super) fn read(text: &str, tokens: usize, faults: &mut Collected<'_>) -> Read {
     let mut read = Read::default();
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let (table, errors) = if tokens > RECOVERED_TOKENS_MAX {
+        match DeTable::parse(text) {
+            Ok(table) => (table, Vec::new()),
+            Err(error) => (Spanned::new(0..0, DeTable::new()), vec![error]),
+        }
+    } else {
+        DeTable::parse_recoverable(text)
+    };
     for error in &errors {
         faults.add(error.span().unwrap_or(0..0), error.message());
     }

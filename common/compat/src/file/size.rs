@@ -16,7 +16,8 @@ const TOKENS_MAX: usize = 64 * RULES_MAX;
 /// The most tables that are rules, blocked hops or components. How many of each there are is looked at later.
 const TABLES_MAX: usize = RULES_MAX + COMPONENTS_MAX;
 
-pub(super) fn check(text: &str) -> Result<(), FileError> {
+/// How many tokens the text has, or why that is too much.
+pub(super) fn check(text: &str) -> Result<usize, FileError> {
     let refuse = |at: usize, message: String| {
         let mut faults = Collected::new(text);
         faults.add(at..at, message);
@@ -29,9 +30,10 @@ pub(super) fn check(text: &str) -> Result<(), FileError> {
             format!("the file is {bytes} bytes long, at most {FILE_BYTES_MAX} are allowed"),
         );
     }
-    let mut tables = 0;
+    let (mut tables, mut tokens) = (0, 0);
     let mut last = (TokenKind::Newline, TokenKind::Newline);
-    for (count, token) in Source::new(text).lex().enumerate() {
+    for token in Source::new(text).lex() {
+        tokens += 1;
         let at = token.span().start();
         let kind = token.kind();
         let is_header = last == (TokenKind::Newline, TokenKind::LeftSquareBracket)
@@ -47,7 +49,7 @@ pub(super) fn check(text: &str) -> Result<(), FileError> {
                 ),
             );
         }
-        if count > TOKENS_MAX {
+        if tokens > TOKENS_MAX {
             return refuse(
                 at,
                 "there is too much in this file for a matrix of any size".to_owned(),
@@ -57,5 +59,5 @@ pub(super) fn check(text: &str) -> Result<(), FileError> {
             last = (last.1, kind);
         }
     }
-    Ok(())
+    Ok(tokens)
 }

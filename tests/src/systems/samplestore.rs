@@ -14,6 +14,12 @@ use crate::{
 /// Its component.
 pub const COMPONENT: &str = "sample-store";
 
+/// Its driver.
+const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../drivers/samplestore");
+
+/// What drains it and has it join.
+const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../drivers/samplestore");
+
 /// A layout of sample store nodes.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -68,12 +74,24 @@ timeout = "1s"
         })
     }
 
-    /// The same where the agents' configurations allow their instances to be started without their data.
+    /// The same where the agents' configurations allow their instances to be started without their data, and name the
+    /// driver that sees to it that the others hold all of it first.
     #[must_use]
     pub fn with_rebuilds(mut self) -> Self {
-        for (node, data) in self.spec.nodes.iter_mut().zip(&self.data) {
+        let all: Vec<_> = self
+            .addresses
+            .iter()
+            .map(|at| format!("\"{at}\""))
+            .collect();
+        let all = all.join(", ");
+        let places = self.data.iter().zip(&self.addresses);
+        for (node, (data, address)) in self.spec.nodes.iter_mut().zip(places) {
             for instance in &mut node.instances {
-                let allowed = format!("rebuild = {{ empty = [\"{data}\"] }}\ninitial =");
+                let allowed = format!(
+                    r#"rebuild = {{ empty = ["{data}"] }}
+driver = {{ command = ["{DRIVER}"], settings = {{ endpoint = "{address}", nodes = [{all}] }} }}
+initial ="#
+                );
                 *instance = instance.replacen("initial =", &allowed, 1);
             }
         }

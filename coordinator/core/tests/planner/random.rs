@@ -16,7 +16,7 @@ use crate::{brute::Brute, cases::settings, changes, mixes, setting::Setting};
 const SEEDS: &str = include_str!("seeds.txt");
 
 /// How many cases are drawn from each of the seeds.
-const CASES_A_SEED: u32 = 100;
+const CASES_A_SEED: u32 = 50;
 
 /// As many as ever, or what `PROPTEST_CASES` says.
 fn config() -> ProptestConfig {

@@ -1,10 +1,14 @@
 //! What a stage that may not be would need in order to be allowed.
 //!
 //! A [`Need`] is one thing that is in the way of a stage, and lists the changes of which any one puts it right. A change
-//! is taken to do so wherever the same thing is in the way: a rule that is added decides all that no rule decided, a rule
-//! that is changed all that it decided itself.
+//! is taken to do so wherever the same thing is in the way: a rule that is added decides what no rule decided, or only less
+//! specific ones did; a rule that is changed what it decided itself, together with those that are as specific.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use evenkeel_compat::{Apart, Matrix, NoHop, Scope};
 use evenkeel_words::names::ComponentName;
@@ -80,6 +84,8 @@ pub(super) struct Needs<'s, 'a> {
     unblocked: Matrix,
     scopes: Vec<&'s Scope>,
     changes: RefCell<(BTreeMap<Change, ChangeId>, Vec<Change>)>,
+    /// Those of the changes that add a rule where others decide, which it would beat.
+    exceptions: RefCell<BTreeSet<ChangeId>>,
     hops: Worked<(usize, Place, Place)>,
     meetings: Worked<(usize, Place, usize, Place)>,
 }
@@ -102,6 +108,7 @@ impl<'s, 'a> Needs<'s, 'a> {
             unblocked,
             scopes,
             changes: RefCell::default(),
+            exceptions: RefCell::default(),
             hops: RefCell::default(),
             meetings: RefCell::default(),
         }
@@ -126,6 +133,7 @@ impl<'s, 'a> Needs<'s, 'a> {
         let weight = match change {
             Some(Change::Publish(..)) | None => 0,
             Some(Change::MoveUsers(..)) => 1,
+            Some(Change::AddRule(..)) if self.exceptions.borrow().contains(&id) => 110,
             Some(Change::AddRule(Scope::All, ..)) => 11,
             Some(Change::AddRule(..)) => 10,
             Some(Change::ChangeRule(_)) => 100,
@@ -300,10 +308,32 @@ impl<'s, 'a> Needs<'s, 'a> {
         if silent {
             return vec![need(self.rules_between(one, other), why(0))];
         }
-        let deciding = self.space.index.matrix().deciding(one, other);
-        let each = deciding.into_iter();
-        each.map(|rule| need(vec![Change::ChangeRule(rule)], why(rule)))
-            .collect()
+        let matrix = self.space.index.matrix();
+        let deciding = matrix.deciding(one, other);
+        // A rule of two exact versions beats what is less specific, however much of that there is.
+        let first = deciding.first().and_then(|rule| matrix.rules().get(*rule));
+        let first = first.map(|rule| (&rule.scope, rule.from.exact().and(rule.to.exact())));
+        let beats = |change: &Change| match (change, first) {
+            (Change::AddRule(Scope::All, ..), Some((scope, exact))) => {
+                *scope == Scope::All && exact.is_none()
+            }
+            (Change::AddRule(..), Some((scope, exact))) => *scope == Scope::All || exact.is_none(),
+            _ => false,
+        };
+        let mut exceptions = self.rules_between(one, other);
+        exceptions.retain(beats);
+        for exception in &exceptions {
+            let id = self.id(exception.clone());
+            self.exceptions.borrow_mut().insert(id);
+        }
+        let each = deciding.into_iter().map(|rule| {
+            let change = std::iter::once(Change::ChangeRule(rule));
+            need(
+                change.chain(exceptions.iter().cloned()).collect(),
+                why(rule),
+            )
+        });
+        each.collect()
     }
 
     /// What a mover at `at` needs beside another one's version.

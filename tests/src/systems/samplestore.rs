@@ -17,9 +17,6 @@ pub const COMPONENT: &str = "sample-store";
 /// Its driver.
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../drivers/samplestore");
 
-/// What drains it and has it join.
-const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../drivers/samplestore");
-
 /// A layout of sample store nodes.
 #[derive(Debug, Clone)]
 pub struct Layout {

@@ -7,7 +7,8 @@ use crate::programs::{self, Flavour};
 use crate::workspace::{self, Workspace};
 
 /// The benchmarks, by package.
-const BENCHES: [(&str, &[&str]); 2] = [
+const BENCHES: [(&str, &[&str]); 3] = [
+    ("evenkeel-compat", &["matrix"]),
     ("evenkeel-coordinator", &["ledger", "startup"]),
     ("evenkeel-tests", &["rolling"]),
 ];

@@ -101,15 +101,22 @@ impl Rows {
                 continue;
             }
             let mut found = Stated::silent(self.versions);
-            if let Some(group) = there {
-                group.by_from.at(&x, &mut |(lo, hi, level)| {
-                    found.state(*level, true, *lo, *hi)
-                });
-            }
-            if let Some(group) = back {
-                group.by_to.at(&x, &mut |(lo, hi, level)| {
-                    found.state(*level, false, *lo, *hi)
-                });
+            let sides = [
+                (true, there.map(|group| &group.by_from)),
+                (false, back.map(|group| &group.by_to)),
+            ];
+            for (direct, rules) in sides {
+                let mut by_level = Level::ALL.map(|_| Vec::new());
+                if let Some(rules) = rules {
+                    rules.at(&x, &mut |(lo, hi, level)| {
+                        at(&mut by_level, *level).push((*lo, *hi));
+                    });
+                }
+                for (level, stretches) in Level::ALL.into_iter().zip(by_level) {
+                    for (lo, hi) in merged(stretches, self.versions) {
+                        found.state(level, direct, lo, hi);
+                    }
+                }
             }
             stated.fill(&found);
         }
@@ -206,8 +213,8 @@ impl Stated {
     }
 }
 
-fn at(side: &mut [Bits; Level::ALL.len()], level: Level) -> &mut Bits {
-    let [full, backward, forward, none] = side;
+fn at<T>(by_level: &mut [T; Level::ALL.len()], level: Level) -> &mut T {
+    let [full, backward, forward, none] = by_level;
     match level {
         Level::Full => full,
         Level::Backward => backward,
@@ -216,8 +223,8 @@ fn at(side: &mut [Bits; Level::ALL.len()], level: Level) -> &mut Bits {
     }
 }
 
-fn of(side: &[Bits; Level::ALL.len()], level: Level) -> &Bits {
-    let [full, backward, forward, none] = side;
+fn of<T>(by_level: &[T; Level::ALL.len()], level: Level) -> &T {
+    let [full, backward, forward, none] = by_level;
     match level {
         Level::Full => full,
         Level::Backward => backward,
@@ -242,6 +249,37 @@ fn stretches(points: &[Point], sides: &Sides) -> (Vec<Stretch>, Vec<Stretch>) {
     (side(&sides.from), side(&sides.to))
 }
 
+/// The same numbers in fewer stretches, if there are many: each stretch costs a pass over its bits, and very many cost more
+/// than counting once, over all numbers, how many begin and end at each.
+fn merged(stretches: Vec<Stretch>, versions: usize) -> Vec<Stretch> {
+    if stretches.len() <= 2 + versions / 16 {
+        return stretches;
+    }
+    let mut turns = vec![(0_usize, 0_usize); versions + 1];
+    for (lo, hi) in stretches {
+        if let Some((begin, _)) = turns.get_mut(lo) {
+            *begin += 1;
+        }
+        if let Some((_, end)) = turns.get_mut(hi) {
+            *end += 1;
+        }
+    }
+    let mut merged = Vec::new();
+    let mut under = 0;
+    let mut first = 0;
+    for (number, (begin, end)) in turns.into_iter().enumerate() {
+        let before = under;
+        under = under + begin - end;
+        if before == 0 && under > 0 {
+            first = number;
+        }
+        if before > 0 && under == 0 {
+            merged.push((first, number));
+        }
+    }
+    merged
+}
+
 /// Each stretch of the one side with each of the other.
 fn crossed<T: Copy>(
     one: &[Stretch],
@@ -253,4 +291,26 @@ fn crossed<T: Copy>(
             .iter()
             .map(move |(other_lo, other_hi)| (*lo, *hi, (*other_lo, *other_hi, what)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn fewer_stretches_hold_the_same_numbers(
+            ends in prop::collection::vec((0_usize..150, 1_usize..40), 0..40),
+            versions in 1_usize..150,
+        ) {
+            let clipped = ends.iter().map(|(lo, width)| (*lo, (lo + width).min(versions)));
+            let stretches: Vec<_> = clipped.filter(|(lo, hi)| lo < hi).collect();
+            let hold = |stretches: &[Stretch], n| stretches.iter().any(|(lo, hi)| (*lo..*hi).contains(&n));
+            let merged = merged(stretches.clone(), versions);
+            prop_assert!(merged.len() <= stretches.len());
+            prop_assert!((0..150).all(|n| hold(&merged, n) == hold(&stretches, n)));
+        }
+    }
 }

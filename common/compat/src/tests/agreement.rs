@@ -118,6 +118,10 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn the_index_agrees_with_plain_questions(matrix in a_matrix(), universe in a_universe()) {

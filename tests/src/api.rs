@@ -398,6 +398,15 @@ impl Api {
             .collect())
     }
 
+    /// What the tasks of a plan wait for, a line each.
+    async fn waits_of(&self, name: &str) -> String {
+        let waits = self.explain_plan(name).await.unwrap_or_default();
+        let lines = waits
+            .values()
+            .map(|wait| format!("{} waits: {}", wait.instance, wait.sentence));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// Waits until the plan is in `state`; coming to rest in another is an error that says why.
     ///
     /// # Errors
@@ -425,7 +434,11 @@ impl Api {
             );
             Ok(plan)
         })
-        .await?;
+        .await;
+        let at_rest = match at_rest {
+            Ok(plan) => plan,
+            Err(error) => return Err(error.context(self.waits_of(name).await)),
+        };
         if at_rest.state() != state {
             bail!(
                 "{name} is {}: {}",

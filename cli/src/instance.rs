@@ -185,9 +185,10 @@ fn details(instance: &Instance, look: Look, now: SystemTime) -> String {
     pairs.pair("Labels", labels(&instance.labels));
     pairs.pair(
         "Rebuild",
-        match instance.may_rebuild {
-            true => "allowed: it may be started without its data",
-            false => "not allowed by its agent's configuration",
+        match (instance.may_rebuild, instance.rebuild_obstacle.as_str()) {
+            (true, _) => "allowed: it may be started without its data".to_owned(),
+            (false, "") => "not allowed by its agent's configuration".to_owned(),
+            (false, obstacle) => format!("not now: {obstacle}"),
         },
     );
     pairs.pair("Held by", &instance.held_by_plan);

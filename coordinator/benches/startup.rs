@@ -123,6 +123,7 @@ fn report(pid: u32) -> anyhow::Result<Report> {
     };
     Ok(Report {
         may_rebuild: false,
+        rebuild_obstacle: String::new(),
         component: "data-service".parse()?,
         labels: BTreeMap::new(),
         status: Status::Running,

@@ -39,6 +39,16 @@ pub(crate) struct ReasonedArgs {
     reason: String,
 }
 
+/// Which plan is meant, and which stage of it.
+#[derive(Debug, Args)]
+pub(crate) struct FinalizeArgs {
+    #[command(flatten)]
+    drive: DriveArgs,
+    /// Only if it is this stage that waits, by its number in `plan show` [default: whatever waits]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    stage: Option<u32>,
+}
+
 /// What is asked of a plan.
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
@@ -46,7 +56,7 @@ pub(super) enum Ask {
     Pause { reason: String },
     Resume,
     Abort { reason: String },
-    Finalize,
+    Finalize { stage: Option<u32> },
 }
 
 pub(super) async fn start(session: &Session, args: DriveArgs) -> Result<(), Failure> {
@@ -70,8 +80,11 @@ pub(super) async fn abort(session: &Session, args: ReasonedArgs) -> Result<(), F
     run(session, drive, Ask::Abort { reason }).await
 }
 
-pub(super) async fn finalize(session: &Session, args: DriveArgs) -> Result<(), Failure> {
-    run(session, args, Ask::Finalize).await
+pub(super) async fn finalize(session: &Session, args: FinalizeArgs) -> Result<(), Failure> {
+    let FinalizeArgs { drive, stage } = args;
+    // People count stages from 1.
+    let stage = stage.map(|number| number.saturating_sub(1));
+    run(session, drive, Ask::Finalize { stage }).await
 }
 
 async fn run(session: &Session, args: DriveArgs, ask: Ask) -> Result<(), Failure> {
@@ -136,11 +149,12 @@ pub(super) async fn drive(
                 reason
             }
         ),
-        Ask::Finalize => plan!(
+        Ask::Finalize { stage } => plan!(
             finalize_plan,
             v1::FinalizePlanRequest {
                 request_id: id,
-                name
+                name,
+                stage
             }
         ),
     };

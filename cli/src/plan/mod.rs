@@ -48,7 +48,7 @@ pub(crate) enum PlanCommand {
     /// Start no more tasks, ever; those in flight are finished
     Abort(drive::ReasonedArgs),
     /// Confirm that there need be no way back: finalize a plan, or let go the last instance that waits for this
-    Finalize(drive::DriveArgs),
+    Finalize(drive::FinalizeArgs),
     /// See a plan go, to its end; the exit status says how it ended
     Watch(watch::WatchArgs),
     /// Say what each task that is not moving waits for

@@ -52,7 +52,10 @@ pub(super) fn sections(
         );
         pairs.pair("  Way", ways.text(stages, index));
         if stage.out_of_order {
-            pairs.pair("  Order", "before its turn: no way keeps the declared order");
+            pairs.pair(
+                "  Order",
+                "before its turn: no way keeps the declared order",
+            );
         }
         pairs.pair("  Undo", undo(stage));
         let asked_before = match stage.undo.as_str() {

@@ -130,6 +130,7 @@ pub(crate) struct Instance {
     pub(crate) changed_at: Option<String>,
     pub(crate) revision: u64,
     pub(crate) may_rebuild: bool,
+    pub(crate) rebuild_obstacle: String,
 }
 
 impl From<v1::Instance> for Instance {
@@ -152,6 +153,7 @@ impl From<v1::Instance> for Instance {
             changed_at: rfc3339(instance.changed_at),
             revision: instance.revision,
             may_rebuild: instance.may_rebuild,
+            rebuild_obstacle: instance.rebuild_obstacle,
         }
     }
 }

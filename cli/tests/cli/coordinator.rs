@@ -521,7 +521,11 @@ impl PlanService for Canned {
         &self,
         request: Request<FinalizePlanRequest>,
     ) -> Result<Response<FinalizePlanResponse>, Status> {
-        let FinalizePlanRequest { request_id, name } = request.into_inner();
+        let FinalizePlanRequest {
+            request_id,
+            name,
+            stage: _,
+        } = request.into_inner();
         let mut plan = self.change("FinalizePlan", request_id, &name)?;
         plan.state = PlanState::Finalized.into();
         Ok(Response::new(FinalizePlanResponse { plan: Some(plan) }))

@@ -1,6 +1,8 @@
 //! What people and automation ask for, taken in: every call is checked against the state as it is, and
 //! changes nothing when it is refused.
 
+use std::collections::BTreeSet;
+
 use evenkeel_compat::Matrix;
 use evenkeel_words::{
     digest::Digest,
@@ -13,7 +15,8 @@ use semver::Version;
 use crate::{
     change::{Change, Request, RequestKey, Resource},
     compatibility::{
-        AppliedMatrix, REPORTED_VERSIONS_MAX, ReportedVersions, SOURCES_MAX, VersionInUse,
+        AppliedMatrix, IN_USE_VERSIONS_MAX, REPORTED_VERSIONS_MAX, ReportedVersions, SOURCES_MAX,
+        VersionInUse,
     },
     engine::finality,
     plan::{Plan, PlanId, PlanState, Policy, Target, Task, TaskState},
@@ -54,6 +57,8 @@ pub enum Call {
         source: SourceName,
         /// The versions.
         versions: Vec<VersionInUse>,
+        /// The digest of what was asked for, to tell one call from another.
+        content: Digest,
     },
     /// Lay out a plan.
     CreatePlan {
@@ -71,7 +76,12 @@ pub enum Call {
     /// Start no more tasks ever.
     AbortPlan(PlanId, String),
     /// Go past the point from which there is no way back.
-    FinalizePlan(PlanId),
+    FinalizePlan {
+        /// The plan.
+        plan: PlanId,
+        /// The stage that is meant, from 0; none for whatever waits.
+        stage: Option<u32>,
+    },
 }
 
 /// What came of a call: what is different, if anything, and the name of the thing that the answer shows.
@@ -79,8 +89,8 @@ pub enum Call {
 pub struct Outcome {
     /// What is different; nothing where the call had been answered before.
     pub change: Option<Change>,
-    /// What the answer shows: a plan's name, `<component>/<version>` of a release, `matrix`, or
-    /// `<component>/<source>` of a report.
+    /// What the answer shows: a plan's name, `<component>/<version>` of a release,
+    /// `matrix/<version>`, or `<component>/<source>` of a report.
     pub resource: String,
 }
 
@@ -151,13 +161,17 @@ fn decide(
             ..
         } => {
             let applied = apply_matrix(state, matrix, *expected_version, &key.subject, now)?;
+            let there = state.matrix().version;
+            let version = applied.as_ref().map_or(there, |new| new.version);
             let resources: Vec<_> = applied.into_iter().map(Resource::Matrix).collect();
-            Ok(("matrix applied".to_owned(), "matrix".to_owned(), resources))
+            let cause = "matrix applied".to_owned();
+            Ok((cause, format!("matrix/{version}"), resources))
         }
         Call::ReportVersions {
             component,
             source,
             versions,
+            ..
         } => {
             let report = report_versions(state, component, source, versions, &key.subject, now)?;
             let cause = format!("{source} reported {component}");
@@ -191,8 +205,8 @@ fn decide(
             let resources = resume(state, *id, now)?;
             Ok((format!("{id} resumed"), id.to_string(), resources))
         }
-        Call::FinalizePlan(id) => {
-            let plan = finalize(state, *id, &key.subject, now)?;
+        Call::FinalizePlan { plan: id, stage } => {
+            let plan = finalize(state, *id, *stage, &key.subject, now)?;
             Ok((
                 format!("{id} confirmed"),
                 id.to_string(),
@@ -230,14 +244,9 @@ fn fingerprint(call: &Call) -> String {
         Call::ReportVersions {
             component,
             source,
-            versions,
-        } => {
-            let versions: Vec<_> = versions
-                .iter()
-                .map(|in_use| format!("{}={}", in_use.version, in_use.count))
-                .collect();
-            format!("report {component} {source} {}", versions.join(","))
-        }
+            content,
+            ..
+        } => format!("report {component} {source} {content}"),
         Call::CreatePlan { targets, policy } => {
             let targets: Vec<_> = targets
                 .iter()
@@ -252,7 +261,7 @@ fn fingerprint(call: &Call) -> String {
                 .collect();
             format!("create {} {policy:?}", targets.join(","))
         }
-        Call::FinalizePlan(id) => format!("finalize {id}"),
+        Call::FinalizePlan { plan, stage } => format!("finalize {plan} {stage:?}"),
         Call::StartPlan(id) => format!("start {id}"),
         Call::PausePlan(id, reason) => format!("pause {id} {}", short(reason)),
         Call::ResumePlan(id) => format!("resume {id}"),
@@ -399,10 +408,15 @@ fn abort(
     })
 }
 
-fn finalize(state: &State, id: PlanId, subject: &str, now: Timestamp) -> Result<Plan, Refusal> {
+fn finalize(
+    state: &State,
+    id: PlanId,
+    stage: Option<u32>,
+    subject: &str,
+    now: Timestamp,
+) -> Result<Plan, Refusal> {
     let plan = state.known_plan(id)?;
-    finality::confirmed(state, plan, subject, now)
-        .ok_or_else(|| wrong_state(plan, "it does not wait to be finalized"))
+    finality::confirmed(state, plan, stage, subject, now).map_err(|why| wrong_state(plan, &why))
 }
 
 fn apply_matrix(
@@ -476,6 +490,22 @@ fn report_versions(
             format!(
                 "{} versions are more than the {REPORTED_VERSIONS_MAX} that one report may have",
                 versions.len()
+            ),
+        ));
+    }
+    let others = state
+        .reported_versions_of(component)
+        .filter(|report| report.source != *source)
+        .flat_map(|report| &report.versions);
+    let all: BTreeSet<_> = others
+        .chain(versions)
+        .map(|in_use| &in_use.version)
+        .collect();
+    if all.len() > IN_USE_VERSIONS_MAX {
+        return Err(Refusal::new(
+            RefusalKind::TooMuch,
+            format!(
+                "all sources together may report {IN_USE_VERSIONS_MAX} versions of {component}, and these would be more"
             ),
         ));
     }

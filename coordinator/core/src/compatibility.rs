@@ -1,9 +1,9 @@
 //! What is known of versions: the matrix that was applied, what others say is in use, and which hops can be
 //! undone because nobody has finalized them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use evenkeel_compat::{Level, Matrix, Rule, Scope, Undo, Versions};
+use evenkeel_compat::{Level, Matrix, NoHop, Rule, Scope, Undo, Versions};
 use evenkeel_words::{
     names::{ComponentName, SourceName},
     timestamp::Timestamp,
@@ -20,6 +20,9 @@ pub const REPORTED_VERSIONS_MAX: usize = 100;
 
 /// The most sources that may report of external components.
 pub const SOURCES_MAX: usize = 1_000;
+
+/// The most versions of one external component that all sources together may report: each is asked for before each order.
+pub const IN_USE_VERSIONS_MAX: usize = 1_000;
 
 /// A matrix that was applied. The one of version 0 has no rules and was applied by nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,40 +65,47 @@ pub struct ReportedVersions {
     pub revision: u64,
 }
 
-/// The hops of a component that lead back to where instances came from, because the plan that brought them was not
-/// finalized: each as (from, to). They end when a plan for the component is finalized that was under way then or later.
+/// The hops of a component that lead back to where instances came from, because nothing has made them final: each as
+/// (from, to). They end when a plan for the component is finalized that was under way then or later, and for what is
+/// final by itself when a person has said so, or when nothing older is left.
 #[must_use]
 pub fn ways_back(state: &State, component: &ComponentName) -> BTreeSet<(Version, Version)> {
-    let stages = |plan: &'_ Arc<Plan>| {
-        let plan = Arc::clone(plan);
-        (0..plan.stages.len()).filter(move |index| plan.stages[*index].component == *component)
+    let of_component = || {
+        state.plans_after(None).flat_map(|plan| {
+            let stages = (0_u32..).zip(&plan.stages);
+            let stages = stages.filter(|(_, stage)| stage.component == *component);
+            stages.map(move |(index, stage)| (plan, index, stage))
+        })
     };
-    let finalized_at = state
-        .plans_after(None)
-        .filter(|plan| plan.state == PlanState::Finalized && stages(plan).next().is_some())
-        .filter_map(|plan| plan.ended_at)
-        .max();
+    let finalized = of_component().filter(|(plan, ..)| plan.state == PlanState::Finalized);
+    let finalized_at = finalized.filter_map(|(plan, ..)| plan.ended_at).max();
+    let confirmed: BTreeSet<&Version> = of_component()
+        .filter(|(_, _, stage)| stage.finalizes_itself && stage.confirmed_by.is_some())
+        .map(|(_, _, stage)| &stage.to)
+        .collect();
     let mut ways = BTreeSet::new();
-    for plan in state.plans_after(None) {
-        if finalized_at.is_some_and(|at| plan.started_at.is_none_or(|started| started <= at)) {
-            continue;
-        }
-        for index in stages(plan) {
-            let number = u32::try_from(index).unwrap_or(u32::MAX);
-            let mut tasks = state.tasks_of_stage(plan.id, number);
-            let begun = tasks.any(|task| task.generation > 0 || task.state == TaskState::Done);
-            let stage = &plan.stages[index];
-            if begun && is_open(plan, stage) {
-                ways.insert((stage.to.clone(), stage.from.clone()));
-            }
+    for (plan, index, stage) in of_component() {
+        let ended = finalized_at.is_some_and(|at| plan.started_at.is_none_or(|began| began <= at));
+        let all_there = || {
+            let mut versions = state.versions_of(component);
+            versions.all(|(version, _)| *version == stage.to)
+        };
+        let final_by_itself =
+            || stage.finalizes_itself && (confirmed.contains(&stage.to) || all_there());
+        let begun = || {
+            let mut tasks = state.tasks_of_stage(plan.id, index);
+            tasks.any(|task| task.generation > 0 || task.state == TaskState::Done)
+        };
+        if !ended && is_open(plan, stage) && begun() && !final_by_itself() {
+            ways.insert((stage.to.clone(), stage.from.clone()));
         }
     }
     ways
 }
 
-/// Whether what finalizing would end has not ended yet.
+/// Whether finalizing the plan would end a way back in place, and has not.
 fn is_open(plan: &Plan, stage: &Stage) -> bool {
-    let under_way_or_given_up = match plan.state {
+    let was_started = match plan.state {
         PlanState::Draft | PlanState::Finalized => false,
         PlanState::Running
         | PlanState::Paused(_)
@@ -103,9 +113,7 @@ fn is_open(plan: &Plan, stage: &Stage) -> bool {
         | PlanState::Aborting(_)
         | PlanState::Aborted(_) => true,
     };
-    let in_place_until_then = stage.way.undo == Undo::InPlace && stage.is_final_when_finalized();
-    let final_by_itself = stage.finalizes_itself && stage.confirmed_by.is_some();
-    under_way_or_given_up && in_place_until_then && !final_by_itself
+    was_started && stage.way.undo == Undo::InPlace && stage.is_final_when_finalized()
 }
 
 /// What there is to plan with where these components go back: the matrix that was applied, and the ways back that are
@@ -119,6 +127,11 @@ pub fn matrix_with_ways_back<'a>(
     let mut more = Vec::new();
     for component in components {
         for (from, to) in ways_back(state, component) {
+            // Whatever else the matrix says of it stands.
+            let hop = applied.hop(component, &from, &to);
+            if !matches!(hop, Err(NoHop::OnlyBackward { .. })) {
+                continue;
+            }
             more.push(Rule {
                 scope: Scope::Component(component.clone()),
                 from: Versions::Exact(from),
@@ -133,6 +146,5 @@ pub fn matrix_with_ways_back<'a>(
     }
     let rules = [applied.rules(), &more].concat();
     let (components, blocked) = (applied.components().clone(), applied.blocked().to_vec());
-    // What an explicit rule says against it wins.
     Matrix::new(components, rules, blocked).unwrap_or_else(|_| applied.clone())
 }

@@ -1,11 +1,13 @@
 //! What every agent ought to hear: a function of the state alone, so that a message lost, late or doubled
 //! is mended by saying it again.
 
+use evenkeel_compat::Method;
 use evenkeel_words::names::{InstanceName, NodeName};
 
 use crate::{
+    engine::waits,
     instance::{Instance, Order},
-    plan::{PlanState, TaskId},
+    plan::{PlanId, PlanState, TaskId, TaskState},
     release::SignedManifest,
     state::State,
 };
@@ -41,7 +43,34 @@ fn order(state: &State, instance: &Instance) -> Option<Order> {
     let under_way = state
         .plan(slot.plan)
         .is_some_and(|plan| plan.state.under_way());
-    (under_way || instance.report.accepted.generation >= order.generation).then_some(order)
+    let begun = instance.report.accepted.generation >= order.generation;
+    let stands = under_way && !is_rebuild_withheld(state, instance, slot.plan, &order);
+    (begun || stands).then_some(order)
+}
+
+/// Whether an order that starts an instance without its data, and that its agent has not begun, may not be begun now:
+/// its plan has been paused since it was given, or another copy is no longer whole. It may be hours since it was given.
+fn is_rebuild_withheld(state: &State, instance: &Instance, plan: PlanId, order: &Order) -> bool {
+    let fallback = order.fallback.as_ref().map(|(_, method)| *method);
+    if order.method != Method::Rebuild && fallback != Some(Method::Rebuild) {
+        return false;
+    }
+    let running = state.plan(plan).map(|plan| &plan.state) == Some(&PlanState::Running);
+    let goes_back = order.fallback.is_none() && is_reverting(state, plan, instance);
+    !(running || goes_back) || waits::rebuild(state, plan, instance).is_some()
+}
+
+fn is_reverting(state: &State, plan: PlanId, instance: &Instance) -> bool {
+    let stage = state.stage_under_way(plan);
+    let task = stage.and_then(|stage| {
+        let instance = instance.id.clone();
+        state.task(&TaskId {
+            plan,
+            stage,
+            instance,
+        })
+    });
+    task.is_some_and(|task| matches!(task.state, TaskState::Reverting(_)))
 }
 
 fn prefetch(state: &State, instance: &Instance) -> Vec<SignedManifest> {

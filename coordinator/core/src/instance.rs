@@ -149,8 +149,10 @@ pub struct Report {
     pub accepted: Fence,
     /// What was done about the newest order accepted.
     pub progress: Option<Progress>,
-    /// Its configuration allows it to be rebuilt: to be started without its data.
+    /// It could be rebuilt now: started without its data.
     pub may_rebuild: bool,
+    /// Why not, if it could not.
+    pub rebuild_obstacle: String,
 }
 
 /// What an instance was ordered to run; what *ought* to be.

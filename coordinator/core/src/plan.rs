@@ -398,15 +398,25 @@ pub struct Task {
 }
 
 impl Stage {
-    /// How an instance comes back from the version that this leads to while the plan is not finalized;
-    /// nothing if it cannot.
+    /// How an instance comes back from the version that this leads to, before the plan is finalized; nothing if it
+    /// cannot. What is final by itself counts as final from a person's word on.
     #[must_use]
     pub fn way_back(&self) -> Option<Method> {
-        match self.way.undo {
+        let undo = match self.finalizes_itself && self.confirmed_by.is_some() {
+            true => self.way.undo_when_final,
+            false => self.way.undo,
+        };
+        match undo {
             Undo::InPlace => Some(Method::InPlace),
             Undo::Rebuild => Some(Method::Rebuild),
             Undo::NotAtAll => None,
         }
+    }
+
+    /// Whether an instance may have to be started without its data, on the way there or back.
+    #[must_use]
+    pub fn may_rebuild(&self) -> bool {
+        self.way.method == Method::Rebuild || self.way_back() == Some(Method::Rebuild)
     }
 
     /// Whether finalizing takes a way back away.

@@ -182,6 +182,7 @@ fn instances<'a>(
 mod tests {
     use std::time::Duration;
 
+    use evenkeel_compat::Method;
     use evenkeel_words::{digest::Digest, timestamp::Timestamp};
 
     use super::*;
@@ -193,6 +194,8 @@ mod tests {
 
     fn said(generation: u64) -> Report {
         Report {
+            may_rebuild: false,
+            rebuild_obstacle: String::new(),
             component: "store".parse().unwrap(),
             labels: Labels::new(),
             status: Status::Running,
@@ -239,6 +242,7 @@ mod tests {
         heard(&mut state, &[("store", said(0))]);
         let ordered = Instance {
             order: Some(Order {
+                method: Method::InPlace,
                 generation: 3,
                 release: ReleaseRef {
                     version: Version::new(1, 0, 0),

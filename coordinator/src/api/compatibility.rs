@@ -48,9 +48,12 @@ impl CompatibilityService for Compatibility {
             content,
             expected_version: asked.expected_version,
         };
-        self.0.core.call(key, call).await?;
+        let resource = self.0.core.call(key, call).await?;
+        let version = resource
+            .strip_prefix("matrix/")
+            .and_then(|v| v.parse().ok());
         Ok(Response::new(ApplyMatrixResponse {
-            version: self.0.core.snapshot().matrix().version,
+            version: version.unwrap_or_default(),
             unseen_components,
         }))
     }
@@ -71,6 +74,7 @@ impl CompatibilityService for Compatibility {
         let caller = caller(&request)?;
         let asked = request.into_inner();
         let key = request_key(&caller, &asked.request_id)?;
+        let content = digest_of(&asked.encode_to_vec());
         let read = || {
             let component: ComponentName = parse("component", &asked.component)?;
             let source: SourceName = parse("source", &asked.source)?;
@@ -82,6 +86,7 @@ impl CompatibilityService for Compatibility {
             component: component.clone(),
             source: source.clone(),
             versions,
+            content,
         };
         self.0.core.call(key, call).await?;
         let state = self.0.core.snapshot();

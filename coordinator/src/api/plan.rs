@@ -116,6 +116,15 @@ impl PlanService for Plans {
     ) -> Result<Response<CreatePlanResponse>, Status> {
         let asked = request.get_ref().clone();
         let (targets, policy) = self.wanted(asked.targets, asked.policy)?;
+        let key = request_key(&caller(&request)?, &asked.request_id)?;
+        let state = self.0.core.snapshot();
+        // A refusal takes its time to explain, and the writer none: one that is plain from here does not get there.
+        if state.request(&key).is_none() {
+            let drafted = tokio::task::block_in_place(|| {
+                planner::draft(&state, &targets, &policy, &key.subject, state.at())
+            });
+            drafted.map_err(|no_draft| problem_of(no_draft.into()))?;
+        }
         let call = Call::CreatePlan { targets, policy };
         let plan = self.call(&request, &asked.request_id, call).await?;
         Ok(Response::new(CreatePlanResponse { plan }))
@@ -218,7 +227,10 @@ impl PlanService for Plans {
         request: Request<FinalizePlanRequest>,
     ) -> Result<Response<FinalizePlanResponse>, Status> {
         let asked = request.get_ref().clone();
-        let call = Call::FinalizePlan(plan_id(&asked.name)?);
+        let call = Call::FinalizePlan {
+            plan: plan_id(&asked.name)?,
+            stage: asked.stage,
+        };
         let plan = self.call(&request, &asked.request_id, call).await?;
         Ok(Response::new(FinalizePlanResponse { plan }))
     }

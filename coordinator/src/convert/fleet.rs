@@ -95,6 +95,7 @@ pub fn instance_to_proto(instance: &Instance) -> v1::Instance {
         changed_at: Some(time_to(instance.changed_at)),
         revision: instance.revision,
         may_rebuild: report.may_rebuild,
+        rebuild_obstacle: report.rebuild_obstacle.clone(),
     }
 }
 
@@ -136,6 +137,7 @@ pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Insta
             accepted_generation: instance.accepted_generation,
             progress: instance.progress,
             may_rebuild: instance.may_rebuild,
+            rebuild_obstacle: instance.rebuild_obstacle,
         })?,
     })
 }
@@ -256,6 +258,7 @@ fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid> {
         },
         progress: report.progress.map(progress_from).transpose()?,
         may_rebuild: report.may_rebuild,
+        rebuild_obstacle: cut(report.rebuild_obstacle, REASON_BYTES_MAX),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Versions that meet are compatible: asked again before each order, against the matrix, the fleet and what
 //! is reported of external components as they are then.
 
-use evenkeel_compat::{Matrix, NoHop};
+use evenkeel_compat::{Matrix, Method, NoHop, Undo, Way};
 use evenkeel_words::names::ComponentName;
 use semver::Version;
 
@@ -52,11 +52,35 @@ pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
                 && now.undo_when_final <= then.undo_when_final;
             (!as_good).then(|| {
                 format!(
-                    "version {version} of the matrix calls it {}, and the plan was made when it was {}",
-                    now.level, then.level
+                    "by version {version} of the matrix it {}, and when the plan was made it {}",
+                    told(now),
+                    told(then)
                 )
             })
         }
+    }
+}
+
+fn told(way: Way) -> String {
+    let undone = |undo| match undo {
+        Undo::InPlace => "in place",
+        Undo::Rebuild => "by rebuild",
+        Undo::NotAtAll => "not at all",
+    };
+    let goes = match way.method {
+        Method::InPlace => "in place",
+        Method::Rebuild => "by rebuild",
+    };
+    let (before, after) = (undone(way.undo), undone(way.undo_when_final));
+    format!("goes {goes} and is undone {before}, {after} once it is final")
+}
+
+/// Why a stage's hop may not be gone back, if the matrix has come to block that.
+pub(super) fn way_back_blocked(state: &State, stage: &Stage) -> Option<String> {
+    let matrix = &state.matrix().matrix;
+    match matrix.hop(&stage.component, &stage.to, &stage.from) {
+        Err(why @ NoHop::Blocked { .. }) => Some(why.to_string()),
+        Err(NoHop::Apart { .. } | NoHop::OnlyBackward { .. } | NoHop::NoRule) | Ok(_) => None,
     }
 }
 
@@ -96,14 +120,13 @@ fn meets(state: &State, plan: &Plan, matrix: &Matrix, stage: &Stage) -> Option<S
         .filter(|(name, component)| component.external && matrix.constrain(&stage.component, name))
         .map(|(name, _)| name);
     externals.into_iter().find_map(|component| {
-        let mut reports = state.reported_versions_of(component).peekable();
-        if reports.peek().is_none() {
+        let Some(mut in_use) = state.in_use(component) else {
             return Some(unreported(component));
-        }
-        reports.find_map(|report| {
-            let mut versions = report.versions.iter();
-            let why = versions.find_map(|in_use| apart(component, &in_use.version))?;
-            Some(format!("{why} (reported by {})", report.source))
+        };
+        in_use.find_map(|(version, sources)| {
+            let why = apart(component, version)?;
+            let source = sources.get_min().map_or("", |source| source.as_str());
+            Some(format!("{why} (reported by {source})"))
         })
     })
 }

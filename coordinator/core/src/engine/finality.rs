@@ -1,7 +1,7 @@
 //! What there is no way back from: a person says so first.
 //!
 //! - A stage that cannot be undone at all begins when a person has confirmed it.
-//! - A stage whose new format takes hold by itself with its last instance keeps that one back until then.
+//! - A stage whose new format takes hold by itself with the last instance keeps that one back until then.
 //! - A plan whose finalizing takes a way back away is ready to be finalized, and stays so until then.
 
 use evenkeel_compat::Undo;
@@ -10,6 +10,7 @@ use evenkeel_words::timestamp::Timestamp;
 use super::{Decision, ended};
 use crate::{
     change::Resource,
+    instance::Instance,
     plan::{Plan, PlanState, Stage, Task, TaskState},
     state::State,
 };
@@ -19,26 +20,64 @@ use crate::{
 pub fn unconfirmed<'a>(state: &State, plan: &'a Plan) -> Option<(u32, &'a Stage)> {
     let index = state.stage_under_way(plan.id)?;
     let stage = plan.stages.get(usize::try_from(index).ok()?)?;
-    if stage.confirmed_by.is_some() {
-        return None;
-    }
-    let to_begin = state
+    let mut to_begin = state
         .tasks_of_stage(plan.id, index)
         .filter(|task| !task.state.in_flight() && task.state != TaskState::Done);
-    let waits = match stage.way.undo {
-        Undo::NotAtAll => to_begin.count() > 0,
+    to_begin
+        .any(|task| holds(state, stage, task))
+        .then_some((index, stage))
+}
+
+fn holds(state: &State, stage: &Stage, task: &Task) -> bool {
+    if stage.confirmed_by.is_some() {
+        return false;
+    }
+    match stage.way.undo {
+        Undo::NotAtAll => true,
         Undo::InPlace | Undo::Rebuild => {
-            let last = stage.finalizes_itself && stage.is_final_when_finalized();
-            last && to_begin.count() == 1
+            let final_with_last = stage.finalizes_itself && stage.is_final_when_finalized();
+            final_with_last && is_last(state, stage, task)
         }
+    }
+}
+
+/// Whether nothing of the component is known to have another version once this one has the new: whoever brought the
+/// others there, and those that are on their way counted in.
+fn is_last(state: &State, stage: &Stage, task: &Task) -> bool {
+    let mut others = state
+        .instances_of(&stage.component)
+        .filter(|other| other.id != task.instance);
+    let arrives = |other: &Instance| {
+        let order = other.order.as_ref().filter(|_| other.slot.is_some());
+        order.is_some_and(|order| order.release.version == stage.to)
     };
-    waits.then_some((index, stage))
+    let behind = |other: &Instance| {
+        let current = other.report.current.as_ref();
+        current.is_some_and(|current| current.version != stage.to)
+    };
+    !others.any(|other| behind(other) && !arrives(other))
 }
 
 /// What keeps a task from getting its order until a person has confirmed its stage; nothing if it may.
 pub(super) fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
-    let (index, stage) = unconfirmed(state, plan)?;
-    (index == task.stage).then(|| sentence(plan, stage))
+    let stage = plan.stage(task)?;
+    holds(state, stage, task).then(|| sentence(plan, stage))
+}
+
+/// Whether all that the plan has still to begin waits for a person's word and nothing else: that is no lack of progress.
+pub(super) fn waits_for_word(state: &State, plan: &Plan) -> bool {
+    let Some(index) = state.stage_under_way(plan.id) else {
+        return false;
+    };
+    let mut to_begin = state
+        .tasks_of_stage(plan.id, index)
+        .filter(|task| !task.state.in_flight() && task.state != TaskState::Done)
+        .peekable();
+    to_begin.peek().is_some()
+        && to_begin.all(|task| {
+            super::waits::before_wave(state, plan, task).is_none()
+                && holds_back(state, plan, task).is_some()
+        })
 }
 
 /// What a person has to confirm, and how.
@@ -52,7 +91,7 @@ fn sentence(plan: &Plan, stage: &Stage) -> String {
     let why = match stage.way.undo {
         Undo::NotAtAll => format!("there is no way back from {component} {to} to {from}"),
         Undo::InPlace | Undo::Rebuild => format!(
-            "this is the last instance of {component} with {from}, and once it runs {to} there is no way back for any of them"
+            "this is the last instance of {component} without {to}, and once it runs {to} there is no way back for any of them"
         ),
     };
     format!(
@@ -99,30 +138,71 @@ pub(super) fn finish(state: &State, plan: &Plan, now: Timestamp) -> Option<Decis
     Some(ended(plan, PlanState::Finalized, now))
 }
 
-/// The plan with a person's word that there need be no way back; nothing if it waits for none.
-#[must_use]
-pub fn confirmed(state: &State, plan: &Plan, subject: &str, now: Timestamp) -> Option<Plan> {
+/// The plan with a person's word that there need be no way back.
+///
+/// # Errors
+/// Says why the word cannot be taken: nothing waits for it, something else than the stage that is meant does, or an
+/// instance has not come along.
+pub fn confirmed(
+    state: &State,
+    plan: &Plan,
+    meant: Option<u32>,
+    subject: &str,
+    now: Timestamp,
+) -> Result<Plan, String> {
     let mut confirmed = Plan {
         progressed_at: now,
         ..plan.clone()
     };
     let confirm = |stage: &mut Stage| stage.confirmed_by = Some(subject.to_owned());
+    let not_meant = |waits: &str| match meant {
+        None => Ok(()),
+        Some(meant) => Err(format!(
+            "{waits} waits for it, not stage {}",
+            meant.saturating_add(1)
+        )),
+    };
     match plan.state {
         PlanState::ReadyToFinalize => {
+            not_meant("the whole plan")?;
+            if let Some(behind) = behind(state, plan) {
+                return Err(behind);
+            }
             let stages = confirmed.stages.iter_mut();
             stages.filter(|stage| loses(stage)).for_each(confirm);
             confirmed.state = PlanState::Finalized;
             confirmed.ended_at = Some(now);
         }
         PlanState::Running | PlanState::Paused(_) => {
-            let (index, _) = unconfirmed(state, plan)?;
-            let stage = confirmed.stages.get_mut(usize::try_from(index).ok()?)?;
-            confirm(stage);
+            let unconfirmed = unconfirmed(state, plan);
+            let (index, _) = unconfirmed.ok_or("nothing of it waits to be finalized")?;
+            if meant.is_some_and(|meant| meant != index) {
+                not_meant(&format!("stage {}", index.saturating_add(1)))?;
+            }
+            let at = usize::try_from(index).unwrap_or(usize::MAX);
+            confirmed.stages.get_mut(at).into_iter().for_each(confirm);
         }
         PlanState::Draft
         | PlanState::Finalized
         | PlanState::Aborting(_)
-        | PlanState::Aborted(_) => return None,
+        | PlanState::Aborted(_) => return Err("nothing of it waits to be finalized".to_owned()),
     }
-    Some(confirmed)
+    Ok(confirmed)
+}
+
+/// An instance that is not where the plan has brought the others: finalizing waits for every member.
+fn behind(state: &State, plan: &Plan) -> Option<String> {
+    plan.targets.iter().find_map(|target| {
+        let mut instances = state.instances_of(&target.component);
+        let behind = instances.find(|instance| {
+            let current = instance.report.current.as_ref();
+            current.is_none_or(|current| current.version.cmp_precedence(&target.version).is_ne())
+        })?;
+        let current = behind.report.current.as_ref();
+        let has = current.map_or_else(|| "nothing".to_owned(), |c| c.version.to_string());
+        Some(format!(
+            "finalizing waits for every instance, and {} has {has}, not {}",
+            behind.id, target.version
+        ))
+    })
 }

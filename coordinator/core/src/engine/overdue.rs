@@ -17,10 +17,10 @@ pub(super) fn pause(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
     let reason = match late {
         Some(task) => format!(
             "{}; look at the node, then resume or abort",
-            unanswered(plan, task)
+            unanswered(state, plan, task)
         ),
         None if now >= timers::progress_overdue_at(plan)
-            && finality::unconfirmed(state, plan).is_none() =>
+            && !finality::waits_for_word(state, plan) =>
         {
             let mut tasks = state.tasks_of(plan.id);
             let first = tasks.find_map(|task| Some((task, waits::wait(state, plan, task)?)));
@@ -49,7 +49,7 @@ pub(super) fn park(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisio
         .tasks_of(plan.id)
         .find(|task| order_overdue(plan, task, now) || (stuck && task.state.in_flight()))?;
     let reason = match order_overdue(plan, late, now) {
-        true => unanswered(plan, late),
+        true => unanswered(state, plan, late),
         false => {
             let why = waits::wait(state, plan, late);
             let why = why.map_or_else(String::new, |wait| format!(": {}", wait.sentence));
@@ -68,9 +68,13 @@ fn order_overdue(plan: &Plan, task: &Task, now: Timestamp) -> bool {
     timers::order_overdue_at(plan, task).is_some_and(|at| now >= at)
 }
 
-fn unanswered(plan: &Plan, task: &Task) -> String {
+fn unanswered(state: &State, plan: &Plan, task: &Task) -> String {
+    let instance = state.instance(&task.instance);
+    let said = instance.map(|instance| &instance.report.reason);
+    let said = said.filter(|said| !said.is_empty());
+    let said = said.map_or_else(String::new, |said| format!(" ({said})"));
     format!(
-        "the agent of {} has not said how order {} ended, {:?} after it was given",
+        "the agent of {} has not said how order {} ended, {:?} after it was given{said}",
         task.instance,
         task.generation,
         timers::order_overdue_after(plan)

@@ -5,14 +5,14 @@ use evenkeel_compat::Method;
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
-    budget::{Down, holds_back_way_back, other_domain_held},
+    budget::{self, Down, holds_back_way_back, other_domain_held},
     finality, timers,
     way_back::waits as way_back_waits,
 };
 use crate::{
     instance::{Health, Instance, StageState, Step},
     node::Liveness,
-    plan::{Plan, PlanState, Task, TaskState},
+    plan::{Plan, PlanId, PlanState, Stage, Task, TaskState},
     state::State,
 };
 
@@ -82,7 +82,7 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
         | TaskState::Parked(_) => match &plan.state {
             PlanState::Running => {
                 let (kind, sentence) = admission(state, plan, task)?;
-                let hurries = finality::unconfirmed(state, plan).is_none();
+                let hurries = !finality::waits_for_word(state, plan);
                 let until = hurries.then(|| timers::progress_overdue_at(plan));
                 (kind, sentence, until)
             }
@@ -169,7 +169,9 @@ pub(super) fn before_order(
     if let Some(sentence) = finality::holds_back(state, plan, task) {
         return Some((WaitKind::Person, sentence));
     }
-    if let Some(wait) = rebuild(state, plan, task, instance) {
+    if plan.stage(task).is_some_and(Stage::may_rebuild)
+        && let Some(wait) = rebuild(state, plan.id, instance)
+    {
         return Some(wait);
     }
     let budget = down
@@ -195,6 +197,11 @@ pub(super) fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitK
     if let Some(sentence) = node(state, instance) {
         return Some((WaitKind::Agent, sentence));
     }
+    if plan.stage(task)?.way_back() == Some(Method::Rebuild)
+        && let Some(wait) = rebuild(state, plan.id, instance)
+    {
+        return Some(wait);
+    }
     let budget = holds_back_way_back(state, &plan.policy, instance);
     budget.map(|sentence| (WaitKind::Budget, sentence))
 }
@@ -205,40 +212,45 @@ fn stage_before(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     (under_way < task.stage).then(|| format!("the stage {stage} has to be done first"))
 }
 
-/// One that is rebuilt comes back with nothing: its agent has to allow it, and every other copy to be whole.
-fn rebuild(
+/// What keeps an instance from being started without its data: its agent has to allow that, every other copy to be
+/// whole, and no other of its group to be on the way, soak included.
+pub(crate) fn rebuild(
     state: &State,
-    plan: &Plan,
-    task: &Task,
+    plan: PlanId,
     instance: &Instance,
 ) -> Option<(WaitKind, String)> {
-    if plan.stage(task)?.way.method != Method::Rebuild {
-        return None;
-    }
+    let id = &instance.id;
     if !instance.report.may_rebuild {
-        let sentence = format!(
-            "{} has to be rebuilt, and its agent's configuration does not allow that",
-            instance.id
-        );
+        let why = match instance.report.rebuild_obstacle.as_str() {
+            "" => "its agent's configuration does not allow that",
+            obstacle => obstacle,
+        };
+        let sentence = format!("{id} may have to be rebuilt, and cannot be: {why}");
         return Some((WaitKind::Person, sentence));
     }
     let mut others = state
         .instances_of(&instance.report.component)
-        .filter(|other| other.id != instance.id && other.group() == instance.group())
+        .filter(|other| other.id != *id && other.group() == instance.group())
         .peekable();
     if others.peek().is_none() {
-        let sentence = format!(
-            "{} has to be rebuilt, and nothing else has a copy of its data",
-            instance.id
-        );
+        let sentence =
+            format!("{id} may have to be rebuilt, and nothing else has a copy of its data");
         return Some((WaitKind::Person, sentence));
     }
-    let sick = others.find(|other| !other.is_healthy())?;
-    let sentence = format!(
-        "{} is rebuilt from the others of its group, which all have to be healthy, and {} is not",
-        instance.id, sick.id
-    );
-    Some((WaitKind::Budget, sentence))
+    others.find_map(|other| {
+        let soaks = || {
+            let mut tasks = state.tasks_of_stage(plan, state.stage_under_way(plan)?);
+            let soaks = tasks.any(|task| task.instance == other.id && task.state.in_flight());
+            soaks.then(|| "is still on its way".to_owned())
+        };
+        let sick = || (!other.is_healthy()).then(|| "is not healthy".to_owned());
+        let why = budget::unavailable(state, other).or_else(sick).or_else(soaks)?;
+        let sentence = format!(
+            "{id} may have to be rebuilt from the others of its group, one at a time while all of them are whole, and {} {why}",
+            other.id
+        );
+        Some((WaitKind::Budget, sentence))
+    })
 }
 
 /// The barrier: nothing stops before every host of the stage holds the verified artifact.
@@ -351,9 +363,11 @@ fn agent(state: &State, task: &Task) -> String {
         Some(Step::Done | Step::Reverted(_) | Step::Failed(_)) => "has ended",
     };
     let silent = instance.and_then(|instance| node(state, instance));
-    let silent = silent.map_or_else(String::new, |silent| format!("; {silent}"));
+    let said = instance.map(|instance| instance.report.reason.clone());
+    let said = silent.or(said).filter(|said| !said.is_empty());
+    let said = said.map_or_else(String::new, |said| format!("; {said}"));
     format!(
-        "the agent of {} {doing} (order {}){silent}",
+        "the agent of {} {doing} (order {}){said}",
         task.instance.node, task.generation
     )
 }

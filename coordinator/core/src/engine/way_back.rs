@@ -6,11 +6,11 @@
 use evenkeel_compat::Method;
 use evenkeel_words::timestamp::Timestamp;
 
-use super::{Decision, follow::pause, slots, waits};
+use super::{Decision, compatible, follow::pause, slots, waits};
 use crate::{
     change::Resource,
     instance::Instance,
-    plan::{Plan, Stage, Task, TaskState},
+    plan::{Plan, Task, TaskState},
     state::State,
 };
 
@@ -28,9 +28,13 @@ pub(super) fn begin(
     reason: String,
     now: Timestamp,
 ) -> Option<Decision> {
-    let Some(method) = plan.stage(task).and_then(Stage::way_back) else {
-        return Some(park(plan, task, &reason));
+    let stage = plan.stage(task)?;
+    let Some(method) = stage.way_back() else {
+        return Some(park(plan, task, &reason, "there is no way back"));
     };
+    if let Some(blocked) = compatible::way_back_blocked(state, stage) {
+        return Some(park(plan, task, &reason, &blocked));
+    }
     let mut paused = plan.clone();
     pause(
         &mut paused,
@@ -57,12 +61,12 @@ pub(super) fn begin(
 }
 
 /// What cannot be undone waits for a person.
-fn park(plan: &Plan, task: &Task, reason: &str) -> Decision {
+fn park(plan: &Plan, task: &Task, reason: &str, why: &str) -> Decision {
     let mut paused = plan.clone();
     pause(
         &mut paused,
         format!(
-            "{} {reason}; there is no way back to {}: mend it by hand, then resume or abort",
+            "{} {reason}, and is not put back to {} ({why}); mend it by hand, then resume or abort",
             task.instance, task.from.version
         ),
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel_compat::Undo;
+use evenkeel_compat::{Method, Undo};
 
 use crate::{
     compatibility::ways_back,
@@ -24,6 +24,7 @@ pub fn violations_between(before: &State, after: &State) -> Vec<String> {
         orders_after_the_barrier(before, after),
         orders_compatible(before, after),
         orders_confirmed(before, after),
+        rebuilds_apart(before, after),
         revision_rises(before, after),
         epochs_begin_unheard(before, after),
     ]
@@ -232,15 +233,49 @@ fn orders_confirmed(before: &State, after: &State) -> Vec<String> {
             if stage.confirmed_by.is_some() {
                 return false;
             }
+            // As told by what instances have, not by what tasks say.
             let mut others = before
-                .tasks_of_stage(new.plan.id, new.task.stage)
-                .filter(|task| task.instance != new.task.instance);
-            let last = others.all(|t| t.state.in_flight() || t.state == TaskState::Done);
+                .instances_of(&stage.component)
+                .filter(|other| other.id != new.instance.id);
+            let last = !others.any(|other| {
+                let has = other.report.current.as_ref().map(|c| &c.version);
+                let comes = other.slot.as_ref().and(other.order.as_ref());
+                has.is_some_and(|has| *has != stage.to)
+                    && comes.is_none_or(|order| order.release.version != stage.to)
+            });
             let finalizes = stage.finalizes_itself && stage.is_final_when_finalized();
             stage.way.undo == Undo::NotAtAll || (finalizes && last)
         })
         .map(|new| format!("{} was ordered past the way back", new.instance.id))
         .collect()
+}
+
+/// Whatever may be started without its data has others of its group, all of them whole.
+fn rebuilds_apart(before: &State, after: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for new in new_orders(before, after) {
+        let order = after
+            .instance(&new.instance.id)
+            .and_then(|i| i.order.as_ref());
+        let fallback = order.and_then(|order| order.fallback.as_ref());
+        let may_rebuild = order.is_some_and(|order| order.method == Method::Rebuild)
+            || fallback.is_some_and(|(_, method)| *method == Method::Rebuild);
+        if !may_rebuild {
+            continue;
+        }
+        let mut copies = before
+            .instances_of(&new.instance.report.component)
+            .filter(|other| other.id != new.instance.id && other.group() == new.instance.group())
+            .peekable();
+        let alone = copies.peek().is_none();
+        if alone || copies.any(|other| !serves(before, other) || !other.is_healthy()) {
+            wrong.push(format!(
+                "{} may be rebuilt from nothing whole",
+                new.instance.id
+            ));
+        }
+    }
+    wrong
 }
 
 fn revision_rises(before: &State, after: &State) -> Vec<String> {

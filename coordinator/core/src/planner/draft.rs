@@ -160,7 +160,10 @@ impl Known {
 /// What others say is in use.
 fn reported(state: &State) -> Reported {
     let mut reported = Reported::new();
-    for report in state.reported_versions() {
+    let components = state.matrix().matrix.components();
+    let external = |name: &ComponentName| components.get(name).is_some_and(|known| known.external);
+    let reports = state.reported_versions();
+    for report in reports.filter(|report| external(&report.component)) {
         let versions = reported.entry(report.component.clone()).or_default();
         for in_use in &report.versions {
             let sources = versions.entry(in_use.version.clone()).or_default();
@@ -242,7 +245,7 @@ fn check_bytes(state: &State, targets: &[Target]) -> Result<(), Refusal> {
             };
             let platform = state.node(&instance.id.node).map_or("", |n| &n.platform);
             let published = release.and_then(|release| release.artifacts.get(platform));
-            if same(&current.version, &target.version)
+            if current.version == target.version
                 && published.is_some_and(|artifact| artifact.digest != current.digest)
             {
                 strange.push(format!(

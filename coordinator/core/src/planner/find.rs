@@ -75,7 +75,7 @@ fn way_of(space: &Space<'_>, group: &Group) -> Found {
     if group.iter().any(leaves) {
         return Found::Nowhere;
     }
-    let walk = Walk::new(space, group);
+    let walk = Walk::new(space, group).with_pairs();
     match walk.search(Goal::Targets, STATES_BEFORE_PAIRS) {
         Found::GaveUp => {}
         found => return found,

@@ -64,6 +64,7 @@ pub(super) fn lay_out(state: &State, outline: Outline<'_>) -> Result<(Plan, Vec<
             .filter(|task| usize::try_from(task.stage) == Ok(index));
         stage.instances = u32::try_from(of_stage.count()).unwrap_or(u32::MAX);
     }
+    check_rebuilt_once(&plan, &tasks)?;
     plan.tasks_total = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
     suits::check(state, &plan)?;
     Ok((plan, tasks))
@@ -113,16 +114,13 @@ fn stage(
         .ok_or_else(|| unpublished(state, &stage.component, &stage.to))?;
     let mut movers = Vec::new();
     for instance in state.instances_of(&stage.component) {
-        let Some(from) = held
-            .get(&instance.id)
-            .filter(|r| same(&r.version, &stage.from))
-        else {
+        let Some(from) = held.get(&instance.id).filter(|r| r.version == stage.from) else {
             continue;
         };
         let to = artifact(state, release, instance)?;
         movers.push((instance, from.clone(), to));
     }
-    if stage.way.method == Method::Rebuild {
+    if stage.may_rebuild() {
         check_rebuild(
             state,
             stage,
@@ -156,6 +154,26 @@ fn stage(
         .collect())
 }
 
+/// What a rebuild sets aside is kept for a while, and nothing is set aside on top of it.
+fn check_rebuilt_once(plan: &Plan, tasks: &[Task]) -> Result<(), Refusal> {
+    let mut rebuilt = BTreeMap::new();
+    for task in tasks {
+        let Some(stage) = plan.stage(task).filter(|s| s.way.method == Method::Rebuild) else {
+            continue;
+        };
+        if let Some(first) = rebuilt.insert(&task.instance, stage) {
+            return Err(Refusal::new(
+                RefusalKind::NotAllowedNow,
+                format!(
+                    "{} would be rebuilt twice, for {first} and for {stage}, and its agent keeps what the first sets aside for a while; plan to {} first",
+                    task.instance, first.to
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whether two versions are the same but for build metadata.
 pub(super) fn same(a: &Version, b: &Version) -> bool {
     a.cmp_precedence(b) == Ordering::Equal
@@ -170,7 +188,10 @@ fn check_rebuild<'a>(
     let (mut forbidden, mut alone) = (Vec::new(), Vec::new());
     for instance in movers {
         if !instance.report.may_rebuild {
-            forbidden.push(instance.id.to_string());
+            forbidden.push(match instance.report.rebuild_obstacle.as_str() {
+                "" => instance.id.to_string(),
+                obstacle => format!("{} ({obstacle})", instance.id),
+            });
         }
         let mut members = state.instances_of(&stage.component);
         if !members.any(|other| other.id != instance.id && other.group() == instance.group()) {
@@ -180,14 +201,21 @@ fn check_rebuild<'a>(
     let what = match (forbidden.is_empty(), alone.is_empty()) {
         (true, true) => return Ok(()),
         (false, _) => format!(
-            "the configuration of its agent does not allow that for {}",
+            "that cannot be done now, or is not allowed by their agents' configuration, for {}",
             listed(&forbidden)
         ),
         (true, false) => format!("nothing else has a copy of the data of {}", listed(&alone)),
     };
     Err(Refusal::new(
         RefusalKind::NotAllowedNow,
-        format!("{stage} goes by rebuild (drained, swapped, rejoined empty), and {what}"),
+        format!(
+            "{stage} goes {} by rebuild (drained, swapped, started empty), and {what}",
+            if stage.way.method == Method::Rebuild {
+                "there"
+            } else {
+                "back"
+            }
+        ),
     ))
 }
 

@@ -3,7 +3,7 @@
 //!
 //! - [`draft`]: from targets to a plan for the fleet as it is, or why there is none. It puts the rest together:
 //! - `request`: what is asked, and whether it makes sense; `find`: from a request to an answer or a refusal.
-//! - `space`, `groups`, `search`, `cost`: where the versions may be, who has to do with whom, and the cheapest way.
+//! - `space`, `groups`, `pairs`, `search`, `cost`: where the versions may be, who has to do with whom, and the cheapest way.
 //! - `answer`, `refusal`, `ruled_out`: what is told of it.
 //! - [`check()`]: the second opinion, which shares nothing with the search.
 //! - `layout`: the steps of a path become stages, waves and tasks; `suits`: whether the policy suits the instances.
@@ -15,6 +15,7 @@ mod draft;
 mod find;
 mod groups;
 mod layout;
+mod pairs;
 mod refusal;
 mod request;
 mod ruled_out;

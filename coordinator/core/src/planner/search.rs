@@ -1,9 +1,9 @@
 //! The search for the cheapest way of a group: A* over joint states.
 //!
 //! A joint state says where each cohort is: the instances of one component that ran one version at the start. Cohorts
-//! that have met go on together. What is still ahead costs each cohort at least its own cheapest way, were it alone;
-//! these bounds add up, and never promise less than the next stage takes away, so a state's first expansion is along a
-//! cheapest way. Among equals the search goes deep, components in the order of their names.
+//! that have met go on together. What is still ahead costs each cohort at least its own cheapest way, were it alone, and
+//! is out of order at least as often as each two components make each other; these bounds add up, and no stage takes away
+//! more of them than it costs, so a state's first expansion is along a cheapest way. Among equals the search goes deep, components in the order of their names.
 
 use std::{
     cmp::Reverse,
@@ -15,6 +15,7 @@ use std::{
 use super::{
     cost::Cost,
     groups::Group,
+    pairs::{Pair, pairs},
     space::{Hop, Place, Space},
 };
 
@@ -67,6 +68,7 @@ pub(super) struct Walk<'s, 'a> {
     /// Which cohorts are whose, in the order of the group.
     pub(super) ranges: Vec<Range<usize>>,
     instances: Vec<u64>,
+    pairs: Vec<Pair>,
 }
 
 struct Known {
@@ -90,7 +92,14 @@ impl<'s, 'a> Walk<'s, 'a> {
             group,
             ranges,
             instances,
+            pairs: Vec::new(),
         }
+    }
+
+    /// The same with what each two of the group cost each other, for a search among all of them for their targets.
+    pub(super) fn with_pairs(mut self) -> Self {
+        self.pairs = pairs(self.space, self.group);
+        self
     }
 
     /// Where everybody is at the start.
@@ -304,28 +313,54 @@ impl<'s, 'a> Walk<'s, 'a> {
                 for (member, number) in self.group.iter().enumerate() {
                     bound = bound + self.own_bound(state, member, *number)?;
                 }
+                bound.out_of_order = self.out_of_order_ahead(state)?;
             }
         }
         Some(bound)
     }
 
-    /// What is ahead of a mover at least: for each cohort its own cheapest way, and as many stages as the longest of
-    /// these has hops or as there are versions to leave, whichever is more.
+    /// How many stages out of order are ahead at least: for each member what the worst of those that ought to be before
+    /// it costs it.
+    fn out_of_order_ahead(&self, state: &State) -> Option<u64> {
+        let mut ahead = vec![0; self.group.len()];
+        let mut each = Vec::new();
+        for pair in &self.pairs {
+            each.clear();
+            for then in distinct(&state[self.ranges[pair.then].clone()]) {
+                let mut worst = 0;
+                for first in distinct(&state[self.ranges[pair.first].clone()]) {
+                    worst = worst.max(pair.least(first, then)?);
+                }
+                each.push(worst);
+            }
+            ahead[pair.then] = ahead[pair.then].max(stages_of_all(&mut each));
+        }
+        Some(ahead.into_iter().sum())
+    }
+
+    /// What is ahead of a mover at least: for each cohort its own cheapest way, and the stages that these have together.
     fn own_bound(&self, state: &State, member: usize, number: usize) -> Option<Cost> {
         let mover = &self.space.movers[number];
+        let own = &state[self.ranges[member].clone()];
         let mut bound = Cost::default();
-        let mut hops = 0;
-        for cohort in self.ranges[member].clone() {
-            let ahead = mover.ahead[usize::from(state[cohort])]?;
+        for (place, cohort) in own.iter().zip(self.ranges[member].clone()) {
+            let ahead = mover.ahead[usize::from(*place)]?;
             bound = bound + ahead.cost(self.instances[cohort]);
-            hops = hops.max(u64::from(ahead.hops));
         }
-        let to_leave = distinct(&state[self.ranges[member].clone()])
-            .filter(|place| *place != mover.target)
-            .count();
-        bound.stages = hops.max(to_leave as u64);
+        let hops = distinct(own).filter_map(|place| mover.ahead[usize::from(place)]);
+        let mut hops: Vec<u64> = hops.map(|ahead| u64::from(ahead.hops)).collect();
+        bound.stages = stages_of_all(&mut hops);
         Some(bound)
     }
+}
+
+/// How many stages there are at least, given how many each of several versions has ahead of it at least. Those that have
+/// met share theirs, but each version is left by a stage of its own: of *n* that have *s* or more ahead, one goes *s* and
+/// each of the others at least one until they meet.
+fn stages_of_all(each: &mut [u64]) -> u64 {
+    each.sort_unstable_by_key(|stages| Reverse(*stages));
+    let together = each.iter().zip(0..).filter(|(stages, _)| **stages > 0);
+    together.map(|(stages, others)| stages + others).max().unwrap_or(0)
 }
 
 enum End {

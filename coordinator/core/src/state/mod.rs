@@ -69,6 +69,7 @@ pub struct State {
     // Derived from the above.
     components: OrdMap<ComponentName, OrdSet<InstanceId>>,
     versions: OrdMap<ComponentName, OrdMap<Version, u32>>,
+    in_use: OrdMap<ComponentName, OrdMap<Version, OrdSet<SourceName>>>,
     plans_under_way: OrdSet<PlanId>,
     claims: OrdMap<InstanceId, PlanId>,
     slots: OrdSet<InstanceId>,
@@ -219,7 +220,12 @@ impl State {
                 let name = (report.component.clone(), report.source.clone());
                 let key = Key::ReportedVersions(name.0.clone(), name.1.clone());
                 let revision = report.revision;
-                let old = self.reported.insert(name, Arc::new(report));
+                let report = Arc::new(report);
+                let old = self.reported.insert(name, Arc::clone(&report));
+                if let Some(old) = &old {
+                    self.count_in_use(old, false);
+                }
+                self.count_in_use(&report, true);
                 self.renew(&key, old.map(|old| old.revision), revision);
                 key
             }
@@ -260,6 +266,21 @@ impl State {
         }
         if counts.is_empty() {
             self.versions.remove(component);
+        }
+    }
+
+    /// Keeps the sources of each version of an external component.
+    fn count_in_use(&mut self, report: &ReportedVersions, said: bool) {
+        let versions = self.in_use.entry(report.component.clone()).or_default();
+        for in_use in &report.versions {
+            let sources = versions.entry(in_use.version.clone()).or_default();
+            match said {
+                true => sources.insert(report.source.clone()),
+                false => sources.remove(&report.source),
+            };
+            if sources.is_empty() {
+                versions.remove(&in_use.version);
+            }
         }
     }
 

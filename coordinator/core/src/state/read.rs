@@ -10,7 +10,7 @@ use evenkeel_words::{
     names::{ComponentName, InstanceId, InstanceName, NodeName, SourceName},
     timestamp::Timestamp,
 };
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use semver::Version;
 
 use super::{Key, State};
@@ -334,6 +334,15 @@ impl State {
         source: &SourceName,
     ) -> Option<&Arc<ReportedVersions>> {
         self.reported.get(&(component.clone(), source.clone()))
+    }
+
+    /// The versions of an external component that are in use, and who said so; nothing if nobody said anything of it.
+    #[must_use]
+    pub fn in_use(
+        &self,
+        component: &ComponentName,
+    ) -> Option<impl Iterator<Item = (&Version, &OrdSet<SourceName>)>> {
+        self.in_use.get(component).map(|versions| versions.iter())
     }
 
     /// What was said of one component, by source.

@@ -390,6 +390,7 @@ impl Local {
             accepted: self.accepted,
             progress: self.progress.clone(),
             may_rebuild: self.may_rebuild,
+            rebuild_obstacle: String::new(),
         }
     }
 }

@@ -255,6 +255,7 @@ impl Life {
         let call = Call::ReportVersions {
             component: "client".parse().unwrap(),
             source: "gateway".parse().unwrap(),
+            content: release(&version(minors.len() as u64)).digest,
             versions: versions
                 .into_iter()
                 .map(|version| VersionInUse { version, count: 1 })
@@ -345,7 +346,7 @@ impl Life {
             Act::Upgrade(store, gate) => self.upgrade(*store, *gate),
             Act::Matrix(matrix) => self.matrix(matrix),
             Act::InUse(minors) => self.in_use(minors),
-            Act::Finalize => self.newest(Call::FinalizePlan),
+            Act::Finalize => self.newest(|plan| Call::FinalizePlan { plan, stage: None }),
             Act::Pause => self.newest(|plan| Call::PausePlan(plan, "lunch".to_owned())),
             Act::Resume => self.newest(Call::ResumePlan),
             Act::Abort => self.newest(|plan| Call::AbortPlan(plan, String::new())),
@@ -434,7 +435,7 @@ proptest! {
         for _ in 0..3 {
             for plan in life.under_way() {
                 let _ = life.world.ask(None, &Call::ResumePlan(plan));
-                let _ = life.world.ask(None, &Call::FinalizePlan(plan));
+                let _ = life.world.ask(None, &Call::FinalizePlan { plan, stage: None });
             }
             life.settle();
         }

@@ -39,24 +39,35 @@ transcripts! {
     a_silent_agent_uses_up_the_budget
     a_slot_is_given_back_only_on_newer_evidence
     a_soak_that_nobody_sees_does_not_count
+    a_way_back_by_rebuild_waits_until_every_other_copy_is_whole
+    a_way_back_that_has_come_to_be_blocked_is_not_taken
+    a_word_once_given_ends_the_ways_back_of_all_plans
     abort_finishes_what_is_in_flight_and_starts_nothing_more
     an_agent_that_knows_more_than_this_coordinator_gets_no_orders
     an_agent_that_loses_its_journal_does_it_again
     an_instance_that_its_agent_no_longer_has
+    build_metadata_makes_no_second_stop
     deadlines_pause_the_plan_and_free_no_slot
     failure_domains_are_never_down_two_at_once
+    finalizing_waits_for_every_instance
     nothing_stops_before_every_host_holds_the_artifact
+    of_one_group_only_one_is_rebuilt_at_a_time
     one_that_gets_sick_while_it_soaks_is_put_back
     one_that_serves_neither_release_is_parked
     one_that_was_put_back_pauses_the_plan_until_it_is_resumed
     pause_starts_nothing_new_and_resume_goes_on
     the_canary_goes_first_and_then_the_rest
+    the_only_copy_is_not_sent_where_the_way_back_is_a_rebuild
     the_same_request_twice_is_answered_twice_and_done_once
     the_way_back_may_fail_as_well
     two_plans_may_not_touch_the_same_instance
     versions_in_use_elsewhere_hold_a_plan_back
     what_cannot_be_undone_begins_when_a_person_says_so
+    what_is_final_by_itself_is_not_put_back_once_a_person_has_said_so
+    what_is_no_longer_external_is_not_in_the_way
     what_makes_no_sense_is_refused_with_a_sentence
     what_nobody_has_finalized_can_be_gone_back_from
+    what_waits_for_more_than_a_word_is_overdue_all_the_same
     what_was_changed_by_hand_is_not_overwritten
+    whoever_is_last_waits_for_a_word_also_when_another_was_brought_there_by_hand
 }

@@ -375,9 +375,16 @@ fn call(command: &str) -> Call {
         "in-use" => Call::ReportVersions {
             component: words.next().parse().unwrap(),
             source: "gateway".parse().unwrap(),
+            content: release(&Version::new(command.len() as u64, 0, 0)).digest,
             versions: words.versions(),
         },
-        "finalize" => Call::FinalizePlan(words.next().parse().unwrap()),
+        "finalize" => Call::FinalizePlan {
+            plan: words.next().parse().unwrap(),
+            stage: words
+                .options
+                .get("stage")
+                .map(|stage| stage.parse().unwrap()),
+        },
         "start" => Call::StartPlan(words.next().parse().unwrap()),
         "pause" => Call::PausePlan(words.next().parse().unwrap(), words.rest()),
         "resume" => Call::ResumePlan(words.next().parse().unwrap()),

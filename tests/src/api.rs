@@ -321,6 +321,7 @@ impl Api {
         let request = FinalizePlanRequest {
             request_id: request_id(),
             name: name.to_owned(),
+            stage: None,
         };
         let finalized = self.plans().finalize_plan(request).await?.into_inner();
         finalized.plan.context("the answer has no plan")

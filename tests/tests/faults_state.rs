@@ -31,7 +31,7 @@ struct Stopped {
 /// What came of a start.
 enum Start {
     /// It serves, and lists this.
-    Serves(Listing),
+    Serves(Box<Listing>),
     /// It ended, and printed this.
     Refuses(String),
 }
@@ -96,7 +96,7 @@ impl Stopped {
                 break Start::Refuses(new.to_owned());
             }
             match Listing::of(&self.api).await {
-                Ok(listing) => break Start::Serves(listing.of_any_start()),
+                Ok(listing) => break Start::Serves(Box::new(listing.of_any_start())),
                 Err(error) if std::time::Instant::now() > deadline => return Err(error),
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
@@ -110,7 +110,7 @@ impl Stopped {
     /// Starts with everything there, or refuses.
     async fn never_begins_with_less(&mut self, damage: &str) -> anyhow::Result<()> {
         match self.start().await? {
-            Start::Serves(listing) => assert_eq!(listing, self.whole, "{damage}"),
+            Start::Serves(listing) => assert_eq!(*listing, self.whole, "{damage}"),
             Start::Refuses(printed) => {
                 assert!(!printed.contains("panicked"), "{damage}: {printed}");
                 assert!(printed.contains("the view"), "{damage}: {printed}");
@@ -189,7 +189,7 @@ async fn a_view_that_was_deleted_is_made_again() -> anyhow::Result<()> {
     let mut stopped = Stopped::new().await?;
     fs::remove_dir_all(stopped.view())?;
     match stopped.start().await? {
-        Start::Serves(listing) => assert_eq!(listing, stopped.whole),
+        Start::Serves(listing) => assert_eq!(*listing, stopped.whole),
         Start::Refuses(printed) => bail!("it refused: {printed}"),
     }
     Ok(())
@@ -344,7 +344,7 @@ async fn a_ledger_with_a_byte_flipped_stops_the_start() -> anyhow::Result<()> {
     }
     stopped.mend()?;
     match stopped.start().await? {
-        Start::Serves(listing) => assert_eq!(listing, stopped.whole),
+        Start::Serves(listing) => assert_eq!(*listing, stopped.whole),
         Start::Refuses(printed) => bail!("the whole one: {printed}"),
     }
     Ok(())

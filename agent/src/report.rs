@@ -14,7 +14,7 @@ use evenkeel_common::{
 };
 use tokio::sync::{Notify, watch};
 
-use crate::{config::InstanceSettings, probes::Health, releases::Staged};
+use crate::{config::InstanceSettings, probes::Health, rebuild::Leave, releases::Staged};
 
 /// What is true of one instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,8 +41,8 @@ pub struct InstanceFacts {
     pub accepted_generation: u64,
     /// What was done about the newest order.
     pub progress: Option<Progress>,
-    /// Its configuration allows it to be rebuilt.
-    pub may_rebuild: bool,
+    /// Whether it could be rebuilt now.
+    pub leave: Leave,
 }
 
 /// A process that runs.
@@ -72,7 +72,7 @@ impl InstanceFacts {
             accepted_epoch: 0,
             accepted_generation: 0,
             progress: None,
-            may_rebuild: settings.rebuild.is_some(),
+            leave: Leave::default(),
         }
     }
 }

@@ -194,7 +194,7 @@ async fn trim_outputs(supervisors: Vec<ExecSupervisor>) {
     }
 }
 
-/// Removes data that was set aside and kept long enough.
+/// Removes data that was set aside and kept long enough, and looks what else is in the way of a rebuild.
 async fn collect_data(rebuilt: Vec<Rebuilds>) {
     let often = rebuilt.iter().filter_map(Rebuilds::look_every).min();
     let Some(often) = often else {
@@ -205,11 +205,11 @@ async fn collect_data(rebuilt: Vec<Rebuilds>) {
         sleep(often).await;
         let rebuilt = Arc::clone(&rebuilt);
         let collected = spawn_blocking(move || {
-            for error in rebuilt
-                .iter()
-                .filter_map(|rebuilds| rebuilds.collect().err())
-            {
-                tracing::warn!(error = %sentence(&error), "data that was set aside is kept longer");
+            for rebuilds in rebuilt.iter() {
+                if let Err(error) = rebuilds.collect() {
+                    tracing::warn!(error = %sentence(&error), "data that was set aside is kept longer");
+                }
+                rebuilds.look();
             }
         });
         if collected.await.is_err() {

@@ -458,6 +458,35 @@ url = "http://127.0.0.1:2379/health"
     }
 
     #[test]
+    fn a_driver_is_a_program_by_its_path_with_what_it_is_to_know() {
+        let with = |driver: &str| {
+            let (probe, driver) = ("[[instance.probe]]", format!("driver = {{ {driver} }}"));
+            load(&GOOD.replace(probe, &format!("{driver}\n{probe}")))
+        };
+        let known = "command = [\"bin/driver\", \"-v\"], settings = { nodes = [\"a\", 7] }";
+        let settings = with(known).unwrap();
+        let driver = settings.instances[0].driver.as_ref().unwrap();
+        assert!(driver.command[0].starts_with('/') && driver.command[0].ends_with("/bin/driver"));
+        assert_eq!(driver.timeout, Duration::from_secs(30));
+        assert_eq!(driver.settings["nodes"], serde_json::json!(["a", 7]));
+        for (driver, reason) in [
+            ("command = []", "instance.etcd.driver.command: has to name"),
+            (
+                "command = [\"\"]",
+                "instance.etcd.driver.command: has to name",
+            ),
+            (
+                "command = [\"a\"], timeout = \"0s\"",
+                "instance.etcd.driver.timeout: 0ns",
+            ),
+            ("command = [\"a\"], shell = true", "unknown field `shell`"),
+        ] {
+            let error = with(driver).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
     fn two_instances_of_one_name_and_one_without_a_probe_are_refused() {
         let (_, instance) = GOOD.split_at(GOOD.find("[[instance]]").unwrap());
         let twice = load(&format!("{GOOD}{instance}")).unwrap_err();

@@ -265,3 +265,69 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What this piece of shell answers as a driver.
+    async fn answer(script: &str) -> Result<Answer, String> {
+        let settings = DriverSettings {
+            command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            timeout: Duration::from_secs(10),
+            interval: Duration::from_millis(1),
+            settings: Map::new(),
+        };
+        let subject = Subject {
+            node: "n1".parse().unwrap(),
+            instance: "a".parse().unwrap(),
+            component: "blob".parse().unwrap(),
+            data_dirs: Vec::new(),
+        };
+        let watcher = Arc::new(ExitWatcher::start().unwrap());
+        let driver = Driver::new(settings, subject, Arc::new(Semaphore::new(1)), watcher);
+        let answered = driver.call(Verb::DrainStatus, &Value::Null).await;
+        answered.map_err(|error| sentence(&error))
+    }
+
+    #[tokio::test]
+    async fn a_driver_answers_by_its_exit_status_and_a_no_with_a_reason() {
+        assert_eq!(answer("exit 0").await, Ok(Answer::Yes));
+        assert_eq!(answer("echo '{\"left\": 0}'").await, Ok(Answer::Yes));
+        assert_eq!(answer("exit 64").await, Ok(Answer::Unsupported));
+        let no = answer("echo '{\"reason\": \"too early\", \"left\": 7}'; exit 1").await;
+        assert_eq!(no, Ok(Answer::No("too early".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_a_failure_that_says_what_was_on_standard_error() {
+        for (script, failure) in [
+            (
+                "echo a trace >&2; exit 1",
+                "the driver's drain-status answered something else than a JSON object with a reason: a trace",
+            ),
+            (
+                "echo '{}'; exit 1",
+                "the driver's drain-status answered something else than a JSON object with a reason",
+            ),
+            (
+                "echo rubbish",
+                "the driver's drain-status answered something else than a JSON object",
+            ),
+            (
+                "echo no such node >&2; exit 7",
+                "the driver's drain-status failed with exit status: 7: no such node",
+            ),
+            (
+                "kill -9 $$",
+                "the driver's drain-status failed with signal: 9 (SIGKILL)",
+            ),
+            (
+                "yes",
+                "the driver's drain-status did not run to its end: it wrote more than 65536 bytes",
+            ),
+        ] {
+            assert_eq!(answer(script).await, Err(failure.to_owned()), "{script}");
+        }
+    }
+}

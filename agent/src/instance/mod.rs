@@ -35,7 +35,7 @@ use crate::{
     driver::Driver,
     journal::Journal,
     probes::{Health, ProbeSettings, Prober, Vitality},
-    rebuild::Rebuilds,
+    rebuild::{Leave, Rebuilds},
     releases::Store,
     report::{ProcessFacts, Reports, sentence},
     supervisor::exec::{ExecSupervisor, StorageProcess},
@@ -100,6 +100,8 @@ struct Instance {
     asking: Option<Asking>,
     /// What is set aside of the data.
     rebuilds: Rebuilds,
+    /// Whether the instance could be rebuilt.
+    leave: watch::Receiver<Leave>,
     /// When the process was asked to stop last.
     stop_signalled: Option<Instant>,
     /// Why the journal could not be written, while it cannot.
@@ -125,6 +127,8 @@ impl Instance {
                     }
                 }
                 () = probed(&mut self.prober) => {}
+                // Its end comes with the instance's.
+                Ok(()) = self.leave.changed() => {}
                 changed = self.inbox.changed() => {
                     if changed.is_err() {
                         return;
@@ -268,7 +272,7 @@ impl Instance {
             );
         }
         let (rebuilds, generation) = (self.rebuilds.clone(), order.generation);
-        match spawn_blocking(move || rebuilds.obstacle(generation)).await {
+        match spawn_blocking(move || rebuilds.obstacle(Some(generation))).await {
             Ok(obstacle) => obstacle.map(|reason| cut(reason, REASON_BYTES_MAX / 2)),
             Err(error) => Some(sentence(&error)),
         }
@@ -405,6 +409,10 @@ impl Instance {
             facts.accepted_epoch = state.fence.epoch;
             facts.accepted_generation = state.fence.generation();
             facts.progress = state.progress();
+            // What an order under way has set aside is in nobody else's way.
+            if state.phase.journey().is_none() {
+                facts.leave.clone_from(&self.leave.borrow());
+            }
         });
     }
 
@@ -449,8 +457,14 @@ async fn asked(asking: &mut Option<Asking>) -> Option<Event> {
     }
 }
 
-/// Where an order that set data aside has ended well, the time begins in which that is kept. Blocks.
+/// Where an order that set data aside has ended well, the time begins in which that is kept; until it is up there is
+/// no other rebuild. Blocks.
 fn note_end(rebuilds: &Rebuilds, record: &Record, instance: &InstanceName) {
+    begin_keeping(rebuilds, record, instance);
+    rebuilds.look();
+}
+
+fn begin_keeping(rebuilds: &Rebuilds, record: &Record, instance: &InstanceName) {
     let Standing::Settled {
         outcome: Some(outcome),
     } = &record.standing

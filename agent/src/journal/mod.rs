@@ -27,7 +27,7 @@ const FILE_BYTES: usize = 64 << 10;
 
 /// How much of the file a word from outside leaves free for all the records that may follow from it: a way there
 /// and a way back, each record with a reason of the greatest length.
-const ROOM_BYTES: usize = 24 << 10;
+const ROOM_BYTES: usize = 32 << 10;
 
 /// The largest file that is read; a journal is never larger than [`FILE_BYTES`] by much.
 const FILE_BYTES_MAX: u64 = 1 << 20;

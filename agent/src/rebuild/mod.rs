@@ -20,6 +20,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_agent_core::BootId;
 use evenkeel_common::failpoint;
+use tokio::sync::watch;
 
 use crate::{clock, config::RebuildSettings, failpoints, report::sentence};
 use folder::Folder;
@@ -59,6 +60,16 @@ pub struct Rebuilds {
     settings: Option<RebuildSettings>,
     boot: BootId,
     shelf: Arc<Mutex<Shelf>>,
+    leave: Arc<watch::Sender<Leave>>,
+}
+
+/// Whether an instance could be rebuilt, as last seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leave {
+    /// It could.
+    pub is_given: bool,
+    /// Why it could not, though the configuration allows it. Empty otherwise.
+    pub obstacle: String,
 }
 
 impl Rebuilds {
@@ -70,16 +81,40 @@ impl Rebuilds {
             settings,
             boot,
             shelf: Arc::new(Mutex::new(shelf)),
+            leave: Arc::new(watch::Sender::new(Leave::default())),
         }
+    }
+
+    /// Whether the instance could be rebuilt, each time that this changes.
+    #[must_use]
+    pub fn leave(&self) -> watch::Receiver<Leave> {
+        self.leave.subscribe()
+    }
+
+    /// Looks whether the instance could be rebuilt.
+    pub fn look(&self) {
+        let obstacle = self.obstacle(None);
+        let leave = Leave {
+            is_given: obstacle.is_none(),
+            obstacle: obstacle
+                .filter(|_| self.settings.is_some())
+                .unwrap_or_default(),
+        };
+        self.leave.send_if_modified(|before| {
+            let is_new = *before != leave;
+            *before = leave;
+            is_new
+        });
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the data must not be set aside now under an order's generation, in one sentence; none if it may be.
+    /// Why the data must not be set aside now, under this order's generation or that of any to come, in one sentence;
+    /// none if it may be.
     #[must_use]
-    pub fn obstacle(&self, generation: u64) -> Option<String> {
+    pub fn obstacle(&self, generation: Option<u64>) -> Option<String> {
         let Some(settings) = &self.settings else {
             return Some(RebuildError::NotAllowed.to_string());
         };
@@ -92,7 +127,7 @@ impl Rebuilds {
             .find_map(|path| match Folder::open(path).and_then(|f| f.copies()) {
                 Ok(copies) => copies
                     .into_iter()
-                    .find(|copy| copy.is_before || copy.generation == generation)
+                    .find(|copy| copy.is_before || Some(copy.generation) == generation)
                     .map(|copy| self.kept(settings, &copy.path, copy.generation)),
                 Err(error) => Some(format!("{path} cannot be looked at: {error}")),
             })
@@ -108,9 +143,15 @@ impl Rebuilds {
                 .and_then(|entry| entry.ended),
             Err(error) => return format!("{is_kept}: {}", sentence(&error)),
         };
-        match ended.map(|ended| settings.keep_for.saturating_sub(ended.since(self.boot))) {
-            Some(left) if left.is_zero() => format!("{is_kept} and about to be removed"),
-            Some(left) => format!("{is_kept} for {} min", left.as_secs() / 60 + 1),
+        match ended {
+            Some(ended) if ended.since(self.boot) >= settings.keep_for => {
+                format!("{is_kept} and about to be removed")
+            }
+            // The same words for all that time, so that they are not news each minute.
+            Some(_) => {
+                let keep_for = settings.keep_for;
+                format!("{is_kept}, for {keep_for:?} from that order's end")
+            }
             None => {
                 format!("{is_kept}: that order did not end well, so it is for a person to remove")
             }
@@ -336,7 +377,7 @@ mod tests {
             rebuilds.set_aside(7).unwrap();
             rebuilds.collect().unwrap();
             assert!(before.exists());
-            let obstacle = rebuilds.obstacle(8).unwrap();
+            let obstacle = rebuilds.obstacle(Some(8)).unwrap();
             assert!(obstacle.contains("did not end well"), "{obstacle}");
             rebuilds.ended_well(7).unwrap();
             let deadline = std::time::Instant::now() + Duration::from_secs(10);
@@ -344,15 +385,18 @@ mod tests {
                 assert!(std::time::Instant::now() < deadline);
                 rebuilds.collect().unwrap();
             }
-            assert_eq!(rebuilds.obstacle(8), None);
+            assert_eq!(rebuilds.obstacle(Some(8)), None);
         });
         with_rebuilds(Duration::from_secs(3600), |root, rebuilds| {
             rebuilds.set_aside(7).unwrap();
             rebuilds.ended_well(7).unwrap();
             rebuilds.collect().unwrap();
             assert!(root.join("disk/data.before-7").exists());
-            let obstacle = rebuilds.obstacle(8).unwrap();
-            assert!(obstacle.contains("is still kept for 60 min"), "{obstacle}");
+            let obstacle = rebuilds.obstacle(Some(8)).unwrap();
+            assert!(
+                obstacle.contains("is still kept, for 3600s from that"),
+                "{obstacle}"
+            );
         });
     }
 
@@ -360,7 +404,7 @@ mod tests {
     fn of_what_would_not_do_the_newest_is_kept_and_is_in_nobodys_way() {
         with_rebuilds(Duration::from_secs(3600), |root, rebuilds| {
             for generation in [7, 8] {
-                assert_eq!(rebuilds.obstacle(generation), None);
+                assert_eq!(rebuilds.obstacle(Some(generation)), None);
                 rebuilds.set_aside(generation).unwrap();
                 fs::write(root.join("disk/data/new"), "").unwrap();
                 rebuilds.put_back(generation).unwrap();
@@ -381,7 +425,7 @@ mod tests {
             rebuilds.put_back(7).unwrap_err();
             rebuilds.set_aside(8).unwrap_err();
             rebuilds.collect().unwrap_err();
-            assert!(rebuilds.obstacle(8).is_some());
+            assert!(rebuilds.obstacle(Some(8)).is_some());
         });
     }
 }

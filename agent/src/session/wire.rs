@@ -5,6 +5,7 @@ use evenkeel_agent_core::{
 };
 use evenkeel_common::{
     clock::Timestamp,
+    limits::{REASON_BYTES_MAX, cut},
     manifest::{ReleaseManifest, SignedManifest, VERSION_CHARS_MAX},
     names::InstanceName,
 };
@@ -156,7 +157,8 @@ pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceRepo
         accepted_epoch: facts.accepted_epoch,
         accepted_generation: facts.accepted_generation,
         progress: facts.progress.map(say_progress),
-        may_rebuild: facts.may_rebuild,
+        may_rebuild: facts.leave.is_given,
+        rebuild_obstacle: cut(facts.leave.obstacle, REASON_BYTES_MAX),
     }
 }
 

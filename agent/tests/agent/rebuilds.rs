@@ -4,8 +4,11 @@ use std::{fs, os::unix::fs::symlink};
 
 use evenkeel_proto::v1::{OrderMethod, OrderResult, OrderStep};
 
+use rustix::process::Signal;
+
 use crate::support::{
-    Agent, Coordinator, Data, Place, Scene, desired, order, outcome, rebuild, wait_for,
+    Agent, Coordinator, Data, Place, Scene, agent::ProcessId, desired, order, outcome, rebuild,
+    wait_for,
 };
 
 /// An instance with data, which may be rebuilt, and a release like this that it could be rebuilt to.
@@ -20,7 +23,8 @@ fn scene(mode: &str, keep_for: &str) -> (Scene, Data) {
 fn a_rebuild_starts_the_release_without_the_data_which_is_kept_beside() {
     let (scene, data) = scene("foreign", "1h");
     let agent = scene.agent();
-    assert!(scene.coordinator.report().unwrap().may_rebuild);
+    let report = scene.coordinator.report().unwrap();
+    assert!(report.may_rebuild && report.rebuild_obstacle.is_empty());
     let before = agent.storage().unwrap();
     scene.carry_out(rebuild(1, &scene.new, Some(&scene.old)), OrderResult::Done);
     assert!(!before.is_alive());
@@ -182,7 +186,8 @@ fn an_instance_is_not_rebuilt_unless_its_configuration_says_so() {
     let scene = Scene::at(place, "good", &data.extra_without_leave());
     let agent = scene.agent();
     let before = agent.storage().unwrap();
-    assert!(!scene.coordinator.report().unwrap().may_rebuild);
+    let report = scene.coordinator.report().unwrap();
+    assert!(!report.may_rebuild && report.rebuild_obstacle.is_empty());
     refused(&scene, 1, "does not allow it to be rebuilt");
     let mut back_from_empty = order(2, &scene.new, Some(&scene.old));
     back_from_empty.fallback_method = OrderMethod::Rebuild.into();
@@ -202,16 +207,19 @@ fn an_instance_is_not_rebuilt_unless_its_configuration_says_so() {
 fn a_second_rebuild_waits_until_what_the_first_set_aside_was_kept_long_enough() {
     let (scene, data) = scene("good", "3s");
     let _agent = scene.agent();
-    scene.carry_out(rebuild(1, &scene.new, Some(&scene.old)), OrderResult::Done);
-    refused(
-        &scene,
-        2,
-        "data.before-1, which order 1 set aside, is still kept for 1 min",
+    let report = scene.carry_out(rebuild(1, &scene.new, Some(&scene.old)), OrderResult::Done);
+    let kept =
+        "data.before-1, which order 1 set aside, is still kept, for 3s from that order's end";
+    assert!(
+        !report.may_rebuild && report.rebuild_obstacle.contains(kept),
+        "{report:?}"
     );
+    refused(&scene, 2, kept);
     assert_eq!(data.whereabouts(), ".before-1");
-    wait_for("it to be removed", || {
-        data.names(".before-1").is_none().then_some(())
-    });
+    scene
+        .coordinator
+        .wait_for("it to be removed", |report| report.may_rebuild);
+    assert_eq!(data.names(".before-1"), None);
     scene.carry_out(rebuild(2, &scene.new, Some(&scene.old)), OrderResult::Done);
     assert_eq!(data.names("").unwrap(), ["written-by-1.1.0"]);
     assert_eq!(data.names(".before-2").unwrap(), ["written-by-1.1.0"]);
@@ -267,20 +275,72 @@ fn a_way_back_that_has_to_be_empty_sets_the_data_aside() {
     assert_eq!(data.verbs(), ["join"]);
 }
 
-#[test]
-fn children_that_a_process_left_behind_do_not_see_the_data_go() {
+/// An instance whose first release leaves a child behind in this way.
+fn leaving_a_child(mode: &str) -> (Scene, Data) {
     let place = Place::new();
     let data = Data::new(&place);
-    let forking = place.program("1.0.0", "forking");
-    fs::write(place.root.join("store-1.0.0"), &forking.bytes).unwrap();
-    let scene = Scene::at(place, "foreign", &data.extra("1h"));
+    let leaving = place.program("1.0.0", mode);
+    fs::write(place.root.join("store-1.0.0"), &leaving.bytes).unwrap();
+    let mut scene = Scene::at(place, "foreign", &data.extra("1h"));
+    scene.old = leaving;
+    (scene, data)
+}
+
+#[test]
+fn children_that_a_process_left_behind_do_not_see_the_data_go() {
+    let (scene, data) = leaving_a_child("forking");
     let agent = scene.agent();
-    let before = agent.storage().unwrap();
-    let children = before.children();
+    let children = agent.storage().unwrap().children();
     assert_eq!(children.len(), 1);
-    scene.carry_out(rebuild(1, &scene.new, None), OrderResult::Done);
+    scene.carry_out(rebuild(1, &scene.new, Some(&scene.old)), OrderResult::Done);
     assert!(!children[0].is_alive());
     assert_eq!(data.whereabouts(), ".before-1");
+}
+
+#[test]
+fn no_data_is_moved_while_something_that_the_process_started_lives_on_out_of_reach() {
+    let (scene, data) = leaving_a_child("escaping");
+    let agent = scene.agent();
+    let storage = agent.storage().unwrap();
+    let child = wait_for("its child", || storage.children().into_iter().next());
+    let ordered = rebuild(1, &scene.new, Some(&scene.old));
+    scene.coordinator.desire(desired(&[], Some(ordered)));
+    let reason = "the data cannot be put back: another process of this instance holds its lock";
+    scene
+        .coordinator
+        .wait_for("the hitch", |report| report.reason.contains(reason));
+    assert_eq!(data.whereabouts(), "");
+    assert!(!storage.is_alive() && agent.storage().is_none() && child.is_alive());
+    child.signal(Signal::KILL);
+    let report = scene
+        .coordinator
+        .wait_for("the end of the order", |report| {
+            outcome(report, 1) == Some(OrderResult::Reverted)
+        });
+    let reason = report.progress.unwrap().reason;
+    assert!(reason.contains("the data cannot be set aside"), "{reason}");
+    let storage = agent.wait_until_it_serves("1.0.0");
+    assert_eq!(data.whereabouts(), "");
+    wait_for("its child", || storage.children().into_iter().next()).signal(Signal::KILL);
+}
+
+#[test]
+fn a_driver_ends_when_its_answer_is_no_longer_wanted() {
+    let (scene, data) = scene("good", "1h");
+    let _agent = scene.agent();
+    let pid_file = scene.place.root.join("pid");
+    data.answer("drain", &format!("sleep 1000 & echo $! > {pid_file}; wait"));
+    let ordered = rebuild(1, &scene.new, Some(&scene.old));
+    scene.coordinator.desire(desired(&[], Some(ordered)));
+    let driven = wait_for("what the driver started", || {
+        let pid = fs::read_to_string(&pid_file).ok()?;
+        ProcessId::of(pid.trim().parse().ok()?)
+    });
+    let stay = order(2, &scene.old, None);
+    scene.carry_out(stay, OrderResult::Done);
+    assert!(!driven.is_alive());
+    assert_eq!(data.verbs(), ["drain", "cancel-drain"]);
+    assert_eq!(data.whereabouts(), "");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Each release of it is this one program with a line of its own at the end of the file, which it reads itself:
 //! `release=<version> mode=<mode>`. The modes are what a release may be like: `good`, `sick` (never healthy),
-//! `broken` (ends at once), `forking` (leaves a child behind), `foreign` (ends on data that another release wrote).
+//! `broken` (ends at once), `forking` (leaves a child behind), `escaping` (leaves
+//! one behind in a session of its own), `foreign` (ends on data that another release wrote).
 //!
 //! Where the environment names a folder as `STORE_DATA`, it leaves a file there that bears the release's version.
 
@@ -51,6 +52,12 @@ fn main() -> ExitCode {
     }
     if mode == "forking" {
         let Ok(_child) = Command::new("/proc/self/exe").arg("wait-for-ever").spawn() else {
+            return ExitCode::FAILURE;
+        };
+    }
+    if mode == "escaping" {
+        let own = fs::read_link("/proc/self/exe").unwrap_or_default();
+        let Ok(_child) = Command::new("setsid").arg(own).arg("wait-for-ever").spawn() else {
             return ExitCode::FAILURE;
         };
     }

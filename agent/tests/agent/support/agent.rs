@@ -21,7 +21,7 @@ pub(crate) struct ProcessId {
 }
 
 impl ProcessId {
-    fn of(pid: i32) -> Option<Self> {
+    pub(crate) fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let alive = !matches!(fields[0], "Z" | "X");

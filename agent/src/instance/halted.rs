@@ -42,6 +42,9 @@ pub(super) async fn run(settings: Arc<InstanceSettings>, around: Surroundings, r
             facts.reason = cut(reason.clone(), REASON_BYTES_MAX);
             facts.current.clone_from(&current);
             facts.process = process.as_ref().map(process_facts);
+            if settings.rebuild.is_some() {
+                facts.leave.obstacle.clone_from(&facts.reason);
+            }
         });
         around.reports.looked_at(&settings.name);
         tokio::select! {

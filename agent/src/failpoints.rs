@@ -1,7 +1,8 @@
 //! The places where a test may have the agent die, each as if the power went there.
 //!
 //! They exist only in builds with the feature `failpoints`; see [`evenkeel_common::failpoint`] for how one
-//! is asked for. A new effect gets a place before it and one after it, and both go into [`ALL`].
+//! is asked for. A new effect gets a place before it and one after it, and both go into
+//! [`OF_EVERY_ORDER`] or [`OF_REBUILDS`].
 
 use evenkeel_agent_core::Standing;
 
@@ -34,23 +35,14 @@ pub const REJOIN: [&str; 2] = ["rejoin.before", "rejoin.after"];
 /// Before and after the rename that makes a verified download a release.
 pub const INSTALL: [&str; 2] = ["install.before", "install.after"];
 
-/// All of them, in the order in which a rebuild that is undone meets them.
-pub const ALL: [&str; 31] = [
+/// Those that every order may meet, in the order in which an upgrade meets them.
+pub const OF_EVERY_ORDER: [&str; 17] = [
     INSTALL[0],
     INSTALL[1],
-    JOURNAL_DRAINING[0],
-    JOURNAL_DRAINING[1],
-    DRAIN[0],
-    DRAIN[1],
     JOURNAL_STOPPING[0],
     JOURNAL_STOPPING[1],
     STOP[0],
     STOP[1],
-    JOURNAL_EMPTYING[0],
-    JOURNAL_EMPTYING[1],
-    SET_ASIDE[0],
-    SET_ASIDE[1],
-    SET_ASIDE[2],
     JOURNAL_SWAPPING[0],
     JOURNAL_SWAPPING[1],
     SWAP[0],
@@ -60,13 +52,26 @@ pub const ALL: [&str; 31] = [
     START[0],
     START[1],
     START[2],
+    JOURNAL_SETTLED[0],
+    JOURNAL_SETTLED[1],
+];
+
+/// Those that only a rebuild meets, in the order in which one that is undone meets them.
+pub const OF_REBUILDS: [&str; 14] = [
+    JOURNAL_DRAINING[0],
+    JOURNAL_DRAINING[1],
+    DRAIN[0],
+    DRAIN[1],
+    JOURNAL_EMPTYING[0],
+    JOURNAL_EMPTYING[1],
+    SET_ASIDE[0],
+    SET_ASIDE[1],
+    SET_ASIDE[2],
     REJOIN[0],
     REJOIN[1],
     PUT_BACK[0],
     PUT_BACK[1],
     PUT_BACK[2],
-    JOURNAL_SETTLED[0],
-    JOURNAL_SETTLED[1],
 ];
 
 /// The places around the record of this standing.

@@ -60,7 +60,8 @@ enum Left {
 }
 
 fn left(failpoint: &str) -> anyhow::Result<Left> {
-    let place = |name: &str| failpoints::ALL.iter().position(|known| *known == name);
+    let all = failpoints::OF_EVERY_ORDER;
+    let place = |name: &str| all.iter().position(|known| *known == name);
     let at = place(failpoint).context("no such failpoint")?;
     let (signalled, started) = (place(failpoints::STOP[1]), place(failpoints::START[2]));
     Ok(if Some(at) < signalled {
@@ -81,7 +82,7 @@ async fn a_kill_at_any_step_leaves_the_storage_process_alone_and_the_next_agent_
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
     let key = fleet.release_key()?;
-    for (failpoint, number) in failpoints::ALL.iter().zip(1..) {
+    for (failpoint, number) in failpoints::OF_EVERY_ORDER.iter().zip(1..) {
         // One that no host has yet, so that it has to be downloaded.
         let to = format!("1.{number}.0");
         let program = layout.release(&to, Conduct::Good)?;

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
+use evenkeel_common::digest::Digest;
 use evenkeel_proto::v1::{
     CompatibilityLevel, CompatibilityMatrix, CompatibilityRule, PlanPolicy, PlanState, StageMethod,
     Undo,
@@ -54,6 +55,19 @@ fn forward_only(to: &str) -> anyhow::Result<CompatibilityMatrix> {
     Ok(matrix)
 }
 
+/// The fleet of a layout, which only a rebuild leads to the release `to`, and that release published.
+async fn started(
+    folder: &Utf8Path,
+    layout: &mut Layout,
+    to: &str,
+) -> anyhow::Result<(Fleet, Digest)> {
+    layout.spec.matrix = Some(forward_only(to)?);
+    let fleet = Fleet::start(folder, &layout.spec).await?;
+    let (binary, key) = (places::samplestore(to)?, fleet.release_key()?);
+    let digest = fleet.api()?.publish(COMPONENT, to, &binary, &key).await?;
+    Ok((fleet, digest))
+}
+
 /// The keys of the blobs in a copy that nobody serves any more.
 fn keys(data: &Utf8Path, release: &Release) -> anyhow::Result<BTreeSet<Key>> {
     let store = Store::open(data.as_std_path(), release)?;
@@ -97,13 +111,8 @@ async fn every_instance_is_emptied_and_filled_again_and_no_blob_is_lost() -> any
     let dir = tempfile::tempdir()?;
     let folder = utf8(&dir)?;
     let mut layout = Layout::new(folder, NODES, "1.0.0")?.with_rebuilds();
-    layout.spec.matrix = Some(forward_only("1.1.0")?);
-    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let (mut fleet, digest) = started(folder, &mut layout, "1.1.0").await?;
     let api = fleet.api()?;
-    let binary = places::samplestore("1.1.0")?;
-    let digest = api
-        .publish(COMPONENT, "1.1.0", &binary, &fleet.release_key()?)
-        .await?;
 
     let load = Workload::start(&layout.client(), &WorkloadOptions::default());
     some_blobs(&load).await?;
@@ -147,12 +156,8 @@ async fn a_release_that_does_not_start_empty_gives_way_to_the_data_that_was_set_
     let dir = tempfile::tempdir()?;
     let folder = utf8(&dir)?;
     let mut layout = Layout::new(folder, NODES, "1.0.0")?.with_rebuilds();
-    layout.spec.matrix = Some(forward_only("1.1.1")?);
-    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let (mut fleet, _) = started(folder, &mut layout, "1.1.1").await?;
     let api = fleet.api()?;
-    let binary = places::samplestore("1.1.1")?;
-    api.publish(COMPONENT, "1.1.1", &binary, &fleet.release_key()?)
-        .await?;
     let load = Workload::start(&layout.client(), &WorkloadOptions::default());
     some_blobs(&load).await?;
     let plan = api
@@ -183,12 +188,8 @@ async fn a_host_that_does_not_allow_it_is_named_and_nothing_is_touched() -> anyh
     let dir = tempfile::tempdir()?;
     let folder = utf8(&dir)?;
     let mut layout = Layout::new(folder, NODES, "1.0.0")?;
-    layout.spec.matrix = Some(forward_only("1.1.0")?);
-    let fleet = Fleet::start(folder, &layout.spec).await?;
+    let (fleet, _) = started(folder, &mut layout, "1.1.0").await?;
     let api = fleet.api()?;
-    let binary = places::samplestore("1.1.0")?;
-    api.publish(COMPONENT, "1.1.0", &binary, &fleet.release_key()?)
-        .await?;
     let before = api.instances().await?;
     let created = api
         .create_plan(&[up(COMPONENT, "1.1.0")], quick_policy())

@@ -132,13 +132,18 @@ pub fn matrix_with_ways_back<'a>(
             if !matches!(hop, Err(NoHop::OnlyBackward { .. })) {
                 continue;
             }
-            more.push(Rule {
+            let (from, to) = (Versions::Exact(from), Versions::Exact(to));
+            let backward = |from: &Versions, to: &Versions, note: Option<&str>| Rule {
                 scope: Scope::Component(component.clone()),
-                from: Versions::Exact(from),
-                to: Versions::Exact(to),
+                from: from.clone(),
+                to: to.clone(),
                 level: Level::Backward,
-                note: Some("the way back: nobody has finalized it".to_owned()),
-            });
+                note: note.map(str::to_owned),
+            };
+            let note = "the way back: nobody has finalized it";
+            more.push(backward(&from, &to, Some(note)));
+            // The way there stays what it is, whatever the rule that says so weighs: going back is not final itself.
+            more.push(backward(&to, &from, None));
         }
     }
     if more.is_empty() {

@@ -17,13 +17,13 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use evenkeel_coordinator_core::planner::find;
 
 fn large_fleet(c: &mut Criterion) {
-    let fleet = fleets::large(20_000);
+    let fleet = fleets::large(20_000, true);
     let mut group = c.benchmark_group("planner");
     group.sample_size(20);
     group.bench_function("6 components x 200 versions x 20,000 rules", |b| {
         b.iter(|| find(black_box(&fleet.request())).unwrap());
     });
-    let stuck = fleets::large(20_000).without_bridge();
+    let stuck = fleets::large(20_000, false);
     group.bench_function("the same without a path", |b| {
         b.iter(|| find(black_box(&stuck.request())).unwrap_err());
     });
@@ -31,13 +31,13 @@ fn large_fleet(c: &mut Criterion) {
 }
 
 fn chain(c: &mut Criterion) {
-    let chain = fleets::chain(2_000);
+    let chain = fleets::chain(2_000, true);
     let mut group = c.benchmark_group("planner");
     group.sample_size(20);
     group.bench_function("a chain of 2,000 versions", |b| {
         b.iter(|| find(black_box(&chain.request())).unwrap());
     });
-    let stuck = fleets::chain(2_000).without_bridge();
+    let stuck = fleets::chain(2_000, false);
     group.bench_function("the same without its middle", |b| {
         b.iter(|| find(black_box(&stuck.request())).unwrap_err());
     });
@@ -48,7 +48,7 @@ fn growth(c: &mut Criterion) {
     let mut group = c.benchmark_group("planner: rules");
     group.sample_size(10);
     for rules in [2_500, 5_000, 10_000, 20_000, 40_000] {
-        let fleet = fleets::large(rules);
+        let fleet = fleets::large(rules, true);
         group.bench_with_input(BenchmarkId::from_parameter(rules), &fleet, |b, fleet| {
             b.iter(|| find(black_box(&fleet.request())).unwrap());
         });

@@ -27,7 +27,7 @@ fn peak_kib() -> u64 {
 }
 
 fn main() {
-    let fleet = fleets::large(20_000);
+    let fleet = fleets::large(20_000, true);
     let before = peak_kib();
     let answer = find(&fleet.request()).unwrap();
     let after = peak_kib();

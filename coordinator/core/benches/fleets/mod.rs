@@ -26,31 +26,6 @@ impl Fleet {
             targets: &self.targets,
         }
     }
-
-    /// The same where a gap of the versions in the middle cannot be crossed.
-    pub fn without_bridge(self) -> Self {
-        let published = self.published.values().next().unwrap();
-        let before = published.iter().nth(published.len() / 2).unwrap().clone();
-        let after = published
-            .iter()
-            .nth(published.len() / 2 + 1)
-            .unwrap()
-            .clone();
-        let crosses = |versions: &Versions| match versions {
-            Versions::Exact(version) => *version <= before,
-            Versions::Range(range) => range.matches(&before),
-        };
-        let reaches = |versions: &Versions| match versions {
-            Versions::Exact(version) => *version >= after,
-            Versions::Range(range) => range.matches(&after),
-        };
-        let rules = self.matrix.rules().iter();
-        let rules = rules.filter(|rule| !(crosses(&rule.from) && reaches(&rule.to)));
-        let rules = rules.filter(|rule| !(reaches(&rule.from) && crosses(&rule.to)));
-        let rules = rules.cloned().collect();
-        let matrix = Matrix::new(self.matrix.components().clone(), rules, Vec::new()).unwrap();
-        Self { matrix, ..self }
-    }
 }
 
 const COMPONENTS: [&str; 6] = [
@@ -84,8 +59,8 @@ fn range(first: &Version, last: &Version) -> Versions {
 
 /// Six components in lock step: versions run side by side within a minor and with the next minor's, and a hop leads at
 /// most into the next minor. Every rule is a range on both sides: some for whole minors, the rest for parts of these that
-/// overlap as they happen to.
-pub fn large(rules_count: usize) -> Fleet {
+/// overlap as they happen to. Without a bridge no rule speaks of the minors in the middle and those behind them.
+pub fn large(rules_count: usize, bridge: bool) -> Fleet {
     let version = |minor: u64, patch: u64| Version::new(1, minor, patch);
     let names: Vec<ComponentName> = COMPONENTS
         .iter()
@@ -98,6 +73,7 @@ pub fn large(rules_count: usize) -> Fleet {
         scopes.extend(others.map(|other| Scope::Pair(one.clone(), other.clone())));
     }
     let mut rules = Vec::with_capacity(rules_count);
+    let crosses = |from: u64, to: u64| !bridge && (from < MINORS / 2) != (to < MINORS / 2);
     let mut put = |scope: &Scope, from: Versions, to: Versions, level| {
         rules.push(Rule {
             scope: scope.clone(),
@@ -117,7 +93,7 @@ pub fn large(rules_count: usize) -> Fleet {
     for scope in &scopes {
         for minor in 0..MINORS {
             put(scope, whole(minor), whole(minor), Level::Full);
-            if minor + 1 < MINORS {
+            if minor + 1 < MINORS && !crosses(minor, minor + 1) {
                 let level = level_of(scope, minor, minor + 1);
                 put(scope, whole(minor), whole(minor + 1), level);
                 if matches!(scope, Scope::Pair(..)) {
@@ -131,6 +107,9 @@ pub fn large(rules_count: usize) -> Fleet {
         let scope = &scopes[usize::try_from(chance.below(scopes.len() as u64)).unwrap()];
         let from = chance.below(MINORS - 1);
         let to = from + chance.below(2);
+        if crosses(from, to) {
+            continue;
+        }
         let mut part = |minor| {
             let (a, b) = (chance.below(PATCHES), chance.below(PATCHES));
             range(&version(minor, a.min(b)), &version(minor, a.max(b)))
@@ -169,11 +148,12 @@ pub fn large(rules_count: usize) -> Fleet {
     fleet
 }
 
-/// One component whose versions each lead to the next.
-pub fn chain(versions: u64) -> Fleet {
+/// One component whose versions each lead to the next; without a bridge not the one in the middle.
+pub fn chain(versions: u64, bridge: bool) -> Fleet {
     let name: ComponentName = "data-service".parse().unwrap();
     let version = |number: u64| Version::new(1, number, 0);
-    let rules = (1..versions).map(|number| Rule {
+    let there = |number: &u64| bridge || *number != versions / 2;
+    let rules = (1..versions).filter(there).map(|number| Rule {
         scope: Scope::Component(name.clone()),
         from: Versions::Exact(version(number - 1)),
         to: Versions::Exact(version(number)),

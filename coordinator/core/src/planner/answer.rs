@@ -14,6 +14,10 @@ use super::{
     words::counted,
 };
 
+/// The most versions that a step tells of the way before and behind it. Nobody reads more, and each of thousands of
+/// steps has its own.
+pub const VERSIONS_TOLD_MAX: usize = 100;
+
 /// One component's instances from one version to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -43,11 +47,11 @@ pub struct Step {
     pub instances: u64,
     /// Another component that ought to be at its target first is not: the matrix leaves no way that keeps the order.
     pub out_of_order: bool,
-    /// The versions at which the instances that it moves stop on their whole way, in that order; none if this is the
-    /// whole way.
+    /// The versions at which the instances that it moves stop on their whole way, in that order, the first
+    /// [`VERSIONS_TOLD_MAX`] of them; none if this is the whole way.
     pub through: Vec<Version>,
     /// The component's versions that taking back stages, the last first, still leads to once this one is done and the
-    /// plan is not finalized, the nearest first.
+    /// plan is not finalized, the nearest first, at most [`VERSIONS_TOLD_MAX`].
     pub reachable_back: Vec<Version>,
 }
 
@@ -127,8 +131,11 @@ pub(super) fn steps(space: &Space<'_>, way: &[Move]) -> (Vec<Step>, Cost, Vec<Jo
         steps.push(new(space, mover, step, hop, instances, out_of_order));
         moved.push(who);
     }
+    let mut known = BTreeMap::<Vec<usize>, Vec<Version>>::new();
     for (step, who) in steps.iter_mut().zip(moved) {
-        step.through = through(space, &journeys, &who);
+        let known = known.entry(who);
+        let known = known.or_insert_with_key(|who| through(space, &journeys, who));
+        step.through.clone_from(known);
     }
     for last in 0..steps.len() {
         steps[last].reachable_back = reachable_back(&steps[..=last]);
@@ -179,11 +186,12 @@ fn through(space: &Space<'_>, journeys: &[Journey], who: &[usize]) -> Vec<Versio
         let mover = &space.movers[journey.mover];
         stops.extend(between.iter().map(|place| (*place, mover.version(*place))));
     }
-    let mut stops: Vec<Version> = stops.into_values().cloned().collect();
+    let mut stops: Vec<&Version> = stops.into_values().collect();
     if down {
         stops.reverse();
     }
-    stops
+    let first = stops.into_iter().take(VERSIONS_TOLD_MAX);
+    first.cloned().collect()
 }
 
 /// What taking back these steps, the last first, leads to, for the component of the last.
@@ -197,7 +205,7 @@ fn reachable_back(steps: &[Step]) -> Vec<Version> {
             true => step.undo_when_final,
             false => step.undo,
         };
-        if undo == Undo::NotAtAll {
+        if undo == Undo::NotAtAll || versions.len() >= VERSIONS_TOLD_MAX {
             break;
         }
         if step.component == last.component && !versions.contains(&step.from) {

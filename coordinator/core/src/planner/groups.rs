@@ -6,7 +6,7 @@
 
 use super::space::{Mover, Place, Space};
 
-/// Movers that are planned together, by number, rising.
+/// Movers that are planned together, by number: those that others follow first, and by name where that leaves a choice.
 pub(super) type Group = Vec<usize>;
 
 /// The groups, in the order they are to be moved. `within` says which versions of a mover can come up at all.
@@ -43,7 +43,12 @@ pub(super) fn groups(space: &Space<'_>, within: impl Fn(&Mover<'_>, Place) -> bo
             }
         }
     }
-    ordered(&reaches)
+    let mut groups = ordered(&reaches);
+    for group in &mut groups {
+        // Whoever follows another follows all that this one does, too.
+        group.sort_by_key(|number| (movers[*number].after.len(), *number));
+    }
+    groups
 }
 
 /// Whether there is a version of the one that may not run beside one of the other.

@@ -24,7 +24,7 @@ mod space;
 mod suits;
 mod words;
 
-pub use answer::{Answer, Step};
+pub use answer::{Answer, Step, VERSIONS_TOLD_MAX};
 pub use check::{FAULTS_MAX, Fault, Mix, Passage, check};
 pub use cost::Cost;
 pub use draft::{NoDraft, check_unchanged, draft, ruled_out, stages};

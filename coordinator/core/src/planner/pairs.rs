@@ -77,7 +77,8 @@ fn numbers(mover: &Mover<'_>, useful: &[Place]) -> Vec<Option<usize>> {
 fn hops(mover: &Mover<'_>, useful: &[Place], numbers: &[Option<usize>]) -> Vec<Vec<usize>> {
     let from = |place: &Place| {
         let hops = mover.hops[usize::from(*place)].iter();
-        hops.filter_map(|hop| numbers[usize::from(hop.to)]).collect()
+        hops.filter_map(|hop| numbers[usize::from(hop.to)])
+            .collect()
     };
     useful.iter().map(from).collect()
 }
@@ -93,7 +94,9 @@ fn pair(space: &Space<'_>, group: &[usize], first: usize, then: usize) -> Option
     for row in &rows {
         let rank = one.ranks[usize::from(*row)];
         let allowed = space.index.beside(one.number, rank, other.number);
-        let ranks = columns.iter().map(|column| other.ranks[usize::from(*column)]);
+        let ranks = columns
+            .iter()
+            .map(|column| other.ranks[usize::from(*column)]);
         beside.extend(ranks.map(|rank| allowed.contains(rank)));
     }
     if beside.iter().all(|beside| *beside) {

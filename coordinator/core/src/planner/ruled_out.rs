@@ -245,16 +245,19 @@ impl<'s, 'a> Collector<'s, 'a> {
 
     /// Versions that rules name and that could be hopped to, were there a release of them.
     pub(super) fn not_published(&mut self, request: &Request<'_>, from: &BTreeSet<(usize, Place)>) {
-        let named = named(request);
+        let mut missing = named(request);
+        for (component, versions) in &mut missing {
+            versions.retain(|version| !request.publishes(component, version));
+        }
         for (number, from) in from {
             let mover = &self.space.movers[*number];
             let version = mover.version(*from);
             let target = mover.version(mover.target);
-            for to in named.get(mover.component).into_iter().flatten() {
+            for to in missing.get(mover.component).into_iter().flatten() {
                 let is_there = to.cmp_precedence(target).is_eq();
                 let between = [version, target].map(|end| to.cmp_precedence(end));
                 let leads_on = is_there || (between[0] != between[1] && between[0].is_ne());
-                if !leads_on || request.publishes(mover.component, to) {
+                if !leads_on {
                     continue;
                 }
                 if !self.examines_another() {

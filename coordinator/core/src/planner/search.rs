@@ -360,7 +360,10 @@ impl<'s, 'a> Walk<'s, 'a> {
 fn stages_of_all(each: &mut [u64]) -> u64 {
     each.sort_unstable_by_key(|stages| Reverse(*stages));
     let together = each.iter().zip(0..).filter(|(stages, _)| **stages > 0);
-    together.map(|(stages, others)| stages + others).max().unwrap_or(0)
+    together
+        .map(|(stages, others)| stages + others)
+        .max()
+        .unwrap_or(0)
 }
 
 enum End {

@@ -1,5 +1,7 @@
 //! The planner against one that tries everything, on small cases at random.
 
+use std::collections::BTreeSet;
+
 use evenkeel_compat::Matrix;
 use evenkeel_coordinator_core::planner::{Answer, NoPath, Reason, Step};
 use proptest::{
@@ -122,12 +124,13 @@ fn refused(setting: &Setting, refusal: &NoPath) {
 }
 
 fn furthest(setting: &Setting, refusal: &NoPath) {
-    let brute = Brute::new(setting);
+    let wholly = Brute::new(setting).wholly();
+    let nowhere = BTreeSet::new();
     for target in &setting.targets {
         let mut told = refusal.furthest.iter();
         let told = told.find(|far| far.component == target.component).unwrap();
         assert!(told.certain);
-        let there = brute.wholly(&target.component);
+        let there = wholly.get(&target.component).unwrap_or(&nowhere);
         match &told.version {
             None => assert!(there.is_empty(), "{refusal}"),
             Some(version) => {

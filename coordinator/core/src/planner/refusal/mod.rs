@@ -301,7 +301,7 @@ impl NoPath {
         if missing.values().all(BTreeSet::is_empty) {
             return;
         }
-        let Some(mut steps) = steps_with(&missing) else {
+        let Some(steps) = steps_with(&missing) else {
             return;
         };
         // Those that can be done without are left out, one after the other.
@@ -313,9 +313,12 @@ impl NoPath {
             }
             if let Some(fewer) = steps_with(&without) {
                 needed = used(&fewer);
-                steps = fewer;
             }
         }
+        // The path is the one that there is with these and no others.
+        let Some(steps) = steps_with(&needed) else {
+            return;
+        };
         for step in &steps {
             let named = (step.component.clone(), step.to.clone());
             let needed = needed.get(&step.component);

@@ -30,7 +30,7 @@ pub enum Step {
 /// The page, below the root of the tree.
 pub const COMPATIBILITY: &str = "docs/COMPATIBILITY.md";
 
-/// Stands in what a command prints for lines that are left out.
+/// Stands in what a command prints for what is left out.
 pub const ELLIPSIS: &str = "…";
 
 /// The steps of docs/COMPATIBILITY.md.
@@ -150,7 +150,8 @@ pub fn with_outputs(page: &str, outputs: &[String]) -> String {
             .into_iter()
             .flatten()
             .collect();
-        let kept = if old.contains(&ELLIPSIS) { old } else { new };
+        let leaves_out = old.iter().any(|line| line.contains(ELLIPSIS));
+        let kept = if leaves_out { old } else { new };
         for line in kept {
             text.push_str(line);
             text.push('\n');

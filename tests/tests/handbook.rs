@@ -11,7 +11,8 @@ use evenkeel_tests::{
     places,
 };
 
-/// Whether these lines are printed where the page has those.
+/// Whether these lines are printed where the page has those. An ellipsis stands for any text within a line, and alone for
+/// any lines.
 fn fits(page: &[&str], printed: &[&str]) -> bool {
     match page.split_first() {
         None => printed.is_empty(),
@@ -21,7 +22,17 @@ fn fits(page: &[&str], printed: &[&str]) -> bool {
         }),
         Some((line, rest)) => printed
             .split_first()
-            .is_some_and(|(first, after)| first == line && fits(rest, after)),
+            .is_some_and(|(first, after)| fits_line(line, first) && fits(rest, after)),
+    }
+}
+
+fn fits_line(page: &str, printed: &str) -> bool {
+    match page.split_once(ELLIPSIS) {
+        None => page == printed,
+        Some((before, after)) => printed.strip_prefix(before).is_some_and(|rest| {
+            let mut ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+            ends.any(|at| fits_line(after, rest.get(at..).unwrap_or_default()))
+        }),
     }
 }
 
@@ -100,6 +111,9 @@ fn what_is_left_out_may_be_any_lines_and_nothing_else_may_differ() {
     assert!(fits("a\n…\nd", "a\nb\nc\nd"));
     assert!(fits("…", ""));
     assert!(fits("a\n…", "a"));
+    assert!(fits("… b …\nc…", "a b d\nc"));
+    assert!(!fits("… b …", "a c d"));
+    assert!(!fits("a…\nb", "ab"));
     assert!(!fits("a", "a\nb"));
     assert!(!fits("a\n…\nd", "a\nb"));
     assert!(!fits("", "a"));

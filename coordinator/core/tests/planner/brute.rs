@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
 };
 
 use evenkeel_compat::{Method, Undo, Way};
@@ -24,6 +25,9 @@ type Places = Vec<Node>;
 pub(crate) struct Brute<'s> {
     setting: &'s Setting,
     nodes: Vec<(&'s Target, Version)>,
+    /// Which nodes are of the same component as a node, and which components it ought to follow.
+    own: Vec<Range<Node>>,
+    first: Vec<BTreeSet<ComponentName>>,
     /// How many instances each cohort has.
     instances: Vec<u64>,
     start: Places,
@@ -37,6 +41,7 @@ pub(crate) struct Brute<'s> {
 impl<'s> Brute<'s> {
     pub(crate) fn new(setting: &'s Setting) -> Self {
         let mut nodes: Vec<(&Target, Version)> = Vec::new();
+        let (mut own, mut first) = (Vec::new(), Vec::new());
         let (mut instances, mut start, mut goal) = (Vec::new(), Vec::new(), Vec::new());
         for target in &setting.targets {
             let running = setting.fleet[&target.component].iter();
@@ -54,6 +59,10 @@ impl<'s> Brute<'s> {
                 start.push(number(version));
                 goal.push(number(&target.version));
             }
+            let these = nodes.len()..nodes.len() + versions.len();
+            let predecessors = setting.matrix.predecessors(&target.component);
+            own.extend(versions.iter().map(|_| these.clone()));
+            first.extend(versions.iter().map(|_| predecessors.clone()));
             nodes.extend(
                 versions
                     .into_iter()
@@ -75,6 +84,8 @@ impl<'s> Brute<'s> {
         Self {
             setting,
             nodes,
+            own,
+            first,
             instances,
             start,
             goal,
@@ -137,7 +148,8 @@ impl<'s> Brute<'s> {
         let older = before.cmp_precedence(goal).is_gt();
         let published = self.setting.published.get(component);
         let leads_on = (up || down || there) && (!older || target.allow_downgrade);
-        if of != target || !leads_on || !published.is_some_and(|all| all.contains(after)) {
+        assert_eq!(of, target);
+        if !leads_on || !published.is_some_and(|all| all.contains(after)) {
             return None;
         }
         let mut standing = self.standing.iter();
@@ -161,7 +173,7 @@ impl<'s> Brute<'s> {
     fn next(&self, places: &Places) -> Vec<(Cost, Places)> {
         let mut all = Vec::new();
         for from in places.iter().copied().collect::<BTreeSet<_>>() {
-            for to in 0..self.nodes.len() {
+            for to in self.own[from].clone() {
                 let Some(way) = self.hop(from, to) else {
                     continue;
                 };
@@ -181,8 +193,7 @@ impl<'s> Brute<'s> {
                         instances += self.instances[cohort];
                     }
                 }
-                let component = &self.nodes[from].0.component;
-                let first = self.setting.matrix.predecessors(component);
+                let first = &self.first[from];
                 let late = places.iter().zip(&self.goal).any(|(place, goal)| {
                     place != goal && first.contains(&self.nodes[*place].0.component)
                 });

@@ -1,7 +1,10 @@
-//! Small cases at random: up to three components with up to six versions each, mixed starts, external components,
+//! Small cases at random: a few components with up to six versions each, mixed starts, external components,
 //! orders, blocked hops, rules of every level and scope, downgrades.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use evenkeel_compat::{Blocked, Component, Level, Matrix, Rule, Scope, Versions};
 use evenkeel_coordinator_core::plan::Target;
@@ -246,8 +249,8 @@ fn reported() -> impl Strategy<Value = Option<BTreeSet<Version>>> {
     proptest::option::weighted(0.97, versions)
 }
 
-pub(crate) fn settings() -> impl Strategy<Value = Setting> {
-    (1..=COMPONENTS.len()).prop_flat_map(|count| {
+pub(crate) fn settings(components_count: RangeInclusive<usize>) -> impl Strategy<Value = Setting> {
+    components_count.prop_flat_map(|count| {
         let target = (
             prop::bool::weighted(0.9),
             goals(),

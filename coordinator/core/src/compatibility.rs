@@ -11,6 +11,7 @@ use evenkeel_words::{
 use semver::Version;
 
 use crate::{
+    engine::finality::is_behind,
     plan::{Plan, PlanState, Stage, TaskState},
     state::State,
 };
@@ -67,7 +68,7 @@ pub struct ReportedVersions {
 
 /// The hops of a component that lead back to where instances came from, because nothing has made them final: each as
 /// (from, to). They end when a plan for the component is finalized that was under way then or later, and for what is
-/// final by itself when a person has said so, or when nothing older is left.
+/// final by itself when a person has said so for a plan that was under way then or later, or when nobody is behind.
 #[must_use]
 pub fn ways_back(state: &State, component: &ComponentName) -> BTreeSet<(Version, Version)> {
     let of_component = || {
@@ -79,24 +80,25 @@ pub fn ways_back(state: &State, component: &ComponentName) -> BTreeSet<(Version,
     };
     let finalized = of_component().filter(|(plan, ..)| plan.state == PlanState::Finalized);
     let finalized_at = finalized.filter_map(|(plan, ..)| plan.ended_at).max();
-    let confirmed: BTreeSet<&Version> = of_component()
-        .filter(|(_, _, stage)| stage.finalizes_itself && stage.confirmed_by.is_some())
-        .map(|(_, _, stage)| &stage.to)
-        .collect();
+    let confirmed_at = of_component()
+        .filter(|(_, _, stage)| stage.finalizes_itself)
+        .filter_map(|(_, _, stage)| stage.confirmed_at)
+        .max();
     let mut ways = BTreeSet::new();
     for (plan, index, stage) in of_component() {
-        let ended = finalized_at.is_some_and(|at| plan.started_at.is_none_or(|began| began <= at));
+        let since = |at: Option<Timestamp>| {
+            at.is_some_and(|at| plan.started_at.is_none_or(|began| began <= at))
+        };
         let all_there = || {
             let mut versions = state.versions_of(component);
-            versions.all(|(version, _)| *version == stage.to)
+            !versions.any(|(version, _)| is_behind(state, component, version, &stage.to))
         };
-        let final_by_itself =
-            || stage.finalizes_itself && (confirmed.contains(&stage.to) || all_there());
+        let final_by_itself = || stage.finalizes_itself && (since(confirmed_at) || all_there());
         let begun = || {
             let mut tasks = state.tasks_of_stage(plan.id, index);
             tasks.any(|task| task.generation > 0 || task.state == TaskState::Done)
         };
-        if !ended && is_open(plan, stage) && begun() && !final_by_itself() {
+        if !since(finalized_at) && is_open(plan, stage) && begun() && !final_by_itself() {
             ways.insert((stage.to.clone(), stage.from.clone()));
         }
     }

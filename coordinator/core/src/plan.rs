@@ -275,6 +275,8 @@ pub struct Stage {
     pub reachable_back: Vec<Version>,
     /// Who said that there need be no way back, once someone has.
     pub confirmed_by: Option<String>,
+    /// When that was said.
+    pub confirmed_at: Option<Timestamp>,
 }
 
 impl fmt::Display for Stage {

@@ -100,7 +100,7 @@ pub async fn serve(shared: Shared, incoming: Incoming) -> anyhow::Result<()> {
         .add_service(limited!(ReleaseServiceServer::new(release::Releases::new(
             shared.clone()
         ))))
-        .add_service(limited!(PlanServiceServer::new(plan::Plans(
+        .add_service(limited!(PlanServiceServer::new(plan::Plans::new(
             shared.clone()
         ))))
         .add_service(

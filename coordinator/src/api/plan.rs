@@ -22,6 +22,7 @@ use evenkeel_proto::v1::{
     StartPlanResponse, WatchPlanRequest, WatchPlanResponse, plan_service_server::PlanService,
     watch_plan_response::Change,
 };
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -36,14 +37,46 @@ use crate::convert::{
 /// The most waits that one call tells.
 const WAITS_MAX: usize = 1_000;
 
+/// Drafts that are computed at once.
+const DRAFTS_MAX: usize = 2;
+
 /// The longest reason of an operator's, in characters.
 const REASON_CHARS_MAX: usize = 500;
 
 /// See [`PlanService`].
 #[derive(Debug)]
-pub(super) struct Plans(pub(super) Shared);
+pub(super) struct Plans {
+    shared: Shared,
+    /// Each takes memory, and a core for as long as it takes.
+    drafts: Semaphore,
+}
 
 impl Plans {
+    pub(super) fn new(shared: Shared) -> Self {
+        Self {
+            shared,
+            drafts: Semaphore::new(DRAFTS_MAX),
+        }
+    }
+
+    /// Computes a draft. It may take its time, while others must not stand still.
+    fn draft(
+        &self,
+        state: &State,
+        targets: &[Target],
+        policy: &Policy,
+        by: &str,
+    ) -> Result<Result<evenkeel_coordinator_core::plan::Plan, NoDraft>, Problem> {
+        let _permit = self.drafts.try_acquire().map_err(|_| {
+            Problem::new(
+                ErrorCode::TooMuch,
+                format!("{DRAFTS_MAX} plans are being computed already"),
+            )
+        })?;
+        let draft = || planner::draft(state, targets, policy, by, state.at());
+        Ok(tokio::task::block_in_place(draft).map(|(plan, _)| plan))
+    }
+
     /// Hands a call to the writer and answers with the plan as it is afterwards.
     async fn call<T>(
         &self,
@@ -52,8 +85,8 @@ impl Plans {
         call: Call,
     ) -> Result<Option<Plan>, Problem> {
         let key = request_key(&caller(request)?, request_id)?;
-        let name = self.0.core.call(key, call).await?;
-        let state = self.0.core.snapshot();
+        let name = self.shared.core.call(key, call).await?;
+        let state = self.shared.core.snapshot();
         let plan = state.known_plan(plan_id(&name)?).map_err(problem_of)?;
         Ok(Some(plan_to_proto(plan)))
     }
@@ -65,7 +98,7 @@ impl Plans {
         policy: Option<PlanPolicy>,
     ) -> Result<(Vec<Target>, Policy), Problem> {
         let targets = targets_from_proto(targets)?;
-        let policy = policy_from_proto(policy, &self.0.settings.policy)?;
+        let policy = policy_from_proto(policy, &self.shared.settings.policy)?;
         Ok((targets, policy))
     }
 }
@@ -97,14 +130,12 @@ impl PlanService for Plans {
         let by = caller(&request)?.to_string();
         let asked = request.into_inner();
         let (targets, policy) = self.wanted(asked.targets, asked.policy)?;
-        let state = self.0.core.snapshot();
-        let now = state.at();
-        // Finding a path takes its time: others must not stand still meanwhile.
-        let drafted =
-            tokio::task::block_in_place(|| planner::draft(&state, &targets, &policy, &by, now));
-        let (plan, refusal) = match drafted {
-            Ok((plan, _)) => (Some(preview(&plan)), None),
-            Err(NoDraft::NoPath(no_path)) => (None, Some(no_path_to_proto(&no_path))),
+        let state = self.shared.core.snapshot();
+        let (plan, refusal) = match self.draft(&state, &targets, &policy, &by)? {
+            Ok(plan) => (Some(preview(&plan)), None),
+            Err(NoDraft::NoPath { no_path, elsewhere }) => {
+                (None, Some(no_path_to_proto(&no_path, &elsewhere)))
+            }
             Err(NoDraft::Refused(refusal)) => return Err(problem_of(refusal).into()),
         };
         Ok(Response::new(PreviewPlanResponse { plan, refusal }))
@@ -117,12 +148,10 @@ impl PlanService for Plans {
         let asked = request.get_ref().clone();
         let (targets, policy) = self.wanted(asked.targets, asked.policy)?;
         let key = request_key(&caller(&request)?, &asked.request_id)?;
-        let state = self.0.core.snapshot();
+        let state = self.shared.core.snapshot();
         // A refusal takes its time to explain, and the writer none: one that is plain from here does not get there.
         if state.request(&key).is_none() {
-            let drafted = tokio::task::block_in_place(|| {
-                planner::draft(&state, &targets, &policy, &key.subject, state.at())
-            });
+            let drafted = self.draft(&state, &targets, &policy, &key.subject)?;
             drafted.map_err(|no_draft| problem_of(no_draft.into()))?;
         }
         let call = Call::CreatePlan { targets, policy };
@@ -135,7 +164,7 @@ impl PlanService for Plans {
         request: Request<GetPlanRequest>,
     ) -> Result<Response<GetPlanResponse>, Status> {
         let id = plan_id(&request.get_ref().name)?;
-        let state = self.0.core.snapshot();
+        let state = self.shared.core.snapshot();
         let plan = Some(plan_to_proto(state.known_plan(id).map_err(problem_of)?));
         Ok(Response::new(GetPlanResponse { plan }))
     }
@@ -146,7 +175,7 @@ impl PlanService for Plans {
     ) -> Result<Response<ListPlansResponse>, Status> {
         let request = request.into_inner();
         let after = paging::after::<PlanId>(&request.page_token)?;
-        let state = self.0.core.snapshot();
+        let state = self.shared.core.snapshot();
         let plans = state.plans_after(after);
         let (plans, next_page_token) =
             paging::page(plans, paging::size(request.page_size), |plan| plan.id);
@@ -169,7 +198,7 @@ impl PlanService for Plans {
             stage,
             instance,
         });
-        let state = self.0.core.snapshot();
+        let state = self.shared.core.snapshot();
         state.known_plan(id).map_err(problem_of)?;
         let tasks = state.tasks_after(id, after.as_ref());
         let (tasks, next_page_token) = paging::page(tasks, paging::size(request.page_size), |t| {
@@ -243,10 +272,10 @@ impl PlanService for Plans {
     ) -> Result<Response<Self::WatchPlanStream>, Status> {
         let request = request.into_inner();
         let id = plan_id(&request.name)?;
-        let state = self.0.core.snapshot();
+        let state = self.shared.core.snapshot();
         state.known_plan(id).map_err(problem_of)?;
         Ok(Response::new(watch(
-            &self.0,
+            &self.shared,
             request.after_revision,
             OnePlan(id),
         )?))
@@ -258,14 +287,16 @@ impl PlanService for Plans {
     ) -> Result<Response<ExplainPlanResponse>, Status> {
         let request = request.into_inner();
         let id = plan_id(&request.name)?;
-        let state = self.0.core.snapshot();
+        let state = self.shared.core.snapshot();
         let plan = state.known_plan(id).map_err(problem_of)?;
         let waits = if request.instance.is_empty() {
             // Each wait is found by looking at the whole plan: others must not stand still meanwhile.
             tokio::task::block_in_place(|| {
                 let tasks = state.tasks_of(id);
                 let of_tasks = tasks.filter_map(|task| waits::wait(&state, plan, task));
-                let waits = waits::wait_of_plan(plan).into_iter().chain(of_tasks);
+                let waits = waits::wait_of_plan(&state, plan)
+                    .into_iter()
+                    .chain(of_tasks);
                 let waits = waits.take(WAITS_MAX);
                 waits.map(|wait| wait_to_proto(&wait)).collect()
             })

@@ -75,17 +75,7 @@ impl From<Invalid> for Problem {
 /// A refusal of the core, in the words of the API's table of errors.
 #[must_use]
 pub fn problem_of(refusal: Refusal) -> Problem {
-    let code = match refusal.kind {
-        RefusalKind::BadArgument => ErrorCode::BadArgument,
-        RefusalKind::NotFound => ErrorCode::NotFound,
-        RefusalKind::AlreadyExists => ErrorCode::AlreadyExists,
-        RefusalKind::NotAllowedNow => ErrorCode::NotAllowedNow,
-        RefusalKind::FleetChanged => ErrorCode::FleetChanged,
-        RefusalKind::PlanConflict => ErrorCode::PlanConflict,
-        RefusalKind::RequestIdReused => ErrorCode::RequestIdReused,
-        RefusalKind::TooMuch => ErrorCode::TooMuch,
-    };
-    Problem::new(code, refusal.message)
+    Problem::new(error_code(refusal.kind), refusal.message)
 }
 
 /// Reads a text as a `T`.
@@ -113,6 +103,19 @@ pub fn version(field: &str, text: &str) -> Result<semver::Version, Invalid> {
             format!("{text:?} is not a version like 1.2.3 (semver): {error}"),
         )
     })
+}
+
+fn error_code(kind: RefusalKind) -> ErrorCode {
+    match kind {
+        RefusalKind::BadArgument => ErrorCode::BadArgument,
+        RefusalKind::NotFound => ErrorCode::NotFound,
+        RefusalKind::AlreadyExists => ErrorCode::AlreadyExists,
+        RefusalKind::NotAllowedNow => ErrorCode::NotAllowedNow,
+        RefusalKind::FleetChanged => ErrorCode::FleetChanged,
+        RefusalKind::PlanConflict => ErrorCode::PlanConflict,
+        RefusalKind::RequestIdReused => ErrorCode::RequestIdReused,
+        RefusalKind::TooMuch => ErrorCode::TooMuch,
+    }
 }
 
 fn required<T>(field: &str, value: Option<T>) -> Result<T, Invalid> {

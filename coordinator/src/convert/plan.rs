@@ -12,7 +12,7 @@ use semver::Version;
 use super::{
     Invalid,
     compatibility::{level_from, level_to, stage_method_from, stage_method_to, undo_from, undo_to},
-    duration_from, duration_to, enumerated, optional_time, parse,
+    duration_from, duration_to, enumerated, error_code, optional_time, parse,
     release::{reference_from, reference_to},
     required, time_from, time_to, version,
 };
@@ -121,6 +121,7 @@ pub fn stage_to_proto(stage: &Stage) -> v1::Stage {
             .map(ToString::to_string)
             .collect(),
         confirmed_by: stage.confirmed_by.clone().unwrap_or_default(),
+        confirmed_at: stage.confirmed_at.map(time_to),
     }
 }
 
@@ -143,6 +144,7 @@ fn stage_from(stage: v1::Stage) -> Result<Stage, Invalid> {
         note: stage.note,
         reachable_back: versions("reachable_back", &stage.reachable_back)?,
         confirmed_by: Some(stage.confirmed_by).filter(|who| !who.is_empty()),
+        confirmed_at: optional_time("confirmed_at", stage.confirmed_at.as_ref())?,
     })
 }
 
@@ -193,9 +195,9 @@ pub fn ruled_out_to_proto(ruled_out: &RuledOut) -> v1::RuledOut {
     }
 }
 
-/// Why there is no path.
+/// Why there is no path, and what is published for other platforms only.
 #[must_use]
-pub fn no_path_to_proto(no_path: &NoPath) -> v1::PlanRefusal {
+pub fn no_path_to_proto(no_path: &NoPath, elsewhere: &[String]) -> v1::PlanRefusal {
     let publish = no_path.publish_first.iter();
     let publish = publish.map(|(component, version)| Remedy::Publish {
         component: component.clone(),
@@ -208,7 +210,12 @@ pub fn no_path_to_proto(no_path: &NoPath) -> v1::PlanRefusal {
     };
     v1::PlanRefusal {
         summary: no_path.summary(),
-        reasons: no_path.obstacles.iter().map(ToString::to_string).collect(),
+        reasons: no_path
+            .obstacles
+            .iter()
+            .map(ToString::to_string)
+            .chain(elsewhere.iter().cloned())
+            .collect(),
         remedies: remedies.iter().map(remedy_to).collect(),
         furthest: no_path
             .furthest
@@ -219,6 +226,7 @@ pub fn no_path_to_proto(no_path: &NoPath) -> v1::PlanRefusal {
                     .version
                     .as_ref()
                     .map_or_else(String::new, ToString::to_string),
+                at_least: !furthest.certain,
             })
             .collect(),
         stages: planner::stages(&no_path.steps)
@@ -229,6 +237,8 @@ pub fn no_path_to_proto(no_path: &NoPath) -> v1::PlanRefusal {
             .iter()
             .map(ruled_out_to_proto)
             .collect(),
+        remedies_are_smallest: publish.is_empty() && no_path.smallest,
+        error_code: error_code(planner::kind_of(no_path)).reason().to_owned(),
     }
 }
 

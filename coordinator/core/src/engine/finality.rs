@@ -4,8 +4,11 @@
 //! - A stage whose new format takes hold by itself with the last instance keeps that one back until then.
 //! - A plan whose finalizing takes a way back away is ready to be finalized, and stays so until then.
 
+use std::ops::Not as _;
+
 use evenkeel_compat::Undo;
-use evenkeel_words::timestamp::Timestamp;
+use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
+use semver::Version;
 
 use super::{Decision, ended};
 use crate::{
@@ -26,6 +29,16 @@ pub fn unconfirmed<'a>(state: &State, plan: &'a Plan) -> Option<(u32, &'a Stage)
     to_begin
         .any(|task| holds(state, stage, task))
         .then_some((index, stage))
+        .filter(|_| stage.way.undo == Undo::NotAtAll || !others_on_their_way(state, plan))
+}
+
+/// Before the last one goes the others have to have stayed good: until then they may still come back.
+fn others_on_their_way(state: &State, plan: &Plan) -> bool {
+    let index = state.stage_under_way(plan.id);
+    index.is_some_and(|index| {
+        let mut tasks = state.tasks_of_stage(plan.id, index);
+        tasks.any(|task| task.state.in_flight())
+    })
 }
 
 fn holds(state: &State, stage: &Stage, task: &Task) -> bool {
@@ -41,27 +54,54 @@ fn holds(state: &State, stage: &Stage, task: &Task) -> bool {
     }
 }
 
-/// Whether nothing of the component is known to have another version once this one has the new: whoever brought the
-/// others there, and those that are on their way counted in.
+/// Whether nothing of the component stays behind once this one has come along: whoever brought the others there, and
+/// those that are on their way counted in.
 fn is_last(state: &State, stage: &Stage, task: &Task) -> bool {
     let mut others = state
         .instances_of(&stage.component)
         .filter(|other| other.id != task.instance);
-    let arrives = |other: &Instance| {
+    let comes_to = |other: &Instance| {
         let order = other.order.as_ref().filter(|_| other.slot.is_some());
-        order.is_some_and(|order| order.release.version == stage.to)
+        let release = order.map(|order| &order.release);
+        let release = release.or(other.report.current.as_ref());
+        release.map(|release| release.version.clone())
     };
-    let behind = |other: &Instance| {
-        let current = other.report.current.as_ref();
-        current.is_some_and(|current| current.version != stage.to)
-    };
-    !others.any(|other| behind(other) && !arrives(other))
+    !others.any(|other| {
+        let version = comes_to(other);
+        version.is_some_and(|version| is_behind(state, &stage.component, &version, &stage.to))
+    })
+}
+
+/// Whether an instance with `version` keeps what is final by itself from being so for `to`: the hop from the one to the
+/// other would end a way back, or there is none.
+#[must_use]
+pub fn is_behind(
+    state: &State,
+    component: &ComponentName,
+    version: &Version,
+    to: &Version,
+) -> bool {
+    if version.cmp_precedence(to).is_ge() {
+        return false;
+    }
+    let hop = state.matrix().matrix.hop(component, version, to);
+    hop.is_ok_and(|hop| hop.way.undo == hop.way.undo_when_final)
+        .not()
 }
 
 /// What keeps a task from getting its order until a person has confirmed its stage; nothing if it may.
 pub(super) fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let stage = plan.stage(task)?;
-    holds(state, stage, task).then(|| sentence(plan, stage))
+    if !holds(state, stage, task) {
+        return None;
+    }
+    Some(match unconfirmed(state, plan) {
+        Some(_) => sentence(plan, stage),
+        None => format!(
+            "this is the last instance of {} that is behind {}, and once it runs that there is no way back for any of them: the others have to be done before a person is asked",
+            stage.component, stage.to
+        ),
+    })
 }
 
 /// Whether all that the plan has still to begin waits for a person's word and nothing else: that is no lack of progress.
@@ -74,6 +114,7 @@ pub(super) fn waits_for_word(state: &State, plan: &Plan) -> bool {
         .filter(|task| !task.state.in_flight() && task.state != TaskState::Done)
         .peekable();
     to_begin.peek().is_some()
+        && unconfirmed(state, plan).is_some()
         && to_begin.all(|task| {
             super::waits::before_wave(state, plan, task).is_none()
                 && holds_back(state, plan, task).is_some()
@@ -91,7 +132,7 @@ fn sentence(plan: &Plan, stage: &Stage) -> String {
     let why = match stage.way.undo {
         Undo::NotAtAll => format!("there is no way back from {component} {to} to {from}"),
         Undo::InPlace | Undo::Rebuild => format!(
-            "this is the last instance of {component} without {to}, and once it runs {to} there is no way back for any of them"
+            "this is the last instance of {component} that is behind {to}, and once it runs {to} there is no way back for any of them"
         ),
     };
     format!(
@@ -102,9 +143,12 @@ fn sentence(plan: &Plan, stage: &Stage) -> String {
 
 /// Why the plan as a whole waits for a person, if it does.
 #[must_use]
-pub fn ready(plan: &Plan) -> Option<String> {
+pub fn ready(state: &State, plan: &Plan) -> Option<String> {
     if plan.state != PlanState::ReadyToFinalize {
         return None;
+    }
+    if let Some(behind) = behind(state, plan) {
+        return Some(format!("every task is done, but {behind}"));
     }
     let stages: Vec<_> = plan.stages.iter().filter(|stage| loses(stage)).collect();
     let lost: Vec<_> = stages
@@ -154,7 +198,10 @@ pub fn confirmed(
         progressed_at: now,
         ..plan.clone()
     };
-    let confirm = |stage: &mut Stage| stage.confirmed_by = Some(subject.to_owned());
+    let confirm = |stage: &mut Stage| {
+        stage.confirmed_by = Some(subject.to_owned());
+        stage.confirmed_at = Some(now);
+    };
     let not_meant = |waits: &str| match meant {
         None => Ok(()),
         Some(meant) => Err(format!(
@@ -201,7 +248,7 @@ fn behind(state: &State, plan: &Plan) -> Option<String> {
         let current = behind.report.current.as_ref();
         let has = current.map_or_else(|| "nothing".to_owned(), |c| c.version.to_string());
         Some(format!(
-            "finalizing waits for every instance, and {} has {has}, not {}",
+            "finalizing waits for every instance, and {} has {has}, not {}: bring it there by a plan of its own first",
             behind.id, target.version
         ))
     })

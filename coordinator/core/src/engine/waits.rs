@@ -114,8 +114,8 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
 
 /// Why the plan as a whole does not move though all its tasks are done; nothing if that is not so.
 #[must_use]
-pub fn wait_of_plan(plan: &Plan) -> Option<Wait> {
-    let sentence = finality::ready(plan)?;
+pub fn wait_of_plan(state: &State, plan: &Plan) -> Option<Wait> {
+    let sentence = finality::ready(state, plan)?;
     Some(Wait {
         instance: None,
         stage: u32::try_from(plan.stages.len().saturating_sub(1)).unwrap_or(u32::MAX),

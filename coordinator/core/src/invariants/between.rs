@@ -233,15 +233,22 @@ fn orders_confirmed(before: &State, after: &State) -> Vec<String> {
             if stage.confirmed_by.is_some() {
                 return false;
             }
-            // As told by what instances have, not by what tasks say.
+            // As told by what instances have, not by what tasks say: somebody else has to be left from which coming
+            // along would end a way back.
+            let matrix = &before.matrix().matrix;
             let mut others = before
                 .instances_of(&stage.component)
                 .filter(|other| other.id != new.instance.id);
             let last = !others.any(|other| {
-                let has = other.report.current.as_ref().map(|c| &c.version);
                 let comes = other.slot.as_ref().and(other.order.as_ref());
-                has.is_some_and(|has| *has != stage.to)
-                    && comes.is_none_or(|order| order.release.version != stage.to)
+                let comes = comes.map(|order| &order.release.version);
+                let has = other.report.current.as_ref().map(|c| &c.version);
+                comes.or(has).is_some_and(|version| {
+                    let way = matrix
+                        .hop(&stage.component, version, &stage.to)
+                        .map(|hop| hop.way);
+                    *version < stage.to && way.map_or(true, |way| way.undo != way.undo_when_final)
+                })
             });
             let finalizes = stage.finalizes_itself && stage.is_final_when_finalized();
             stage.way.undo == Undo::NotAtAll || (finalizes && last)

@@ -28,7 +28,12 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoDraft {
     /// No path leads there.
-    NoPath(Box<NoPath>),
+    NoPath {
+        /// Why not.
+        no_path: Box<NoPath>,
+        /// Releases that would have to be published and are, for other platforms only: a sentence each.
+        elsewhere: Vec<String>,
+    },
     /// Something else is in the way.
     Refused(Refusal),
 }
@@ -36,20 +41,15 @@ pub enum NoDraft {
 impl From<NoDraft> for Refusal {
     fn from(no_draft: NoDraft) -> Self {
         match no_draft {
-            NoDraft::NoPath(no_path) => {
-                let kind = match no_path.reason {
-                    Reason::NotPublished { .. } => RefusalKind::NotFound,
-                    Reason::GaveUp { .. } => RefusalKind::TooMuch,
-                    Reason::BadRequest(_)
-                    | Reason::AtOdds
-                    | Reason::Unreported(_)
-                    | Reason::NoWay(_)
-                    | Reason::NoOrder(_) => RefusalKind::NotAllowedNow,
-                };
+            NoDraft::NoPath { no_path, elsewhere } => {
+                let kind = kind_of(&no_path);
                 let mut message = no_path.summary();
                 let obstacle = no_path.obstacles.first();
                 if let Some(obstacle) = obstacle.filter(|_| kind == RefusalKind::NotAllowedNow) {
                     message.push_str(&format!("; in the way is {obstacle}"));
+                }
+                if let Some(elsewhere) = elsewhere.first() {
+                    message.push_str(&format!("; {elsewhere}"));
                 }
                 Self::new(kind, message)
             }
@@ -58,13 +58,27 @@ impl From<NoDraft> for Refusal {
     }
 }
 
+/// What kind of refusal it is that there is no path.
+#[must_use]
+pub fn kind_of(no_path: &NoPath) -> RefusalKind {
+    match no_path.reason {
+        Reason::NotPublished { .. } => RefusalKind::NotFound,
+        Reason::BadRequest(_)
+        | Reason::AtOdds
+        | Reason::Unreported(_)
+        | Reason::NoWay(_)
+        | Reason::NoOrder(_)
+        | Reason::GaveUp { .. } => RefusalKind::NotAllowedNow,
+    }
+}
+
 fn refused(why: &BadRequest) -> Refusal {
     let kind = match why {
         BadRequest::UnknownComponent { .. } => RefusalKind::NotFound,
-        BadRequest::AlreadyThere { .. } | BadRequest::Downgrade { .. } => {
-            RefusalKind::NotAllowedNow
-        }
-        BadRequest::TooMixed { .. } | BadRequest::TooManyVersions { .. } => RefusalKind::TooMuch,
+        BadRequest::AlreadyThere { .. }
+        | BadRequest::Downgrade { .. }
+        | BadRequest::TooMixed { .. }
+        | BadRequest::TooManyVersions { .. } => RefusalKind::NotAllowedNow,
         BadRequest::NoTarget | BadRequest::NamedTwice { .. } | BadRequest::External { .. } => {
             RefusalKind::BadArgument
         }
@@ -96,7 +110,10 @@ pub fn draft(
     let known = Known::of(state, targets);
     let answer = find(&known.request(targets)).map_err(|no_path| match &no_path.reason {
         Reason::BadRequest(why) => NoDraft::Refused(refused(why)),
-        _ => NoDraft::NoPath(Box::new(no_path)),
+        _ => NoDraft::NoPath {
+            elsewhere: elsewhere(state, &no_path),
+            no_path: Box::new(no_path),
+        },
     })?;
     check_bytes(state, targets)?;
     let outline = Outline {
@@ -171,6 +188,20 @@ fn reported(state: &State) -> Reported {
         }
     }
     reported
+}
+
+/// What would have to be published and is, but not for every platform that it is needed on.
+fn elsewhere(state: &State, no_path: &NoPath) -> Vec<String> {
+    let publish = no_path.publish_first.iter();
+    let sentences = publish.filter_map(|(component, version)| {
+        let release = state.release(component, version)?;
+        let mut instances = state.instances_of(component);
+        instances.find_map(|instance| {
+            let lacks = layout::artifact(state, release, instance).err()?;
+            Some(lacks.message)
+        })
+    });
+    sentences.collect()
 }
 
 /// The components that are to be brought to an older version than some of their instances have.
@@ -305,6 +336,7 @@ pub fn stages(steps: &[Step]) -> Vec<Stage> {
             note: step.note.unwrap_or_default(),
             reachable_back: step.reachable_back,
             confirmed_by: None,
+            confirmed_at: None,
         })
         .collect()
 }

@@ -27,7 +27,7 @@ mod words;
 pub use answer::{Answer, Step, VERSIONS_TOLD_MAX};
 pub use check::{FAULTS_MAX, Fault, Mix, Passage, check};
 pub use cost::Cost;
-pub use draft::{NoDraft, check_unchanged, draft, ruled_out, stages};
+pub use draft::{NoDraft, check_unchanged, draft, kind_of, ruled_out, stages};
 pub use find::find;
 pub use layout::TASKS_MAX;
 pub use refusal::{Furthest, NoPath, Obstacle, Reason, Remedy};

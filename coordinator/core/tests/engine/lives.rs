@@ -31,6 +31,8 @@ struct Fleet {
     groups: u8,
     /// Of each node, whether it has a gate beside its store.
     gates: Vec<bool>,
+    /// Of each node, the version that its instances begin with.
+    starts: Vec<u64>,
     policy: Policy,
     matrix: Matrix,
 }
@@ -70,7 +72,10 @@ fn fleets() -> impl Strategy<Value = Fleet> {
     let seconds = |of: Vec<u64>| prop::sample::select(of).prop_map(Duration::from_secs);
     (
         vec(1..4_u8, 3..10),
-        vec(any::<bool>(), 10),
+        vec(
+            (any::<bool>(), prop_oneof![3 => Just(0), 1 => 0..3_u64]),
+            10,
+        ),
         prop::option::of(matrices()),
         1..4_u8,
         1..3_u32,
@@ -79,10 +84,11 @@ fn fleets() -> impl Strategy<Value = Fleet> {
         seconds(vec![0, 1, 20]),
     )
         .prop_map(
-            |(zones, gates, matrix, groups, max_unavailable, domains, canary, soak)| Fleet {
+            |(zones, nodes, matrix, groups, max_unavailable, domains, canary, soak)| Fleet {
                 zones,
                 groups,
-                gates,
+                gates: nodes.iter().map(|(gate, _)| *gate).collect(),
+                starts: nodes.iter().map(|(_, start)| *start).collect(),
                 matrix: matrix.unwrap_or_else(anything_goes),
                 policy: Policy {
                     max_unavailable,
@@ -224,7 +230,8 @@ impl Life {
             for (component, there) in [("store", true), ("gate", fleet.gates[index])] {
                 if there {
                     let name = component.parse().unwrap();
-                    let local = Local::new(name, release(&version(0)), labels.clone());
+                    let start = release(&version(fleet.starts[index]));
+                    let local = Local::new(name, start, labels.clone());
                     host.instances.insert(component.parse().unwrap(), local);
                 }
             }

@@ -27,6 +27,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    a_release_for_other_platforms_only_is_told_as_such
     a_coordinator_that_restarts_goes_on_where_it_was
     a_draft_starts_only_against_the_fleet_it_was_computed_for
     a_forward_hop_goes_by_rebuild_when_every_other_copy_is_whole
@@ -57,9 +58,11 @@ transcripts! {
     one_that_was_put_back_pauses_the_plan_until_it_is_resumed
     pause_starts_nothing_new_and_resume_goes_on
     the_canary_goes_first_and_then_the_rest
+    the_last_one_is_held_in_a_fleet_that_was_mixed_before
     the_only_copy_is_not_sent_where_the_way_back_is_a_rebuild
     the_same_request_twice_is_answered_twice_and_done_once
     the_way_back_may_fail_as_well
+    the_word_is_asked_for_when_all_others_are_done
     two_plans_may_not_touch_the_same_instance
     versions_in_use_elsewhere_hold_a_plan_back
     what_cannot_be_undone_begins_when_a_person_says_so

@@ -288,7 +288,7 @@ impl Script {
         let plan = state.plan(id).unwrap();
         let tasks = state.tasks_of(id);
         let of_tasks = tasks.filter_map(|task| waits::wait(state, plan, task));
-        let waits = waits::wait_of_plan(plan).into_iter().chain(of_tasks);
+        let waits = waits::wait_of_plan(state, plan).into_iter().chain(of_tasks);
         waits
             .map(|wait| {
                 let until = wait.until.map(|at| format!(", until {}", since_start(at)));

@@ -7,7 +7,6 @@ use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
 use evenkeel_proto::v1::{CompatibilityLevel, PlanState, StageMethod, TaskState, Undo};
 use evenkeel_tests::{
-    fleet::Fleet,
     places,
     systems::{
         nats::{COMPONENT, Held, Layout, PROGRAM},
@@ -30,8 +29,7 @@ async fn three_servers_go_over_two_minor_versions_and_no_acknowledged_message_is
 -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
-    let layout = Layout::new(folder, FIRST)?;
-    let fleet = Fleet::start(folder, &layout.spec).await?;
+    let (layout, fleet) = Layout::started(folder, FIRST).await?;
     let client = layout.client().await?;
     assert_eq!(client.versions().await?, [FIRST; 3]);
 

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 pub enum Level {
     /// Side by side, and from either to the other in place.
     Full,
-    /// *b* reads what *a* wrote: side by side; *a* to *b* in place; back only until finalised.
+    /// *b* reads what *a* wrote: side by side; *a* to *b* in place; back only until finalized.
     Backward,
     /// *a* accepts what *b* writes: side by side; *a* to *b* by rebuild; back in place.
     Forward,

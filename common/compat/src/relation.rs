@@ -31,7 +31,7 @@ pub struct Way {
     pub level: Level,
     /// Whether that rule speaks of the opposite direction.
     pub reversed: bool,
-    /// How it is unmade before the plan is finalised.
+    /// How it is unmade before the plan is finalized.
     pub undo: Undo,
     /// How it is unmade afterwards.
     pub undo_when_final: Undo,
@@ -87,8 +87,8 @@ pub enum NoHop {
         rule: usize,
     },
     /// A backward rule speaks of the opposite direction: this one is the way back, open only until the plan is
-    /// finalised, and not a hop of its own.
-    #[error("rule {} is backward the other way, so that this is only the way back until that is finalised", .rule + 1)]
+    /// finalized, and not a hop of its own.
+    #[error("rule {} is backward the other way, so that this is only the way back until that is finalized", .rule + 1)]
     OnlyBackward {
         /// The rule, by its number from 0.
         rule: usize,

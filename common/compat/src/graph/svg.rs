@@ -54,7 +54,7 @@ const LOOKS: [Look; 4] = [
         name: "backward",
         colour: "#1d4ed8",
         dashes: "9 5",
-        meaning: "backward: in place; back in place until finalised",
+        meaning: "backward: in place; back in place until finalized",
     },
     Look {
         kind: Kind::Forward,

@@ -8,7 +8,7 @@ use evenkeel_words::names::ComponentName;
 use semver::Version;
 
 /// All that a request borrows.
-pub struct Fleet {
+pub(crate) struct Fleet {
     matrix: Matrix,
     fleet: BTreeMap<ComponentName, BTreeMap<Version, u64>>,
     reported: BTreeMap<ComponentName, BTreeMap<Version, BTreeSet<String>>>,
@@ -17,7 +17,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    pub fn request(&self) -> Request<'_> {
+    pub(crate) fn request(&self) -> Request<'_> {
         Request {
             matrix: &self.matrix,
             fleet: &self.fleet,
@@ -60,7 +60,7 @@ fn range(first: &Version, last: &Version) -> Versions {
 /// Six components in lock step: versions run side by side within a minor and with the next minor's, and a hop leads at
 /// most into the next minor. Every rule is a range on both sides: some for whole minors, the rest for parts of these that
 /// overlap as they happen to. Without a bridge no rule speaks of the minors in the middle and those behind them.
-pub fn large(rules_count: usize, bridge: bool) -> Fleet {
+pub(crate) fn large(rules_count: usize, bridge: bool) -> Fleet {
     let version = |minor: u64, patch: u64| Version::new(1, minor, patch);
     let names: Vec<ComponentName> = COMPONENTS
         .iter()
@@ -149,7 +149,7 @@ pub fn large(rules_count: usize, bridge: bool) -> Fleet {
 }
 
 /// One component whose versions each lead to the next; without a bridge not the one in the middle.
-pub fn chain(versions: u64, bridge: bool) -> Fleet {
+pub(crate) fn chain(versions: u64, bridge: bool) -> Fleet {
     let name: ComponentName = "data-service".parse().unwrap();
     let version = |number: u64| Version::new(1, number, 0);
     let there = |number: &u64| bridge || *number != versions / 2;

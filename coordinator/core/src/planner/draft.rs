@@ -112,7 +112,7 @@ pub fn draft(
         Reason::BadRequest(why) => NoDraft::Refused(refused(why)),
         _ => NoDraft::NoPath {
             elsewhere: elsewhere(state, &no_path),
-            no_path: Box::new(no_path),
+            no_path,
         },
     })?;
     check_bytes(state, targets)?;

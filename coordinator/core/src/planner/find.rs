@@ -21,15 +21,17 @@ const STATES_BEFORE_PAIRS: usize = 20_000;
 ///
 /// # Errors
 /// Says why there is none, or what is wrong with the request.
-pub fn find(request: &Request<'_>) -> Result<Answer, NoPath> {
+pub fn find(request: &Request<'_>) -> Result<Answer, Box<NoPath>> {
     request.check().map_err(NoPath::bad_request)?;
     let space = Space::new(request, &Versions::new()).map_err(NoPath::bad_request)?;
     if let Some(refusal) = refusal::of_start(request, &space) {
-        return Err(refusal);
+        return Err(Box::new(refusal));
     }
-    let way = way(&space).map_err(|trouble| match trouble {
-        Trouble::Nowhere(group) => refusal::nowhere(request, &space, &group),
-        Trouble::GaveUp => refusal::gave_up(request, &space),
+    let way = way(&space).map_err(|trouble| {
+        Box::new(match trouble {
+            Trouble::Nowhere(group) => refusal::nowhere(request, &space, &group),
+            Trouble::GaveUp => refusal::gave_up(request, &space),
+        })
     })?;
     let (steps, cost, journeys) = answer::steps(&space, &way);
     Ok(Answer {

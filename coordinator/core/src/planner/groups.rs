@@ -34,12 +34,10 @@ pub(super) fn groups(space: &Space<'_>, within: impl Fn(&Mover<'_>, Place) -> bo
         }
     }
     for through in 0..movers.len() {
-        for from in 0..movers.len() {
-            if !reaches[from][through] {
-                continue;
-            }
-            for to in 0..movers.len() {
-                reaches[from][to] |= reaches[through][to];
+        let beyond = reaches[through].clone();
+        for from in reaches.iter_mut().filter(|from| from[through]) {
+            for (to, beyond) in from.iter_mut().zip(&beyond) {
+                *to |= beyond;
             }
         }
     }

@@ -67,7 +67,7 @@ fn levels() -> impl Strategy<Value = Level> {
         4 => Just(Level::Full),
         4 => Just(Level::Backward),
         3 => Just(Level::Forward),
-        4 => Just(Level::None),
+        3 => Just(Level::None),
     ]
 }
 
@@ -223,8 +223,8 @@ fn matrix(
 
 fn fleet(components: usize) -> impl Strategy<Value = Vec<BTreeMap<Version, u64>>> {
     let one = prop_oneof![
-        3 => btree_map(starts(), 1_u64..4, 1),
-        2 => btree_map(starts(), 0_u64..4, 1..4),
+        4 => btree_map(starts(), 1_u64..4, 1),
+        1 => btree_map(starts(), 0_u64..4, 1..4),
     ];
     vec(one, components)
 }

@@ -11,6 +11,7 @@ mod brute;
 mod cases;
 mod changes;
 mod examples;
+mod large;
 mod mixes;
 mod random;
 mod refused;

@@ -81,10 +81,11 @@ fn agree(setting: &Setting) {
 }
 
 /// The same request has the same answer, and the order of the rules makes no difference but in their numbers.
-fn agree_turned_round(setting: &Setting, found: &Result<Answer, NoPath>) {
+fn agree_turned_round(setting: &Setting, found: &Result<Answer, Box<NoPath>>) {
     // There are very many of these, and what they have to say is said by the others, too.
-    let at_odds = |refusal: &NoPath| refusal.reason == Reason::AtOdds;
-    if found.as_ref().is_err_and(at_odds) {
+    if let Err(refusal) = found
+        && refusal.reason == Reason::AtOdds
+    {
         return;
     }
     let turned = setting.with_matrix(|rules, blocked| {

@@ -97,7 +97,7 @@ impl Setting {
         }
     }
 
-    pub(crate) fn find(&self) -> Result<Answer, NoPath> {
+    pub(crate) fn find(&self) -> Result<Answer, Box<NoPath>> {
         find(&self.request())
     }
 

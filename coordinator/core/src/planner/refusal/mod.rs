@@ -35,7 +35,7 @@ pub struct NoPath {
     pub reason: Reason,
     /// The stages and pairs of versions that are in the way of the path that `remedies` would open.
     pub obstacles: Vec<Obstacle>,
-    /// Changes that together would open a path, none of which can be left out; none if none were found.
+    /// Changes that together would open a path; none if none were found.
     pub remedies: Vec<Remedy>,
     /// No smaller set of changes would open one; otherwise that was too much to tell.
     pub smallest: bool,
@@ -111,8 +111,8 @@ impl NoPath {
         }
     }
 
-    pub(super) fn bad_request(why: BadRequest) -> Self {
-        Self::new(Reason::BadRequest(why))
+    pub(super) fn bad_request(why: BadRequest) -> Box<Self> {
+        Box::new(Self::new(Reason::BadRequest(why)))
     }
 }
 
@@ -128,7 +128,7 @@ pub(super) fn of_start(request: &Request<'_>, space: &Space<'_>) -> Option<NoPat
     }
     let mut refusal = NoPath::new(Reason::AtOdds);
     refusal.obstacles = pairs;
-    refusal.explain(request);
+    refusal.explain(request, &[]);
     Some(refusal)
 }
 
@@ -188,7 +188,13 @@ fn at_odds(space: &Space<'_>) -> Vec<Obstacle> {
 
 /// The refusal of a request that has no path, which was found out about one group.
 pub(super) fn nowhere(request: &Request<'_>, space: &Space<'_>, group: &Group) -> NoPath {
-    let mut refusal = NoPath::new(not_published(request).unwrap_or_else(|| why(space, group)));
+    let why = why(space, group);
+    let without_way: Vec<ComponentName> = match &why {
+        Reason::NoWay(stuck) => stuck.iter().map(|(name, ..)| name.clone()).collect(),
+        Reason::NoOrder(named) => named.iter().map(|(name, _)| name.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let mut refusal = NoPath::new(not_published(request).unwrap_or(why));
     refusal.furthest = furthest::furthest(space);
     let mut collector = Collector::new(space);
     collector.straight();
@@ -197,7 +203,7 @@ pub(super) fn nowhere(request: &Request<'_>, space: &Space<'_>, group: &Group) -
     collector.blocked(&starts);
     refusal.ruled_out = collector.into_vec();
     refusal.publish(request);
-    refusal.explain(request);
+    refusal.explain(request, &without_way);
     refusal
 }
 
@@ -331,16 +337,25 @@ impl NoPath {
         self.steps = steps;
     }
 
-    /// Finds what would open a path, and with it what is in the way.
-    fn explain(&mut self, request: &Request<'_>) {
+    /// Finds what would open a path, and with it what is in the way. What opens one for the components that are known to
+    /// have none and, as it turns out, for all, is the smallest for all if it is the smallest for those.
+    fn explain(&mut self, request: &Request<'_>, without_way: &[ComponentName]) {
         let Ok(space) = Space::new(request, &named(request)) else {
             return;
         };
         let needs = Needs::new(request, &space);
-        let group: Group = (0..space.movers.len()).collect();
-        let walk = Walk::new(&space, &group);
         let first = needs_of_start(&needs);
-        let Some(opening) = smallest::opening(&needs, &walk, &first) else {
+        let all: Group = (0..space.movers.len()).collect();
+        let these = all.iter().copied();
+        let these = these.filter(|number| without_way.contains(space.movers[*number].component));
+        let these: Group = these.collect();
+        let opening = |group: &Group| {
+            let walk = Walk::new(&space, group);
+            smallest::opening(request, &needs, &walk, &first)
+        };
+        let of_these = (!these.is_empty() && these != all).then(|| opening(&these));
+        let of_these = of_these.flatten().filter(|opening| opening.opens);
+        let Some(opening) = of_these.or_else(|| opening(&all)) else {
             return;
         };
         self.smallest = opening.smallest;

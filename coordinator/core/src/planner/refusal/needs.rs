@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
 };
 
-use evenkeel_compat::{Apart, Matrix, NoHop, Scope};
+use evenkeel_compat::{Apart, Level, Matrix, NoHop, Rule, Scope, Versions};
 use evenkeel_words::names::ComponentName;
 use semver::{BuildMetadata, Version};
 
@@ -27,7 +27,7 @@ pub(super) enum Change {
     Publish(usize, Place),
     MoveUsers(ComponentName, Version),
     AddRule(Scope, Version, Version),
-    ChangeRule(usize),
+    AmendRule(usize),
     Unblock(usize),
 }
 
@@ -72,6 +72,13 @@ impl std::ops::Add for Effort {
             gap: self.gap.saturating_add(other.gap),
         }
     }
+}
+
+/// What is known once changes are made.
+pub(super) struct Made {
+    pub(super) matrix: Matrix,
+    pub(super) published: BTreeMap<ComponentName, BTreeSet<Version>>,
+    pub(super) reported: BTreeMap<ComponentName, BTreeMap<Version, BTreeSet<String>>>,
 }
 
 /// Needs that have been worked out, by what they are the needs of.
@@ -136,7 +143,7 @@ impl<'s, 'a> Needs<'s, 'a> {
             Some(Change::AddRule(..)) if self.exceptions.borrow().contains(&id) => 110,
             Some(Change::AddRule(Scope::All, ..)) => 11,
             Some(Change::AddRule(..)) => 10,
-            Some(Change::ChangeRule(_)) => 100,
+            Some(Change::AmendRule(_)) => 100,
             Some(Change::Unblock(_)) => 1_000,
         };
         let gap = match change {
@@ -183,7 +190,7 @@ impl<'s, 'a> Needs<'s, 'a> {
                 })
             }
             Change::AddRule(scope, from, to) => Some(Remedy::AddRule { scope, from, to }),
-            Change::ChangeRule(number) => Some(Remedy::ChangeRule {
+            Change::AmendRule(number) => Some(Remedy::ChangeRule {
                 number,
                 rule: matrix.rules().get(number)?.clone(),
             }),
@@ -192,6 +199,42 @@ impl<'s, 'a> Needs<'s, 'a> {
                 blocked: matrix.blocked().get(number)?.clone(),
             }),
         }
+    }
+
+    /// What is known, with these changes made; nothing if rules then contradict each other.
+    pub(super) fn made(&self, request: &Request<'_>, set: &[ChangeId]) -> Option<Made> {
+        let mut made = Made {
+            matrix: Matrix::default(),
+            published: request.published.clone(),
+            reported: request.reported.clone(),
+        };
+        let mut rules = request.matrix.rules().to_vec();
+        let mut blocked: Vec<_> = request.matrix.blocked().iter().map(Some).collect();
+        for id in set {
+            match self.remedy(*id)? {
+                Remedy::Publish { component, version } => {
+                    made.published.entry(component).or_default().insert(version);
+                }
+                Remedy::MoveUsers {
+                    component, version, ..
+                } => {
+                    made.reported.get_mut(&component)?.remove(&version);
+                }
+                Remedy::AddRule { scope, from, to } => rules.push(Rule {
+                    scope,
+                    from: Versions::Exact(from),
+                    to: Versions::Exact(to),
+                    level: Level::Full,
+                    note: None,
+                }),
+                Remedy::ChangeRule { number, .. } => rules.get_mut(number)?.level = Level::Full,
+                Remedy::Unblock { number, .. } => *blocked.get_mut(number)? = None,
+            }
+        }
+        let components = request.matrix.components().clone();
+        let blocked = blocked.into_iter().flatten().cloned().collect();
+        made.matrix = Matrix::new(components, rules, blocked).ok()?;
+        Some(made)
     }
 
     /// The needs of a hop beside all that stands still.
@@ -327,7 +370,7 @@ impl<'s, 'a> Needs<'s, 'a> {
             self.exceptions.borrow_mut().insert(id);
         }
         let each = deciding.into_iter().map(|rule| {
-            let change = std::iter::once(Change::ChangeRule(rule));
+            let change = std::iter::once(Change::AmendRule(rule));
             need(
                 change.chain(exceptions.iter().cloned()).collect(),
                 why(rule),

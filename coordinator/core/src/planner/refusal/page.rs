@@ -130,7 +130,7 @@ impl fmt::Display for NoPath {
                 counted(count, "change", "changes")
             ),
             (count, false) => format!(
-                "these {} together would open a path, and none of them can be left out",
+                "these {} together would open a path, though perhaps fewer would",
                 counted(count, "change", "changes")
             ),
         };

@@ -3,7 +3,7 @@
 //! First exactly: the joint states are searched together with the set of changes that it took to come there, the smallest
 //! sets first; of two ways to the same state the one whose changes are among the other's is enough. That is soon too much
 //! where there are many versions. Then any path will do that takes few changes, of which those are dropped that are not
-//! needed after all: none of the rest can be left out, though a smaller set of others may exist.
+//! needed after all, one after the other: a smaller set of others may exist.
 
 use std::{
     cell::Cell,
@@ -14,9 +14,11 @@ use std::{
 
 use super::needs::{ChangeId, Effort, Need, Needs};
 use crate::planner::{
-    cost::Cost,
-    search::{Move, State, Walk, distinct},
-    space::Place,
+    find,
+    request::Request,
+    ruled_out::named,
+    search::{Goal, Move, State, Walk, distinct},
+    space::{Place, Space},
 };
 
 /// The most states with their changes that the exact search keeps: enough for three components with five versions each,
@@ -29,6 +31,9 @@ const EXACT_STAGES_MAX: usize = 400_000;
 /// The most states that the search for any path keeps.
 const ANY_LABELS_MAX: usize = 20_000;
 
+/// The most changes of which each is tried to be left out. It takes a search each.
+const DOUBTED_MAX: usize = 16;
+
 /// How many versions ahead the search for any path looks for hops that are not there. Those that are there it sees all.
 const WINDOW: usize = 16;
 
@@ -40,19 +45,24 @@ const CHOICES_MAX: usize = 64;
 pub(super) struct Opening {
     /// The changes, by number, rising.
     pub(super) changes: Vec<ChangeId>,
-    /// A cheapest path that they open.
+    /// The cheapest path that they open. Where there is none, a way for the components that were looked at.
     pub(super) way: Vec<Move>,
+    /// They open a path for all components. They do not if not all were looked at, or if rules contradict each other once
+    /// the changes are made, which is for people to settle.
+    pub(super) opens: bool,
     /// No smaller set opens any.
     pub(super) smallest: bool,
 }
 
-/// Finds changes that open a path, given the needs that are there before any stage.
+/// Finds changes that open a path for the components of a walk, given the needs that are there before any stage.
 pub(super) fn opening(
+    request: &Request<'_>,
     needs: &Needs<'_, '_>,
     walk: &Walk<'_, '_>,
     first: &[Need],
 ) -> Option<Opening> {
     let search = Search {
+        request,
         needs,
         walk,
         cut: Cell::new(false),
@@ -60,17 +70,39 @@ pub(super) fn opening(
     let bases = search.choices(&[], first);
     let exact = search.exact(&bases);
     let smallest = exact.is_some() && !search.cut.get();
-    let changes = match exact {
-        Some(changes) if smallest => changes,
-        Some(changes) => search.without_needless(first, changes),
-        None => search.without_needless(first, search.any(bases.first()?)?),
+    let any = || {
+        let base = bases.first()?;
+        search.any(base, false).or_else(|| search.any(base, true))
     };
-    let way = search.within(&changes)?;
+    let (mut changes, way) = exact.or_else(any)?;
+    if !smallest && changes.len() <= DOUBTED_MAX {
+        changes = search.without_needless(first, changes);
+    }
+    let cheapest = search.within(&changes);
     Some(Opening {
         changes,
-        way,
+        opens: cheapest.is_some(),
+        way: cheapest.unwrap_or(way),
         smallest,
     })
+}
+
+/// The last stage of a way, and those before it.
+struct Link {
+    step: Move,
+    before: Trail,
+}
+
+type Trail = Option<Rc<Link>>;
+
+fn way_of(mut trail: &Trail) -> Vec<Move> {
+    let mut way = Vec::new();
+    while let Some(link) = trail {
+        way.push(link.step);
+        trail = &link.before;
+    }
+    way.reverse();
+    way
 }
 
 fn is_subset(small: &[ChangeId], large: &[ChangeId]) -> bool {
@@ -78,6 +110,7 @@ fn is_subset(small: &[ChangeId], large: &[ChangeId]) -> bool {
 }
 
 struct Search<'n, 's, 'a> {
+    request: &'n Request<'n>,
     needs: &'n Needs<'s, 'a>,
     walk: &'n Walk<'s, 'a>,
     /// Whether choices were left out of account because there were too many.
@@ -131,8 +164,7 @@ impl Search<'_, '_, '_> {
     }
 
     fn goal(&self, state: &State) -> bool {
-        self.walk
-            .is_met(crate::planner::search::Goal::Targets, state)
+        self.walk.is_met(Goal::Targets, state)
     }
 
     /// Every stage there could be from a state, and what it needs. `window` bounds how far ahead hops are looked for that
@@ -187,26 +219,34 @@ impl Search<'_, '_, '_> {
         places
     }
 
-    /// The smallest set, if that can be told within bounds.
-    fn exact(&self, bases: &[Vec<ChangeId>]) -> Option<Vec<ChangeId>> {
-        let mut labels: Vec<(State, Rc<[ChangeId]>)> = Vec::new();
+    fn step(&self, stage: &Stage) -> Move {
+        Move {
+            mover: self.walk.group[stage.member],
+            from: stage.from,
+            to: stage.to,
+        }
+    }
+
+    /// The smallest set, if that can be told within bounds, and a way that it opens.
+    fn exact(&self, bases: &[Vec<ChangeId>]) -> Option<(Vec<ChangeId>, Vec<Move>)> {
+        let mut labels: Vec<(State, Rc<[ChangeId]>, Trail)> = Vec::new();
         let mut settled = BTreeMap::<State, Vec<Rc<[ChangeId]>>>::new();
         let mut open = BinaryHeap::new();
         let mut age = u64::MAX;
         let mut looked_at = 0;
         for base in bases {
             open.push(Reverse((self.needs.effort_of(base), age, labels.len())));
-            labels.push((self.walk.start(), base.as_slice().into()));
+            labels.push((self.walk.start(), base.as_slice().into(), None));
             age -= 1;
         }
         while let Some(Reverse((_, _, at))) = open.pop() {
-            let (state, set) = labels[at].clone();
+            let (state, set, trail) = labels[at].clone();
             let before = settled.entry(state.clone()).or_default();
             if before.iter().any(|before| is_subset(before, &set)) {
                 continue;
             }
             if self.goal(&state) {
-                return Some(set.to_vec());
+                return Some((set.to_vec(), way_of(&trail)));
             }
             before.push(set.clone());
             for stage in self.stages(&state, usize::MAX) {
@@ -218,31 +258,31 @@ impl Search<'_, '_, '_> {
                     .walk
                     .after(&state, (stage.member, stage.from), stage.to);
                 for with in self.choices(&set, stage.needs()) {
-                    let dominated = settled.get(&after).into_iter().flatten();
-                    let mut dominated = dominated.filter(|before| is_subset(before, &with));
-                    if dominated.next().is_some() {
+                    let mut there = settled.get(&after).into_iter().flatten();
+                    if there.any(|before| is_subset(before, &with)) {
                         continue;
                     }
                     if labels.len() >= EXACT_LABELS_MAX {
                         return None;
                     }
+                    let link = Link {
+                        step: self.step(&stage),
+                        before: trail.clone(),
+                    };
                     age -= 1;
                     open.push(Reverse((self.needs.effort_of(&with), age, labels.len())));
-                    labels.push((after.clone(), with.into()));
+                    labels.push((after.clone(), with.into(), Some(Rc::new(link))));
                 }
             }
         }
         None
     }
 
-    /// Some set, by looking at each state once and going where each component needs least on its own.
-    fn any(&self, base: &[ChangeId]) -> Option<Vec<ChangeId>> {
-        let own: Vec<Vec<Option<Effort>>> = self
-            .walk
-            .group
-            .iter()
-            .map(|number| self.own_effort(*number))
-            .collect();
+    /// Some set, by keeping one set for each state, and going where each component needs least on its own: with what is
+    /// needed in all in mind, or in a straight line. And a way that it opens.
+    fn any(&self, base: &[ChangeId], straight: bool) -> Option<(Vec<ChangeId>, Vec<Move>)> {
+        let group = self.walk.group.iter();
+        let own: Vec<_> = group.map(|number| self.own_effort(*number)).collect();
         let ahead = |state: &State| {
             let mut sum = Effort::default();
             for (member, range) in self.walk.ranges.iter().enumerate() {
@@ -252,42 +292,50 @@ impl Search<'_, '_, '_> {
             }
             Some(sum)
         };
+        let key = |behind: Effort, ahead: Effort| match straight {
+            true => (ahead, behind),
+            false => (behind + ahead, Effort::default()),
+        };
         let start = self.walk.start();
-        let mut seen = BTreeMap::<State, ()>::new();
-        let mut labels = vec![(start.clone(), base.to_vec())];
+        let mut least = BTreeMap::from([(start.clone(), self.needs.effort_of(base))]);
         let mut open = BinaryHeap::new();
         let mut age = u64::MAX;
-        open.push(Reverse((ahead(&start)?, age, 0)));
+        let first = key(least[&start], ahead(&start)?);
+        let mut labels = vec![(start, base.to_vec(), None)];
+        open.push(Reverse((first, age, 0)));
         while let Some(Reverse((_, _, at))) = open.pop() {
-            let (state, set) = labels[at].clone();
-            if seen.insert(state.clone(), ()).is_some() {
+            let (state, set, trail) = labels[at].clone();
+            let behind = self.needs.effort_of(&set);
+            if least.get(&state).is_some_and(|least| *least < behind) {
                 continue;
             }
             if self.goal(&state) {
-                return Some(set);
+                return Some((set, way_of(&trail)));
             }
             for stage in self.stages(&state, WINDOW).into_iter().rev() {
                 let after = self
                     .walk
                     .after(&state, (stage.member, stage.from), stage.to);
-                if seen.contains_key(&after) {
+                let with = self.choices(&set, stage.needs()).into_iter();
+                let with = with.min_by_key(|set| self.needs.effort_of(set));
+                let (Some(ahead), Some(with)) = (ahead(&after), with) else {
+                    continue;
+                };
+                let behind = self.needs.effort_of(&with);
+                if least.get(&after).is_some_and(|least| *least <= behind) {
                     continue;
                 }
-                let Some(ahead) = ahead(&after) else {
-                    continue;
-                };
-                let with = self.choices(&set, stage.needs());
-                let Some(with) = with.into_iter().min_by_key(|set| self.needs.effort_of(set))
-                else {
-                    continue;
-                };
                 if labels.len() >= ANY_LABELS_MAX {
                     return None;
                 }
+                least.insert(after.clone(), behind);
+                let link = Link {
+                    step: self.step(&stage),
+                    before: trail.clone(),
+                };
                 age -= 1;
-                let effort = self.needs.effort_of(&with) + ahead;
-                open.push(Reverse((effort, age, labels.len())));
-                labels.push((after, with));
+                open.push(Reverse((key(behind, ahead), age, labels.len())));
+                labels.push((after, with, Some(Rc::new(link))));
             }
         }
         None
@@ -331,78 +379,18 @@ impl Search<'_, '_, '_> {
         set
     }
 
-    /// The cheapest path that these changes open, as far as the cost is known of hops that are not there yet.
+    /// The cheapest path that there is with these changes made; nothing either if they cannot all be made, because rules
+    /// then contradict each other.
     fn within(&self, set: &[ChangeId]) -> Option<Vec<Move>> {
-        let mut numbers = BTreeMap::<State, usize>::new();
-        let mut known = vec![(
-            self.walk.start(),
-            Cost::default(),
-            None::<(usize, Move)>,
-            false,
-        )];
-        numbers.insert(self.walk.start(), 0);
-        let mut open = BinaryHeap::from([Reverse((Cost::default(), u64::MAX, 0))]);
-        let mut age = u64::MAX;
-        while let Some(Reverse((_, _, at))) = open.pop() {
-            if std::mem::replace(&mut known[at].3, true) {
-                continue;
-            }
-            let (state, cost) = (known[at].0.clone(), known[at].1);
-            if self.goal(&state) {
-                let mut way = Vec::new();
-                let mut at = at;
-                while let Some((before, step)) = known[at].2 {
-                    way.push(step);
-                    at = before;
-                }
-                way.reverse();
-                return Some(way);
-            }
-            for stage in self.stages(&state, usize::MAX).into_iter().rev() {
-                if !stage.needs().all(|need| need.is_met(set)) {
-                    continue;
-                }
-                let after = self
-                    .walk
-                    .after(&state, (stage.member, stage.from), stage.to);
-                let cost = cost + self.cost(&state, &stage);
-                let to = match numbers.get(&after) {
-                    Some(to) if known[*to].1 <= cost => continue,
-                    Some(to) => *to,
-                    None if known.len() >= ANY_LABELS_MAX => return None,
-                    None => {
-                        numbers.insert(after.clone(), known.len());
-                        known.push((after, cost, None, false));
-                        known.len() - 1
-                    }
-                };
-                let step = Move {
-                    mover: self.walk.group[stage.member],
-                    from: stage.from,
-                    to: stage.to,
-                };
-                known[to].1 = cost;
-                known[to].2 = Some((at, step));
-                age -= 1;
-                open.push(Reverse((cost, age, to)));
-            }
-        }
-        None
-    }
-
-    fn cost(&self, state: &State, stage: &Stage) -> Cost {
-        let number = self.walk.group[stage.member];
-        let hops = &self.needs.space.movers[number].hops[usize::from(stage.from)];
-        let instances = self.walk.instances_at(state, stage.member, stage.from);
-        let out_of_order = self.walk.out_of_order(state, stage.member);
-        match hops.iter().find(|hop| hop.to == stage.to) {
-            Some(hop) => hop.cost(instances, out_of_order),
-            None => Cost {
-                out_of_order: u64::from(out_of_order),
-                restarts: instances,
-                stages: 1,
-                ..Cost::default()
-            },
-        }
+        let made = self.needs.made(self.request, set)?;
+        let request = Request {
+            matrix: &made.matrix,
+            reported: &made.reported,
+            published: &made.published,
+            ..*self.request
+        };
+        // The same versions as here, so that places stand for the same ones.
+        let space = Space::new(&request, &named(self.request)).ok()?;
+        find::way(&space).ok()
     }
 }

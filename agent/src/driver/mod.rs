@@ -103,6 +103,16 @@ pub enum DriverError {
         /// The last line of its standard error, after a colon; empty if there is none.
         said: String,
     },
+    /// It does not know the verb that tells when what it has begun is done.
+    #[error(
+        "the driver has begun to {begun} and knows no {verb}, so that nobody can say when that is done"
+    )]
+    NoEnd {
+        /// What it said yes to.
+        begun: &'static str,
+        /// What it does not know.
+        verb: &'static str,
+    },
 }
 
 /// What a driver is told.
@@ -227,9 +237,37 @@ impl Driver {
 
     /// Asks the driver until it says yes, or that it does not know the verb. What is in the way goes into `trouble`.
     pub async fn until_yes(&self, verb: Verb, arguments: &Value, trouble: &watch::Sender<String>) {
+        self.until(verb, None, arguments, trouble).await;
+    }
+
+    /// Has the driver drain the instance, and asks it until that is done. One that drains has to know when it has; of one
+    /// that knows neither verb the instance is drained at once. What is in the way goes into `trouble`.
+    pub async fn until_drained(&self, arguments: &Value, trouble: &watch::Sender<String>) {
+        let begun = self.until(Verb::Drain, None, arguments, trouble).await;
+        self.until(Verb::DrainStatus, begun, arguments, trouble)
+            .await;
+    }
+
+    /// Asks the driver until it says yes, or, where nothing has begun that the verb is to tell the end of, that it does
+    /// not know the verb. The verb, if it said yes.
+    async fn until(
+        &self,
+        verb: Verb,
+        begun: Option<Verb>,
+        arguments: &Value,
+        trouble: &watch::Sender<String>,
+    ) -> Option<Verb> {
         loop {
-            let reason = match self.call(verb, arguments).await {
-                Ok(Answer::Yes | Answer::Unsupported) => return,
+            let answer = match (self.call(verb, arguments).await, begun) {
+                (Ok(Answer::Unsupported), Some(begun)) => Err(DriverError::NoEnd {
+                    begun: begun.as_str(),
+                    verb: verb.as_str(),
+                }),
+                (answer, _) => answer,
+            };
+            let reason = match answer {
+                Ok(Answer::Yes) => return Some(verb),
+                Ok(Answer::Unsupported) => return None,
                 Ok(Answer::No(reason)) => format!("{}: {reason}", verb.as_str()),
                 Err(error) => {
                     let reason = sentence(&error);
@@ -270,8 +308,8 @@ impl Default for Limits {
 mod tests {
     use super::*;
 
-    /// What this piece of shell answers as a driver.
-    async fn answer(script: &str) -> Result<Answer, String> {
+    /// This piece of shell as a driver. Its `$0` is the verb.
+    fn driver(script: &str) -> Driver {
         let settings = DriverSettings {
             command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
             timeout: Duration::from_secs(10),
@@ -285,9 +323,53 @@ mod tests {
             data_dirs: Vec::new(),
         };
         let watcher = Arc::new(ExitWatcher::start().unwrap());
-        let driver = Driver::new(settings, subject, Arc::new(Semaphore::new(1)), watcher);
-        let answered = driver.call(Verb::DrainStatus, &Value::Null).await;
+        Driver::new(settings, subject, Arc::new(Semaphore::new(1)), watcher)
+    }
+
+    /// What this piece of shell answers as a driver.
+    async fn answer(script: &str) -> Result<Answer, String> {
+        let answered = driver(script).call(Verb::DrainStatus, &Value::Null).await;
         answered.map_err(|error| sentence(&error))
+    }
+
+    /// Asks this piece of shell as a driver to drain, until it is done or something is in the way: that, or nothing.
+    async fn drained(script: &str) -> String {
+        let (trouble, mut news) = watch::channel(String::new());
+        let driver = driver(script);
+        tokio::select! {
+            () = driver.until_drained(&Value::Null, &trouble) => String::new(),
+            Ok(()) = news.changed() => news.borrow().clone(),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_drains_has_to_know_when_it_has() {
+        for (script, in_the_way) in [
+            ("exit 64", ""),
+            ("exit 0", ""),
+            // Nothing has to be begun for there to be something to wait for.
+            (
+                r#"case "$0" in drain) exit 64;; esac; echo '{"reason": "copying"}'; exit 1"#,
+                "drain-status: copying",
+            ),
+            (r#"case "$0" in drain) exit 64;; esac"#, ""),
+            (
+                r#"case "$0" in drain-status) exit 64;; esac"#,
+                "the driver has begun to drain and knows no drain-status, so that nobody can say when that is done",
+            ),
+        ] {
+            assert_eq!(drained(script).await, in_the_way, "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_system_has_no_need_of_is_no_obstacle() {
+        for verb in [Verb::Drain, Verb::CancelDrain, Verb::Join] {
+            let (trouble, news) = watch::channel(String::new());
+            let driver = driver("exit 64");
+            driver.until_yes(verb, &Value::Null, &trouble).await;
+            assert_eq!(*news.borrow(), "");
+        }
     }
 
     #[tokio::test]

@@ -26,10 +26,7 @@ impl Asking {
         let answer = async move {
             failpoint::hit(failpoints::DRAIN[0]);
             if let Some(driver) = driver {
-                driver.until_yes(Verb::Drain, &arguments, &trouble).await;
-                driver
-                    .until_yes(Verb::DrainStatus, &arguments, &trouble)
-                    .await;
+                driver.until_drained(&arguments, &trouble).await;
             }
             failpoint::hit(failpoints::DRAIN[1]);
             Event::Drained

@@ -4,15 +4,15 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_common::failpoint;
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Uid, fchmod,
-        fchown, fstat, mkdirat, openat, renameat, statat, statx, unlinkat,
+        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, StatxAttributes, StatxFlags, Uid,
+        fchmod, fchown, fstat, mkdirat, openat, renameat, statat, statx, unlinkat,
     },
     io::Errno,
 };
@@ -26,10 +26,12 @@ pub(super) struct Folder {
     name: String,
 }
 
-/// A folder that was set aside.
+/// What stands where a folder that was set aside would.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Copy {
     pub(super) path: Utf8PathBuf,
+    pub(super) name: String,
+    pub(super) inode: u64,
     pub(super) generation: u64,
     /// Whether it holds what was there before; else it is what a release that would not do has left.
     pub(super) is_before: bool,
@@ -90,21 +92,47 @@ impl Folder {
                 continue;
             };
             let parsed = match (rest.strip_prefix(".before-"), rest.strip_prefix(".failed-")) {
-                (Some(generation), _) => generation.parse().map(|generation| (generation, true)),
-                (None, Some(generation)) => {
-                    generation.parse().map(|generation| (generation, false))
-                }
-                (None, None) => continue,
+                (Some(number), _) => generation(number).map(|generation| (generation, true)),
+                (None, Some(number)) => generation(number).map(|generation| (generation, false)),
+                (None, None) => None,
             };
-            if let Ok((generation, is_before)) = parsed {
-                copies.push(Copy {
-                    path: self.above_path.join(name),
-                    generation,
-                    is_before,
-                });
-            }
+            let Some((generation, is_before)) = parsed else {
+                continue;
+            };
+            let Some(inode) = self.inode_of(name)? else {
+                continue;
+            };
+            copies.push(Copy {
+                path: self.above_path.join(name),
+                name: name.to_owned(),
+                inode,
+                generation,
+                is_before,
+            });
         }
         Ok(copies)
+    }
+
+    /// Removes a copy with all that is in it, if its name still leads to it. Idempotent.
+    pub(super) fn remove(&self, copy: &Copy) -> io::Result<()> {
+        self.expect(&copy.name, copy.inode)?;
+        // By way of what is held open, whatever is mounted at the path by now.
+        let above = self.above.as_raw_fd();
+        std::fs::remove_dir_all(format!("/proc/self/fd/{above}/{}", copy.name))?;
+        self.sync()
+    }
+
+    /// The number of the folder that it is in. With a disk away, that is another folder at the same path.
+    pub(super) fn above_inode(&self) -> io::Result<u64> {
+        Ok(fstat(&self.above)?.st_ino)
+    }
+
+    /// The number of what has to go out of the way for the old folder to return; none if nothing has to.
+    pub(super) fn in_the_way(&self, generation: u64) -> io::Result<Option<u64>> {
+        match self.inode_of(&self.before(generation))? {
+            Some(_) => self.inode_of(&self.name),
+            None => Ok(None),
+        }
     }
 
     /// Its number in its file system.
@@ -112,7 +140,8 @@ impl Folder {
         if let Some(problem) = self.is_movable()? {
             return Err(io::Error::other(format!("it {problem}")));
         }
-        self.inode_of(&self.name)
+        let gone = || io::Error::from(Errno::NOENT);
+        self.inode_of(&self.name)?.ok_or_else(gone)
     }
 
     /// Moves the folder of this number aside and leaves an empty one, durably. Idempotent.
@@ -169,22 +198,29 @@ impl Folder {
     }
 
     /// What is there under a name; none if nothing is.
-    fn kind(&self, name: &str) -> io::Result<Option<FileType>> {
+    fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
         match statat(&self.above, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+            Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn inode_of(&self, name: &str) -> io::Result<u64> {
-        Ok(statat(&self.above, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino)
+    fn kind(&self, name: &str) -> io::Result<Option<FileType>> {
+        let stat = self.stat(name)?;
+        Ok(stat.map(|stat| FileType::from_raw_mode(stat.st_mode)))
+    }
+
+    fn inode_of(&self, name: &str) -> io::Result<Option<u64>> {
+        Ok(self.stat(name)?.map(|stat| stat.st_ino))
     }
 
     /// Makes sure that the folder of this name is the one of this number.
     fn expect(&self, name: &str, inode: u64) -> io::Result<()> {
-        if self.inode_of(name)? == inode {
-            return Ok(());
+        match self.inode_of(name)? {
+            Some(found) if found == inode => return Ok(()),
+            Some(_) => {}
+            None => return Err(Errno::NOENT.into()),
         }
         let path = self.above_path.join(name);
         Err(io::Error::other(format!(
@@ -201,6 +237,12 @@ impl Folder {
         rustix::fs::fsync(self.above.as_fd())?;
         Ok(())
     }
+}
+
+/// A generation as it stands in a name: in the one spelling that is used for it, since others are other people's names.
+fn generation(text: &str) -> Option<u64> {
+    let generation: u64 = text.parse().ok()?;
+    (generation.to_string() == text).then_some(generation)
 }
 
 #[cfg(test)]
@@ -296,6 +338,47 @@ mod tests {
             folder.set_aside(7, folder.inode().unwrap()).unwrap();
             folder.put_back(8, folder.inode().unwrap()).unwrap();
             assert_eq!(names(path.parent().unwrap()), ["data", "data.before-7"]);
+        });
+    }
+
+    #[test]
+    fn only_the_names_that_it_gives_itself_are_those_of_copies() {
+        with_folder(|path, folder| {
+            for name in [
+                "data.before-007",
+                "data.before-+7",
+                "data.failed-07",
+                "data.before-",
+                "data.before-7x",
+                "data.before--7",
+                "data.before-18446744073709551616",
+            ] {
+                fs::create_dir(path.with_file_name(name)).unwrap();
+            }
+            assert_eq!(folder.copies().unwrap(), []);
+            folder.set_aside(7, folder.inode().unwrap()).unwrap();
+            let copies = folder.copies().unwrap();
+            assert_eq!(copies.len(), 1);
+            assert_eq!(copies[0].path, path.with_file_name("data.before-7"));
+        });
+    }
+
+    #[test]
+    fn a_copy_is_removed_only_as_long_as_its_name_leads_to_it() {
+        with_folder(|path, folder| {
+            folder.set_aside(7, folder.inode().unwrap()).unwrap();
+            let copy = folder.copies().unwrap().remove(0);
+            let (before, away) = (copy.path.as_path(), path.with_file_name("away"));
+            fs::rename(before, &away).unwrap();
+            folder.remove(&copy).unwrap_err();
+            fs::create_dir(before).unwrap();
+            let error = folder.remove(&copy).unwrap_err();
+            assert!(error.to_string().contains("is not the folder"), "{error}");
+            assert!(before.exists() && away.exists());
+            fs::remove_dir(before).unwrap();
+            fs::rename(&away, before).unwrap();
+            folder.remove(&copy).unwrap();
+            assert_eq!(names(path.parent().unwrap()), ["data"]);
         });
     }
 

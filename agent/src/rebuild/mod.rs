@@ -23,7 +23,7 @@ use evenkeel_common::failpoint;
 use tokio::sync::watch;
 
 use crate::{clock, config::RebuildSettings, failpoints, report::sentence};
-use folder::Folder;
+use folder::{Copy, Folder};
 use shelf::{Ended, Moved, Shelf};
 
 /// Why data is not where it was asked for.
@@ -128,22 +128,30 @@ impl Rebuilds {
                 Ok(copies) => copies
                     .into_iter()
                     .find(|copy| copy.is_before || Some(copy.generation) == generation)
-                    .map(|copy| self.kept(settings, &copy.path, copy.generation)),
+                    .map(|copy| self.kept(settings, &copy)),
                 Err(error) => Some(format!("{path} cannot be looked at: {error}")),
             })
     }
 
     /// That there still is what an earlier rebuild set aside.
-    fn kept(&self, settings: &RebuildSettings, copy: &Utf8Path, generation: u64) -> String {
-        let is_kept = format!("{copy}, which order {generation} set aside, is still kept");
-        let ended = match self.shelf().read() {
-            Ok(entries) => entries
-                .into_iter()
-                .find(|entry| entry.generation == generation)
-                .and_then(|entry| entry.ended),
+    fn kept(&self, settings: &RebuildSettings, copy: &Copy) -> String {
+        let Copy {
+            path, generation, ..
+        } = copy;
+        let is_kept = format!("{path}, which order {generation} set aside, is still kept");
+        let entry = match self.shelf().read() {
+            Ok(entries) => entries.into_iter().find(|entry| {
+                entry.generation == *generation
+                    && entry.folders.iter().any(|moved| moved.has_left(copy))
+            }),
             Err(error) => return format!("{is_kept}: {}", sentence(&error)),
         };
-        match ended {
+        let Some(entry) = entry else {
+            return format!(
+                "{path} is in the way, and is nothing that was set aside here, so it is for a person to remove"
+            );
+        };
+        match entry.ended {
             Some(ended) if ended.since(self.boot) >= settings.keep_for => {
                 format!("{is_kept} and about to be removed")
             }
@@ -166,7 +174,7 @@ impl Rebuilds {
         let settings = self.settings.as_ref().ok_or(RebuildError::NotAllowed)?;
         let entry = self.shelf().add(generation, &settings.folders)?;
         failpoint::hit(failpoints::SET_ASIDE[0]);
-        for Moved { path, inode } in &entry.folders {
+        for Moved { path, inode, .. } in &entry.folders {
             Folder::open(path)
                 .and_then(|folder| folder.set_aside(generation, *inode))
                 .map_err(failed("set aside", path))?;
@@ -181,11 +189,9 @@ impl Rebuilds {
     /// When a part of it is not back.
     pub fn put_back(&self, generation: u64) -> Result<(), RebuildError> {
         failpoint::hit(failpoints::PUT_BACK[0]);
-        let entries = self.shelf().read()?;
-        let of_it = entries
-            .iter()
-            .filter(|entry| entry.generation == generation);
-        for Moved { path, inode } in of_it.flat_map(|entry| &entry.folders) {
+        let entry = self.shelf().returning(generation)?;
+        let folders = entry.iter().flat_map(|entry| &entry.folders);
+        for Moved { path, inode, .. } in folders {
             Folder::open(path)
                 .and_then(|folder| folder.put_back(generation, *inode))
                 .map_err(failed("put back", path))?;
@@ -216,27 +222,29 @@ impl Rebuilds {
             .filter(|entry| entry.ended.is_some())
             .map(|entry| entry.generation)
             .max();
+        // One disk that is away is no reason to keep what is on the others.
+        let mut trouble = Ok(());
         for entry in &entries {
             let Some(ended) = &entry.ended else { continue };
             let is_time = ended.since(self.boot) >= settings.keep_for;
             // Of what did not do, the newest is enough.
             let is_old = Some(entry.generation) < newest;
-            for Moved { path, .. } in &entry.folders {
-                let remove = failed("remove what was set aside of", path);
-                let folder = Folder::open(path).map_err(&remove)?;
-                for copy in folder.copies().map_err(&remove)? {
-                    let is_due = is_time || (is_old && !copy.is_before);
-                    if copy.generation == entry.generation && is_due {
-                        std::fs::remove_dir_all(&copy.path).map_err(&remove)?;
-                        tracing::info!(folder = %copy.path, "removed what was kept long enough");
+            let mut is_gone = is_time;
+            for moved in &entry.folders {
+                let is_due = |copy: &Copy| is_time || (is_old && !copy.is_before);
+                match remove(moved, entry.generation, is_due) {
+                    Ok(could_be_seen) => is_gone &= could_be_seen,
+                    Err(error) => {
+                        is_gone = false;
+                        trouble = Err(failed("remove what was set aside of", &moved.path)(error));
                     }
                 }
             }
-            if is_time {
+            if is_gone {
                 self.shelf().remove(entry.generation)?;
             }
         }
-        Ok(())
+        trouble
     }
 
     /// How often [`Rebuilds::collect`] is worth calling; none if it never is.
@@ -247,6 +255,20 @@ impl Rebuilds {
         let settings = self.settings.as_ref()?;
         Some((settings.keep_for / 2).clamp(SHORTEST, LONGEST))
     }
+}
+
+/// Removes those that are due of what an order set aside of a folder. Whether it could be seen what there is: while the
+/// disk is away, nothing is said of what is on it.
+fn remove(moved: &Moved, generation: u64, is_due: impl Fn(&Copy) -> bool) -> io::Result<bool> {
+    let folder = Folder::open(&moved.path)?;
+    let Some(copies) = moved.copies(&folder, generation)? else {
+        return Ok(false);
+    };
+    for copy in copies.iter().filter(|copy| is_due(copy)) {
+        folder.remove(copy)?;
+        tracing::info!(folder = %copy.path, "removed what was kept long enough");
+    }
+    Ok(true)
 }
 
 /// What is wrong with a folder that is to be set aside one day; none if nothing is.
@@ -414,6 +436,117 @@ mod tests {
             assert!(!root.join("disk/data.failed-7").exists());
             assert!(root.join("disk/data.failed-8").exists());
             assert_eq!(blobs(root), 2);
+        });
+    }
+
+    #[test]
+    fn what_is_on_a_disk_that_is_away_when_its_time_comes_is_removed_once_it_is_back() {
+        with_rebuilds(Duration::ZERO, |root, rebuilds| {
+            let (disk, away) = (root.join("disk"), root.join("away"));
+            let before = disk.join("data.before-7");
+            rebuilds.set_aside(7).unwrap();
+            fs::rename(&disk, &away).unwrap();
+            // Where it is mounted, there is a folder all the same.
+            fs::create_dir(&disk).unwrap();
+            rebuilds.ended_well(7).unwrap();
+            rebuilds.collect().unwrap();
+            fs::create_dir(disk.join("data")).unwrap();
+            fs::create_dir(&before).unwrap();
+            rebuilds.collect().unwrap();
+            assert!(before.exists());
+            fs::remove_dir_all(&disk).unwrap();
+            rebuilds.collect().unwrap_err();
+            fs::rename(&away, &disk).unwrap();
+            assert!(before.exists());
+            rebuilds.collect().unwrap();
+            assert!(!before.exists());
+            assert_eq!(rebuilds.shelf().read().unwrap(), []);
+            assert_eq!(rebuilds.obstacle(Some(8)), None);
+        });
+    }
+
+    #[test]
+    fn one_disk_that_is_away_does_not_keep_what_is_on_another() {
+        with_rebuilds(Duration::ZERO, |root, _| {
+            let folders = ["disk/data", "other/wal"].map(|name| root.join(name));
+            fs::create_dir_all(&folders[1]).unwrap();
+            let settings = RebuildSettings {
+                folders: folders.to_vec(),
+                keep_for: Duration::ZERO,
+            };
+            let rebuilds = Rebuilds::new(root, Some(settings), BOOT);
+            rebuilds.set_aside(7).unwrap();
+            rebuilds.ended_well(7).unwrap();
+            fs::rename(root.join("disk"), root.join("away")).unwrap();
+            rebuilds.collect().unwrap_err();
+            assert!(!root.join("other/wal.before-7").exists());
+            fs::rename(root.join("away"), root.join("disk")).unwrap();
+            rebuilds.collect().unwrap();
+            assert!(!root.join("disk/data.before-7").exists());
+            assert_eq!(rebuilds.shelf().read().unwrap(), []);
+        });
+    }
+
+    #[test]
+    fn a_folder_that_only_has_the_name_of_a_copy_is_not_removed() {
+        with_rebuilds(Duration::ZERO, |root, rebuilds| {
+            let (failed, before) = (
+                root.join("disk/data.failed-7"),
+                root.join("disk/wal.before-7"),
+            );
+            rebuilds.set_aside(7).unwrap();
+            fs::write(root.join("disk/data/new"), "").unwrap();
+            rebuilds.put_back(7).unwrap();
+            rebuilds.ended_well(7).unwrap();
+            fs::rename(&failed, root.join("disk/moved")).unwrap();
+            for folder in [&failed, &before] {
+                fs::create_dir(folder).unwrap();
+            }
+            let obstacle = rebuilds.obstacle(Some(8)).unwrap();
+            assert!(
+                obstacle.ends_with(
+                    "disk/wal.before-7 is in the way, and is nothing that was set aside here, so it is for a person to remove"
+                ),
+                "{obstacle}"
+            );
+            rebuilds.collect().unwrap();
+            assert!(failed.exists() && before.exists());
+            assert_eq!(rebuilds.shelf().read().unwrap(), []);
+        });
+    }
+
+    #[test]
+    fn what_was_in_the_way_is_known_again_also_where_the_way_back_was_interrupted() {
+        with_rebuilds(Duration::ZERO, |root, rebuilds| {
+            let (data, failed) = (root.join("disk/data"), root.join("disk/data.failed-7"));
+            rebuilds.set_aside(7).unwrap();
+            fs::write(data.join("new"), "").unwrap();
+            rebuilds.shelf().returning(7).unwrap();
+            fs::rename(&data, &failed).unwrap();
+            // The second time there is nothing in the way any more, the third nothing to put back.
+            for _ in 0..2 {
+                rebuilds.put_back(7).unwrap();
+                assert_eq!(blobs(root), 2);
+            }
+            assert!(failed.exists());
+            rebuilds.ended_well(7).unwrap();
+            rebuilds.collect().unwrap();
+            assert!(!failed.exists());
+            assert_eq!(blobs(root), 2);
+        });
+    }
+
+    #[test]
+    fn a_removal_that_was_interrupted_goes_on() {
+        with_rebuilds(Duration::ZERO, |root, rebuilds| {
+            rebuilds.set_aside(7).unwrap();
+            rebuilds.ended_well(7).unwrap();
+            // One in part, the other whole, and the record of both still there.
+            fs::remove_file(root.join("disk/data.before-7/blob")).unwrap();
+            fs::remove_dir_all(root.join("disk/wal.before-7")).unwrap();
+            rebuilds.collect().unwrap();
+            assert!(!root.join("disk/data.before-7").exists());
+            assert_eq!(rebuilds.shelf().read().unwrap(), []);
         });
     }
 

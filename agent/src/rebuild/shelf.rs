@@ -11,7 +11,10 @@ use evenkeel_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{RebuildError, failed, folder::Folder};
+use super::{
+    RebuildError, failed,
+    folder::{Copy, Folder},
+};
 
 /// Only the agent may read it.
 const MODE: u32 = 0o600;
@@ -37,6 +40,11 @@ pub(super) struct Moved {
     pub(super) path: Utf8PathBuf,
     /// By this number it is known again: not every folder of that name is it, as when a disk is not mounted.
     pub(super) inode: u64,
+    /// The number of the folder that it is in. Only of that one it can be said that nothing is left there.
+    pub(super) above: u64,
+    /// The number of the folder that was there when the old one was about to return, if one was.
+    #[serde(default)]
+    pub(super) failed: Option<u64>,
 }
 
 /// A moment, by the boot clock and by the wall clock.
@@ -99,10 +107,14 @@ impl Shelf {
             return Ok(known.clone());
         }
         let moved = folders.iter().map(|path| {
-            let inode = Folder::open(path).and_then(|folder| folder.inode());
+            let folder = Folder::open(path);
+            let inodes = folder.and_then(|folder| Ok((folder.inode()?, folder.above_inode()?)));
+            let (inode, above) = inodes.map_err(failed("look at", path))?;
             Ok(Moved {
                 path: path.clone(),
-                inode: inode.map_err(failed("look at", path))?,
+                inode,
+                above,
+                failed: None,
             })
         });
         let entry = Entry {
@@ -114,6 +126,33 @@ impl Shelf {
         entries.push(entry.clone());
         self.write(entries)?;
         Ok(entry)
+    }
+
+    /// What an order set aside is about to be put back. What is in the way of it is written down while it still is: it is
+    /// known again by that once it is out of the way. None if nothing is known of the order.
+    pub(super) fn returning(&mut self, generation: u64) -> Result<Option<Entry>, RebuildError> {
+        let mut entries = self.read()?;
+        let Some(entry) = entries
+            .iter_mut()
+            .find(|entry| entry.generation == generation)
+        else {
+            return Ok(None);
+        };
+        let mut is_new = false;
+        for moved in &mut entry.folders {
+            let in_the_way = Folder::open(&moved.path)
+                .and_then(|folder| folder.in_the_way(generation))
+                .map_err(failed("look at", &moved.path))?;
+            // With nothing in the way any more, what was there before has gone out of it.
+            let now = in_the_way.or(moved.failed);
+            is_new |= moved.failed != now;
+            moved.failed = now;
+        }
+        let entry = entry.clone();
+        if is_new {
+            self.write(entries)?;
+        }
+        Ok(Some(entry))
     }
 
     /// An order has ended well, unless that was said before. An entry of which nothing is left is dropped.
@@ -143,11 +182,38 @@ impl Entry {
     fn is_there(&self) -> bool {
         self.folders.iter().any(|moved| {
             Folder::open(&moved.path)
-                .and_then(|folder| folder.copies())
+                .and_then(|folder| moved.copies(&folder, self.generation))
                 .map_or(true, |copies| {
-                    copies.iter().any(|copy| copy.generation == self.generation)
+                    copies.is_none_or(|copies| !copies.is_empty())
                 })
         })
+    }
+}
+
+impl Moved {
+    /// What is left of what an order set aside of this folder, or put out of its way; none if that cannot be told now,
+    /// since the disk that it is on is away.
+    pub(super) fn copies(&self, folder: &Folder, generation: u64) -> io::Result<Option<Vec<Copy>>> {
+        if folder.above_inode()? != self.above {
+            return Ok(None);
+        }
+        let mut copies = folder.copies()?;
+        copies.retain(|copy| copy.generation == generation && self.is(copy));
+        Ok(Some(copies))
+    }
+
+    /// Whether a copy is of this folder, and not only of its name.
+    fn is(&self, copy: &Copy) -> bool {
+        let inode = match copy.is_before {
+            true => Some(self.inode),
+            false => self.failed,
+        };
+        inode == Some(copy.inode)
+    }
+
+    /// Whether a copy, found beside any folder, is of this one.
+    pub(super) fn has_left(&self, copy: &Copy) -> bool {
+        self.is(copy) && copy.path.parent() == self.path.parent()
     }
 }
 

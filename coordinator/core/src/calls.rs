@@ -19,7 +19,7 @@ use crate::{
         VersionInUse,
     },
     engine::finality,
-    plan::{Plan, PlanId, PlanState, Policy, Target, Task, TaskState},
+    plan::{Plan, PlanId, PlanState, Policy, Stage, Target, Task, TaskState},
     planner,
     refusal::{Refusal, RefusalKind},
     release::{Artifact, Release},
@@ -336,6 +336,26 @@ fn start(state: &State, id: PlanId, now: Timestamp) -> Result<Plan, Refusal> {
             ),
         ));
     }
+    let component = |other: &Plan| {
+        let moves = |stage: &&Stage| other.stages.iter().any(|s| s.component == stage.component);
+        plan.stages
+            .iter()
+            .find(moves)
+            .map(|stage| stage.component.clone())
+    };
+    // One that is ready to be finalized moves nothing any more, and may wait for what this one brings along.
+    let conflict = state
+        .plans_under_way()
+        .filter(|other| other.state != PlanState::ReadyToFinalize)
+        .find_map(|other| Some((other.id, component(other)?)));
+    if let Some((other, component)) = conflict {
+        return Err(Refusal::new(
+            RefusalKind::PlanConflict,
+            format!(
+                "{other} is under way and changes {component}, as does {id}; one plan at a time may change a component"
+            ),
+        ));
+    }
     Ok(Plan {
         state: PlanState::Running,
         started_at: Some(now),
@@ -472,16 +492,16 @@ fn report_versions(
             .filter(|(_, component)| component.external)
             .map(|(name, _)| name.to_string())
             .collect();
-        let known = match known.is_empty() {
-            true => "it has none".to_owned(),
-            false => format!("it has {}", known.join(", ")),
+        let known = match (applied.version, known.is_empty()) {
+            (0, _) => "no matrix was ever applied".to_owned(),
+            (version, true) => format!("the matrix (version {version}) has none"),
+            (version, false) => {
+                format!("the matrix (version {version}) has {}", known.join(", "))
+            }
         };
         return Err(Refusal::new(
             RefusalKind::BadArgument,
-            format!(
-                "{component} is no external component of the matrix (version {}); {known}",
-                applied.version
-            ),
+            format!("{component} is no external component; {known}"),
         ));
     }
     if versions.len() > REPORTED_VERSIONS_MAX {

@@ -7,6 +7,7 @@ use evenkeel_common::{
     names::{ComponentName, SourceName},
     problem::Problem,
 };
+use evenkeel_compat::{Matrix, Scope};
 use evenkeel_coordinator_core::{calls::Call, state::State};
 use evenkeel_proto::v1::{
     ApplyMatrixRequest, ApplyMatrixResponse, GetMatrixRequest, GetMatrixResponse,
@@ -42,7 +43,9 @@ impl CompatibilityService for Compatibility {
             matrix_from_proto(wanted).map(|matrix| (matrix, content))
         })
         .map_err(Problem::from)?;
-        let unseen_components = unseen(&self.0.core.snapshot(), matrix.components().keys());
+        let before = self.0.core.snapshot();
+        let unseen_components = unseen(&before, matrix.components().keys());
+        let uncovered_components = uncovered(&before, &matrix);
         let call = Call::ApplyMatrix {
             matrix,
             content,
@@ -52,8 +55,11 @@ impl CompatibilityService for Compatibility {
         let version = resource
             .strip_prefix("matrix/")
             .and_then(|v| v.parse().ok());
+        let version = version.unwrap_or_default();
         Ok(Response::new(ApplyMatrixResponse {
-            version: version.unwrap_or_default(),
+            version,
+            unchanged: version == before.matrix().version,
+            uncovered_components,
             unseen_components,
         }))
     }
@@ -133,6 +139,20 @@ fn unseen<'a>(state: &State, components: impl Iterator<Item = &'a ComponentName>
         })
         .map(ToString::to_string)
         .collect()
+}
+
+/// The components with instances that no rule speaks of: nothing of them can be changed.
+fn uncovered(state: &State, matrix: &Matrix) -> Vec<String> {
+    let speaks = |component: &ComponentName| {
+        let mut rules = matrix.rules().iter();
+        rules.any(|rule| match &rule.scope {
+            Scope::All => true,
+            Scope::Component(of) => of == component,
+            Scope::Pair(..) => false,
+        })
+    };
+    let components = state.components().filter(|component| !speaks(component));
+    components.map(ToString::to_string).collect()
 }
 
 /// A report's name: `<component>/<source>`.

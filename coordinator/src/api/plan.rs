@@ -30,7 +30,7 @@ use super::{
     watch::{Interest, Watch, watch},
 };
 use crate::convert::{
-    Invalid, no_path_to_proto, parse, plan_to_proto, policy_from_proto, problem_of,
+    Invalid, no_path_to_proto, parse, plan_shown, plan_to_proto, policy_from_proto, problem_of,
     targets_from_proto, task_to_proto, wait_to_proto,
 };
 
@@ -88,7 +88,7 @@ impl Plans {
         let name = self.shared.core.call(key, call).await?;
         let state = self.shared.core.snapshot();
         let plan = state.known_plan(plan_id(&name)?).map_err(problem_of)?;
-        Ok(Some(plan_to_proto(plan)))
+        Ok(Some(plan_shown(&state, plan)))
     }
 
     /// What a caller wants a plan for, and how carefully.
@@ -134,7 +134,7 @@ impl PlanService for Plans {
         let (plan, refusal) = match self.draft(&state, &targets, &policy, &by)? {
             Ok(plan) => (Some(preview(&plan)), None),
             Err(NoDraft::NoPath { no_path, elsewhere }) => {
-                (None, Some(no_path_to_proto(&no_path, &elsewhere)))
+                (None, Some(no_path_to_proto(&state, &no_path, &elsewhere)))
             }
             Err(NoDraft::Refused(refusal)) => return Err(problem_of(refusal).into()),
         };
@@ -165,7 +165,10 @@ impl PlanService for Plans {
     ) -> Result<Response<GetPlanResponse>, Status> {
         let id = plan_id(&request.get_ref().name)?;
         let state = self.shared.core.snapshot();
-        let plan = Some(plan_to_proto(state.known_plan(id).map_err(problem_of)?));
+        let plan = Some(plan_shown(
+            &state,
+            state.known_plan(id).map_err(problem_of)?,
+        ));
         Ok(Response::new(GetPlanResponse { plan }))
     }
 
@@ -180,7 +183,10 @@ impl PlanService for Plans {
         let (plans, next_page_token) =
             paging::page(plans, paging::size(request.page_size), |plan| plan.id);
         Ok(Response::new(ListPlansResponse {
-            plans: plans.into_iter().map(|plan| plan_to_proto(plan)).collect(),
+            plans: plans
+                .into_iter()
+                .map(|plan| plan_shown(&state, plan))
+                .collect(),
             next_page_token,
             revision: state.revision(),
         }))
@@ -345,7 +351,7 @@ impl Interest for OnePlan {
 
     fn message(&self, state: &State, revision: u64, key: &Key) -> Option<WatchPlanResponse> {
         let change = match key {
-            Key::Plan(id) if *id == self.0 => Change::Plan(plan_to_proto(state.plan(*id)?)),
+            Key::Plan(id) if *id == self.0 => Change::Plan(plan_shown(state, state.plan(*id)?)),
             Key::Task(id) if id.plan == self.0 => Change::Task(task_to_proto(state.task(id)?)),
             Key::Coordinator
             | Key::Node(_)

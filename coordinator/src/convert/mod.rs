@@ -27,8 +27,8 @@ pub use compatibility::{
 };
 pub use fleet::{instance_to_proto, node_to_proto};
 pub use plan::{
-    no_path_to_proto, plan_to_proto, policy_from_proto, ruled_out_to_proto, stage_to_proto,
-    targets_from_proto, task_to_proto, wait_to_proto,
+    no_path_to_proto, plan_shown, plan_to_proto, policy_from_proto, ruled_out_to_proto,
+    stage_to_proto, targets_from_proto, task_to_proto, wait_to_proto,
 };
 pub use record::{
     StoredRecord, change_to_record, key_to_bytes, record_from_bytes, resource_from_bytes,

@@ -2,9 +2,13 @@
 
 use evenkeel_compat::{COMPONENTS_MAX, Way};
 use evenkeel_coordinator_core::{
-    engine::waits::{Wait, WaitKind},
+    engine::{
+        finality,
+        waits::{Wait, WaitKind},
+    },
     plan::{Plan, PlanState, Policy, RuledOut, Stage, Target, Task, TaskState},
     planner::{self, NoPath, Remedy},
+    state::State,
 };
 use evenkeel_proto::v1;
 use semver::Version;
@@ -94,7 +98,19 @@ pub fn plan_to_proto(plan: &Plan) -> v1::Plan {
         targets: plan.targets.iter().map(target_to).collect(),
         matrix_version: plan.matrix_version,
         ruled_out: plan.ruled_out.iter().map(ruled_out_to_proto).collect(),
+        waits_for_finalize: false,
     }
+}
+
+/// A plan as callers see it: with what it waits for a person to say, if it does.
+#[must_use]
+pub fn plan_shown(state: &State, plan: &Plan) -> v1::Plan {
+    let mut shown = plan_to_proto(plan);
+    if let Some(waits) = finality::waits(state, plan) {
+        shown.reason = waits;
+        shown.waits_for_finalize = true;
+    }
+    shown
 }
 
 /// A stage.
@@ -197,7 +213,7 @@ pub fn ruled_out_to_proto(ruled_out: &RuledOut) -> v1::RuledOut {
 
 /// Why there is no path, and what is published for other platforms only.
 #[must_use]
-pub fn no_path_to_proto(no_path: &NoPath, elsewhere: &[String]) -> v1::PlanRefusal {
+pub fn no_path_to_proto(state: &State, no_path: &NoPath, elsewhere: &[String]) -> v1::PlanRefusal {
     let publish = no_path.publish_first.iter();
     let publish = publish.map(|(component, version)| Remedy::Publish {
         component: component.clone(),
@@ -229,7 +245,7 @@ pub fn no_path_to_proto(no_path: &NoPath, elsewhere: &[String]) -> v1::PlanRefus
                 at_least: !furthest.certain,
             })
             .collect(),
-        stages: planner::stages(&no_path.steps)
+        stages: planner::stages(state, &no_path.steps)
             .iter()
             .map(stage_to_proto)
             .collect(),

@@ -141,6 +141,16 @@ fn sentence(plan: &Plan, stage: &Stage) -> String {
     )
 }
 
+/// What a plan waits for a person to say, if it waits for that and nothing else.
+#[must_use]
+pub fn waits(state: &State, plan: &Plan) -> Option<String> {
+    if plan.state == PlanState::Running && waits_for_word(state, plan) {
+        let (_, stage) = unconfirmed(state, plan)?;
+        return Some(sentence(plan, stage));
+    }
+    ready(state, plan)
+}
+
 /// Why the plan as a whole waits for a person, if it does.
 #[must_use]
 pub fn ready(state: &State, plan: &Plan) -> Option<String> {

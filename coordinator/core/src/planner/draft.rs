@@ -107,6 +107,7 @@ pub fn draft(
 ) -> Result<(Plan, Vec<Task>), NoDraft> {
     policy.check()?;
     check_platforms(state, targets)?;
+    check_bytes(state, targets)?;
     let known = Known::of(state, targets);
     let answer = find(&known.request(targets)).map_err(|no_path| match &no_path.reason {
         Reason::BadRequest(why) => NoDraft::Refused(refused(why)),
@@ -115,10 +116,9 @@ pub fn draft(
             no_path,
         },
     })?;
-    check_bytes(state, targets)?;
     let outline = Outline {
         targets,
-        stages: stages(&answer.steps),
+        stages: stages(state, &answer.steps),
         ruled_out: ruled_out(&answer.ruled_out),
         policy,
         created_by,
@@ -192,6 +192,11 @@ fn reported(state: &State) -> Reported {
 
 /// What would have to be published and is, but not for every platform that it is needed on.
 fn elsewhere(state: &State, no_path: &NoPath) -> Vec<String> {
+    if state.matrix().version == 0 {
+        let none =
+            "no matrix was ever applied: `evenkeel compat apply` does that (docs/COMPATIBILITY.md)";
+        return vec![none.to_owned()];
+    }
     let publish = no_path.publish_first.iter();
     let sentences = publish.filter_map(|(component, version)| {
         let release = state.release(component, version)?;
@@ -271,7 +276,9 @@ fn check_bytes(state: &State, targets: &[Target]) -> Result<(), Refusal> {
         let release = state.release(&target.component, &target.version);
         for instance in state.instances_of(&target.component) {
             let Some(current) = &instance.report.current else {
-                strange.push(format!("{} has no release", instance.id));
+                let why = Some(&instance.report.reason).filter(|reason| !reason.is_empty());
+                let why = why.map_or_else(String::new, |reason| format!(" ({reason})"));
+                strange.push(format!("{} has no release{why}", instance.id));
                 continue;
             };
             let platform = state.node(&instance.id.node).map_or("", |n| &n.platform);
@@ -292,7 +299,7 @@ fn check_bytes(state: &State, targets: &[Target]) -> Result<(), Refusal> {
     Err(Refusal::new(
         RefusalKind::NotAllowedNow,
         format!(
-            "every instance has to run a release as it was published, but {}",
+            "every instance has to run a known release, with the bytes that were published as it: {}",
             listed(&strange)
         ),
     ))
@@ -312,13 +319,30 @@ pub fn ruled_out(ruled_out: &[super::RuledOut]) -> Vec<RuledOut> {
         .collect()
 }
 
+/// What the rule says beside a step, and what the way back would need.
+fn note(state: &State, step: &Step) -> String {
+    let said = step.note.clone().unwrap_or_default();
+    if state.release(&step.component, &step.from).is_some() {
+        return said;
+    }
+    let back = format!(
+        "to plan the way back later, publish {} {}",
+        step.component, step.from
+    );
+    match said.is_empty() {
+        true => back,
+        false => format!("{said}; {back}"),
+    }
+}
+
 /// The steps of a path as stages.
 #[must_use]
-pub fn stages(steps: &[Step]) -> Vec<Stage> {
+pub fn stages(state: &State, steps: &[Step]) -> Vec<Stage> {
     steps
         .iter()
         .cloned()
         .map(|step| Stage {
+            note: note(state, &step),
             way: Way {
                 method: step.method,
                 level: step.level,
@@ -333,7 +357,6 @@ pub fn stages(steps: &[Step]) -> Vec<Stage> {
             instances: u32::try_from(step.instances).unwrap_or(u32::MAX),
             through: step.through,
             out_of_order: step.out_of_order,
-            note: step.note.unwrap_or_default(),
             reachable_back: step.reachable_back,
             confirmed_by: None,
             confirmed_at: None,

@@ -446,6 +446,12 @@ proptest! {
             }
             life.settle();
         }
+        // What was brought elsewhere by another plan does not come along any more.
+        for plan in life.under_way() {
+            if *life.world.plan_state(plan) == PlanState::ReadyToFinalize {
+                life.world.ask(None, &Call::AbortPlan(plan, String::new())).unwrap();
+            }
+        }
         prop_assert!(by_hand || life.under_way().is_empty(), "{:?}", life.world.log);
         let held: Vec<_> = life.world.state.slot_holders().collect();
         prop_assert!(held.is_empty(), "held for ever: {held:?}");

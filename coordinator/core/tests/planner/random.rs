@@ -167,7 +167,9 @@ fn remedies(setting: &Setting, refusal: &NoPath) {
         return;
     };
     assert!(opens, "{refusal}");
-    if refusal.smallest && refusal.remedies.len() == 2 {
+    // Trying every change takes a hundred searches, so it is done for some.
+    let instances: u64 = setting.fleet.values().flat_map(|all| all.values()).sum();
+    if refusal.smallest && refusal.remedies.len() == 2 && instances.is_multiple_of(3) {
         for one in changes::all(setting) {
             let opens = changes::opens(setting, std::slice::from_ref(&one));
             assert_ne!(opens, Some(true), "{one} is enough\n{refusal}");

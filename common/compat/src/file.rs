@@ -30,7 +30,9 @@ mod read;
 mod size;
 mod write;
 
-use crate::{FAULTS_MAX, Matrix};
+use std::collections::BTreeMap;
+
+use crate::{FAULTS_MAX, Matrix, Part, Place, Rule};
 
 pub use error::{FileError, FileFault};
 pub use write::to_toml;
@@ -51,14 +53,22 @@ pub fn parse(text: &str) -> Result<Matrix, FileError> {
     let mut faults = error::Collected::new(text);
     let read = read::read(text, tokens, &mut faults);
     match Matrix::new(read.components, read.rules, read.blocked) {
-        Ok(matrix) if faults.is_empty() => return Ok(matrix),
+        Ok(matrix) if faults.is_empty() => {
+            let twice = repeated(matrix.rules());
+            if twice.is_empty() {
+                return Ok(matrix);
+            }
+            for (rule, first) in twice {
+                let whole = |number| read.spans.of(&Place::Rule(number), &Part::Whole);
+                let sentence = format!("rule {} says the same as rule {}", rule + 1, first + 1);
+                faults.add_with(whole(rule), sentence, Some(whole(first)));
+            }
+        }
         Ok(_) => {}
         Err(found) => {
             for fault in found.faults.into_iter().take(FAULTS_MAX) {
                 let span = read.spans.of(&fault.place, &fault.part);
-                let other = fault
-                    .other
-                    .map(|place| read.spans.of(&place, &crate::Part::Whole));
+                let other = fault.other.map(|place| read.spans.of(&place, &Part::Whole));
                 faults.add_with(span, fault.sentence, other);
             }
             if found.more {
@@ -67,6 +77,24 @@ pub fn parse(text: &str) -> Result<Matrix, FileError> {
         }
     }
     Err(faults.end())
+}
+
+/// Rules that say word for word what an earlier one says, by their numbers: whoever changes one of two easily overlooks
+/// the other. Notes are no part of what is said. A fault of files alone: what is computed may well repeat a rule.
+fn repeated(rules: &[Rule]) -> Vec<(usize, usize)> {
+    let mut first = BTreeMap::new();
+    let numbered = rules.iter().enumerate();
+    let twice = numbered.filter_map(|(number, rule)| {
+        let said = (
+            &rule.scope,
+            rule.from.to_string(),
+            rule.to.to_string(),
+            rule.level,
+        );
+        let earlier = *first.entry(said).or_insert(number);
+        (earlier != number).then_some((number, earlier))
+    });
+    twice.collect()
 }
 
 #[cfg(test)]

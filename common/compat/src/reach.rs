@@ -201,10 +201,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tests::versions;
     use crate::versions::tests::{a_range, a_version};
 
     fn reach(text: &str) -> Reach {
-        Reach::of(&text.parse().unwrap())
+        Reach::of(&versions(text))
     }
 
     #[test]

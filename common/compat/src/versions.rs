@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use semver::{Version, VersionReq};
+use semver::{Op, Version, VersionReq};
 
 /// The longest version, in characters.
 pub const VERSION_CHARS_MAX: usize = 128;
@@ -47,6 +47,26 @@ pub enum VersionsError {
     BareExact {
         /// The comparator.
         comparator: String,
+    },
+    /// A range of one version, written as one. It would weigh less than the version, which is never what is meant.
+    #[error("\"={version}\" is a range of one version; write {version}")]
+    RangeOfOne {
+        /// The version.
+        version: String,
+    },
+    /// A version as tags have it.
+    #[error("{text:?} is neither a version nor a range of versions; write it without the v")]
+    Tagged {
+        /// The text, cut.
+        text: String,
+    },
+    /// Alternatives, which a range has none of.
+    #[error(
+        "{text:?} is neither a version nor a range of versions; for what stands beside ||, write two rules"
+    )]
+    Alternatives {
+        /// The text, cut.
+        text: String,
     },
     /// Something else.
     #[error("{text:?} is neither a version nor a range of versions")]
@@ -111,13 +131,46 @@ impl FromStr for Versions {
                 if let Some(bare) = text.split(',').find_map(bare) {
                     return Err(bare);
                 }
-                Ok(Self::Range(range))
+                match only(&range) {
+                    Some(version) => Err(VersionsError::RangeOfOne {
+                        version: version.to_string(),
+                    }),
+                    None => Ok(Self::Range(range)),
+                }
             }
-            Err(source) => Err(VersionsError::Malformed {
-                text: evenkeel_words::limits::cut(text.to_owned(), 60),
-                source,
-            }),
+            Err(source) => Err(malformed(text, source)),
         }
+    }
+}
+
+/// The version, of a range that is `=x.y.z` and no more.
+fn only(range: &VersionReq) -> Option<Version> {
+    let [comparator] = range.comparators.as_slice() else {
+        return None;
+    };
+    match (comparator.op, comparator.minor, comparator.patch) {
+        (Op::Exact, Some(minor), Some(patch)) => Some(Version {
+            pre: comparator.pre.clone(),
+            ..Version::new(comparator.major, minor, patch)
+        }),
+        _ => None,
+    }
+}
+
+/// What is wrong with what is no range, by what it was perhaps meant to be.
+fn malformed(text: &str, source: semver::Error) -> VersionsError {
+    let cut = evenkeel_words::limits::cut(text.to_owned(), 60);
+    let is_tag = |comparator: &str| {
+        let version = comparator.trim_start_matches(['=', '>', '<', '~', '^', ' ']);
+        let number = version.strip_prefix(['v', 'V']);
+        number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    if text.contains("||") {
+        VersionsError::Alternatives { text: cut }
+    } else if text.split(',').any(is_tag) {
+        VersionsError::Tagged { text: cut }
+    } else {
+        VersionsError::Malformed { text: cut, source }
     }
 }
 
@@ -191,7 +244,8 @@ pub(crate) mod tests {
     pub(crate) fn versions() -> impl Strategy<Value = Versions> {
         prop_oneof![
             a_version().prop_map(Versions::Exact),
-            a_range().prop_map(Versions::Range),
+            a_range()
+                .prop_map(|range| only(&range).map_or(Versions::Range(range), Versions::Exact)),
         ]
     }
 
@@ -212,7 +266,8 @@ pub(crate) mod tests {
             "3.4.*",
             "3.x",
             "^1.2",
-            "=1.2.3",
+            "=1.2",
+            ">=1.0.0-rc.1, =1.2.3",
             ">=1.0.0-rc.1, <2",
             "~1",
             "< 2",
@@ -237,6 +292,37 @@ pub(crate) mod tests {
             "\"1.2.3\" stands in a range without an operator; write \"=1.2.3\" for that version alone"
         );
         assert!(refusal(">=1.0.0, 1.2.3-x").starts_with("\"1.2.3-x\" stands in a range"));
+    }
+
+    #[test]
+    fn a_range_of_one_version_is_to_be_written_as_the_version() {
+        assert_eq!(
+            refusal("=1.2.3"),
+            "\"=1.2.3\" is a range of one version; write 1.2.3"
+        );
+        assert!(refusal("= 1.2.3-rc.1").ends_with("; write 1.2.3-rc.1"));
+    }
+
+    #[test]
+    fn a_version_with_a_v_is_to_be_written_without() {
+        for tag in [
+            "v3.5.0",
+            "V3",
+            "v3.4.*",
+            ">=v3.4.0, <v3.5.0",
+            ">=3.4.0, < v3.5.0",
+        ] {
+            assert!(refusal(tag).ends_with("; write it without the v"), "{tag}");
+        }
+        assert!(!refusal("version").contains("without"));
+    }
+
+    #[test]
+    fn alternatives_are_two_rules() {
+        assert_eq!(
+            refusal("3.4.* || 3.3.*"),
+            "\"3.4.* || 3.3.*\" is neither a version nor a range of versions; for what stands beside ||, write two rules"
+        );
     }
 
     #[test]

@@ -176,6 +176,63 @@ reason = ""
 }
 
 #[test]
+fn what_is_external_neither_finalizes_itself_nor_comes_before_others() {
+    insta::assert_snapshot!(refusal(
+        r#"
+format = 1
+[components.store]
+upgrade_after = ["client-sdk"]
+[components.client-sdk]
+external = true
+finalizes_itself = true
+"#
+    ));
+}
+
+#[test]
+fn a_rule_that_is_there_twice_is_told_with_both_places() {
+    insta::assert_snapshot!(of_rules(
+        r#"
+[[rules]]
+component = "a"
+from = "1.0.0"
+to = ">=1.1.0,<1.2.0"
+level = "full"
+
+[[rules]]
+component = "a"
+from = ">=1.1.0, <1.2.0"
+to = "1.0.0"
+level = "full"
+
+[[rules]]
+component = "a"
+from = "1.0.0"
+to = ">=1.1.0, <1.2.0"
+level = "full"
+note = "with a note of its own"
+"#
+    ));
+}
+
+#[test]
+fn versions_as_they_are_written_elsewhere_are_told_how_they_are_written_here() {
+    insta::assert_snapshot!(of_rules(
+        r#"
+[[rules]]
+from = "=1.2.3"
+to = "v3.5.0"
+level = "full"
+
+[[rules]]
+from = "3.4.* || 3.3.*"
+to = "3.5.*"
+level = "full"
+"#
+    ));
+}
+
+#[test]
 fn a_file_that_is_not_toml_is_refused_in_its_line() {
     insta::assert_snapshot!(refusal(
         "format = 1\n[components.a\n[[rules]]\nfrom = 1.0.0\nto = \"1.1.0\n"
@@ -188,6 +245,12 @@ fn the_wrong_shape_is_told_as_such() {
         "format = 2\ncomponents = 3\nrules = [4, {}]\n[blocked]\n"
     ));
     insta::assert_snapshot!(refusal("# nothing\n"));
+}
+
+#[test]
+fn a_line_is_shown_so_that_it_reads_as_it_is_written() {
+    let error = parse("format = 1\n\u{202e}\t\u{1b} = 2\n").unwrap_err();
+    assert_eq!(error.faults[0].shown, "\u{fffd}   = 2");
 }
 
 #[test]

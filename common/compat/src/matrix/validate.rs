@@ -123,9 +123,22 @@ fn check_component(
                 _ => format!("{name} is to be upgraded after itself"),
             };
             faults.add(place(), part, sentence);
-        } else if !components.contains_key(other) {
-            faults.add(place(), part, unknown(other));
+            continue;
         }
+        match (components.get(other), &part) {
+            (None, _) => faults.add(place(), part, unknown(other)),
+            (Some(known), Part::UpgradeAfter(_)) if known.external => {
+                let sentence = format!("{other} is external: nobody of ours upgrades it first");
+                faults.add(place(), part, sentence);
+            }
+            (Some(_), _) => {}
+        }
+    }
+    if component.external && component.finalizes_itself {
+        let sentence = format!(
+            "{name} is external, so no plan holds its last instance back; leave out external or finalizes_itself"
+        );
+        faults.add(place(), Part::Whole, sentence);
     }
     if let (true, Some(first)) = (component.external, component.upgrade_after.first()) {
         let sentence =

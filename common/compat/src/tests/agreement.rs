@@ -45,13 +45,16 @@ fn a_blocked() -> impl Strategy<Value = Blocked> {
     })
 }
 
-/// As many of the rules and blocked hops as go together, in their order.
+/// As many of the rules and blocked hops as go together, in their order; no rule twice, as in a file.
 pub(crate) fn a_matrix() -> impl Strategy<Value = Matrix> {
     let rules = prop::collection::vec(a_rule(), 0..14);
     let blocked = prop::collection::vec(a_blocked(), 0..4);
     (rules, blocked).prop_map(|(rules, blocked)| {
         let mut matrix = Matrix::new(components(), vec![], vec![]).unwrap();
         for rule in rules {
+            if matrix.rules().contains(&rule) {
+                continue;
+            }
             let more = [matrix.rules(), &[rule]].concat();
             matrix = Matrix::new(components(), more, vec![]).unwrap_or(matrix);
         }

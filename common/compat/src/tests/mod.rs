@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use evenkeel_words::names::ComponentName;
 use semver::Version;
 
-use crate::{Blocked, Component, Faults, Matrix, Rule, Scope};
+use crate::{Blocked, Component, Faults, Matrix, Rule, Scope, Versions};
 
 fn name(text: &str) -> ComponentName {
     text.parse().unwrap()
@@ -18,6 +18,12 @@ fn name(text: &str) -> ComponentName {
 
 fn version(text: &str) -> Version {
     Version::parse(text).unwrap()
+}
+
+/// What a text stands for, also one that nobody may write as versions.
+pub(crate) fn versions(text: &str) -> Versions {
+    let range = || Versions::Range(text.parse().unwrap());
+    text.parse().unwrap_or_else(|_| range())
 }
 
 /// The components `a`, `b` and `c`, nothing said of any of them.
@@ -37,8 +43,8 @@ fn rule(text: &str) -> Rule {
             None if scope == "all" => Scope::All,
             None => Scope::Component(name(scope)),
         },
-        from: from.parse().unwrap(),
-        to: to.parse().unwrap(),
+        from: versions(from),
+        to: versions(to),
         level: level.parse().unwrap(),
         note: None,
     }
@@ -50,8 +56,8 @@ fn blocked(text: &str) -> Blocked {
     let (from, to) = rest.split_once(" -> ").unwrap();
     Blocked {
         component: (scope != "all").then(|| name(scope)),
-        from: from.parse().unwrap(),
-        to: to.parse().unwrap(),
+        from: versions(from),
+        to: versions(to),
         reason: "it goes wrong".to_owned(),
     }
 }

@@ -84,10 +84,14 @@ impl ErrorCode {
         if details.domain != DOMAIN {
             return None;
         }
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|code| code.reason() == details.reason)
+        Self::from_reason(&details.reason)
+    }
+
+    /// The code of this name; none if it is none of ours.
+    #[must_use]
+    pub fn from_reason(reason: &str) -> Option<Self> {
+        let mut codes = Self::ALL.iter().copied();
+        codes.find(|code| code.reason() == reason)
     }
 }
 
@@ -129,6 +133,7 @@ mod tests {
         for code in ErrorCode::ALL {
             let status = Status::from(Problem::new(*code, "x"));
             assert_eq!(ErrorCode::of(&status), Some(*code));
+            assert_eq!(ErrorCode::from_reason(code.reason()), Some(*code));
             assert_ne!(code.exit_status(), 0);
         }
     }

@@ -4,4 +4,5 @@
 pub mod digest;
 pub mod limits;
 pub mod names;
+pub mod text;
 pub mod timestamp;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use evenkeel_words::text::is_unseen;
+
 use crate::FAULTS_MAX;
 
 /// How many characters of a line are shown.
@@ -167,7 +169,11 @@ impl<'t> Spot<'t> {
         let before = if skipped == 0 { "" } else { before };
         let mut shown: String = before.to_owned();
         // One character wide, each: the marks have to stand below what they mark.
-        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let plain = |c: char| match c {
+            c if c.is_control() => ' ',
+            c if is_unseen(c) => '\u{fffd}',
+            c => c,
+        };
         let mut rest = self.text.chars().skip(skipped);
         shown.extend(rest.by_ref().take(SHOWN_CHARS_MAX).map(plain));
         if rest.next().is_some() {

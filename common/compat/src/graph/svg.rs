@@ -408,10 +408,29 @@ fn escaped(text: &str) -> String {
             '<' => escaped += "&lt;",
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
-            // Most have no place in XML at all.
-            c if c.is_control() => escaped.push(' '),
+            '\t' | '\n' | '\r' => escaped.push(' '),
+            // Most of these have no place in XML 1.0, not even as a reference, and none can be seen.
+            '\u{fffe}' | '\u{ffff}' => {}
+            c if c.is_control() => {}
             c => escaped.push(c),
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn what_xml_has_no_place_for_is_left_out() {
+        assert_eq!(
+            escaped("a\0\u{8}b\tc\nd\u{1b}\u{7f}\u{9b}\u{fffd}\u{fffe}\u{ffff}\u{10000}\u{1fffe}"),
+            "ab c d\u{fffd}\u{10000}\u{1fffe}"
+        );
+        assert_eq!(
+            escaped("<a b=\"c & d\">"),
+            "&lt;a b=&quot;c &amp; d&quot;&gt;"
+        );
+    }
 }

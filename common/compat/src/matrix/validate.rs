@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evenkeel_words::names::ComponentName;
+use evenkeel_words::{names::ComponentName, text::is_bidi_control};
 
 use crate::contradictions;
 use crate::lookup::Sides;
@@ -279,6 +279,12 @@ fn check_words(place: &Place, part: Part, kind: &str, words: &str, faults: &mut 
         .any(|c| c.is_control() && c != '\n' && c != '\t')
     {
         let sentence = format!("the {kind} has control characters");
+        faults.add(place.clone(), part, sentence);
+    } else if let Some(c) = words.chars().find(|c| is_bidi_control(*c)) {
+        let sentence = format!(
+            "the {kind} has a character that changes the direction of the text around it (U+{:04X})",
+            u32::from(c)
+        );
         faults.add(place.clone(), part, sentence);
     }
 }

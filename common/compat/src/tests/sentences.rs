@@ -150,6 +150,12 @@ fn notes_and_reasons_are_a_few_sentences_of_plain_text() {
         with("\u{1b}[2J", "…").unwrap_err(),
         "blocked 1: the reason has control characters"
     );
+    assert!(with("lost על writes", "e\u{301} 👩\u{200d}🔧").is_ok());
+    assert_eq!(
+        with("lost \u{202e}setirw", "\u{2069}").unwrap_err(),
+        "rule 1: the note has a character that changes the direction of the text around it (U+2069); \
+         blocked 1: the reason has a character that changes the direction of the text around it (U+202E)"
+    );
 }
 
 #[test]

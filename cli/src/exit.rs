@@ -82,7 +82,7 @@ impl Exit {
             Self::Coordinator => "a fault of the coordinator",
             Self::PlanPaused => "plan watch: the plan is paused",
             Self::PlanAborted => "plan watch: the plan was aborted",
-            Self::PlanReady => "plan watch: the plan is done and waits for `plan finalize`",
+            Self::PlanReady => "plan watch: the plan waits for `plan finalize`",
             Self::BrokenPipe => "the reader of the output went away",
         }
     }

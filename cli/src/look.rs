@@ -88,7 +88,7 @@ mod tests {
         );
         assert_eq!(
             page,
-            "  - a sentence that is longer than the\n    line  [2J that it stands on\n"
+            "  - a sentence that is longer than the\n    line \\u{1b}[2J that it stands on\n"
         );
     }
 }

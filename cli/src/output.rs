@@ -1,9 +1,11 @@
 //! The only place that writes: results to standard output, as text for people or JSON for programs, and remarks to
 //! standard error.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
+use evenkeel_common::text::is_unseen;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -81,8 +83,22 @@ fn columns() -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
+/// The JSON with what cannot be seen as `\uXXXX`, which means the same: people look at it, too.
 fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
-    text.map_err(|error| Failure::local(&error))
+    let text = text.map_err(|error| Failure::local(&error))?;
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unseen(c) {
+            // It stands in a string: there is nothing like it elsewhere in JSON.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    Ok(shown)
 }
 
 /// Writes to standard output, ending the last line.
@@ -108,5 +124,25 @@ pub(crate) fn remark(text: impl AsRef<str>) {
 pub(crate) fn remark_lines(text: &str) {
     for line in text.lines() {
         remark(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_shows_what_cannot_be_seen_and_means_the_same() {
+        let told = [
+            "n1 \u{202e}dab\u{202c}\u{9b}2J",
+            "\u{e0041}\u{1b}\n",
+            "dünn 🦀",
+        ];
+        let text = json(serde_json::to_string_pretty(&told)).unwrap();
+        assert_eq!(
+            text,
+            "[\n  \"n1 \\u202edab\\u202c\\u009b2J\",\n  \"\\udb40\\udc41\\u001b\\n\",\n  \"dünn 🦀\"\n]"
+        );
+        assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap(), told);
     }
 }

@@ -17,8 +17,9 @@ Made from the program's own help; `EVENKEEL_UPDATE_DOCS=1 cargo test -p evenkeel
 With `--output json` the fields have the names that the API gives them (`proto/evenkeel/v1`) and are always there;
 enumerations are words (`agent-lost`), times RFC 3339 in UTC, durations seconds (`120s`), what is not set is `null`. A
 list is an object with the list and its `revision`; a watch gives one object a line; a dry run is an object with `plan`
-and `refusal`, one of them `null`, and ends with 5 where it is refused. Remarks, errors and hints go to standard error
-and are for people; programs go by the exit status.
+and `refusal`, one of them `null`, and ends where it is refused as the command without `--dry-run` would. Remarks, errors
+and hints go to standard error and are for people; programs go by the exit status. Characters that cannot be seen are
+shown as `\\u{…}`, and written as `\\uXXXX` in JSON.
 
 A setting of `evenkeel.toml` can be replaced by the environment: `EVENKEEL_CLI__COORDINATOR`, `EVENKEEL_CLI__TLS__CA`,
 `EVENKEEL_CLI__TLS__CERTIFICATE`, `EVENKEEL_CLI__TLS__KEY`. `NO_COLOR` is respected.

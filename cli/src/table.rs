@@ -1,6 +1,7 @@
 //! Text for people: columns without borders, and the pairs of a single thing.
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table as Columns, presets};
+use evenkeel_common::text::is_unseen;
 
 use crate::look::{Look, broken};
 
@@ -162,12 +163,18 @@ fn tone(word: &str) -> Tone {
     }
 }
 
-/// The text on one line and without control characters: what a host reports must not steer a terminal.
+/// The text on one line, with what cannot be seen as `\u{…}`: what a host reports must neither steer a terminal nor look
+/// like something else than it is.
 pub(crate) fn printable(text: &str) -> String {
-    text.trim_end()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    let mut printable = String::with_capacity(text.len());
+    for c in text.trim_end().chars() {
+        match c {
+            c if c.is_whitespace() => printable.push(' '),
+            c if is_unseen(c) => printable.extend(c.escape_unicode()),
+            c => printable.push(c),
+        }
+    }
+    printable
 }
 
 /// Labels as `key=value`, by key.
@@ -207,9 +214,29 @@ mod tests {
         let expected = "\
 NAME          STATE        WHY
 n1            up           -
-a-long-name   agent-lost   no word [2J
+a-long-name   agent-lost   no word\\u{1b}[2J
 ";
         assert_eq!(table.render(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_shown_escaped() {
+        for (text, shown) in [
+            ("n1 \u{202e}dab\u{202c}", r"n1 \u{202e}dab\u{202c}"),
+            (
+                "\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}",
+                r"\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}",
+            ),
+            (
+                "n\u{200b}1\u{feff}\u{e0041}",
+                r"n\u{200b}1\u{feff}\u{e0041}",
+            ),
+            ("\0\u{7f}\u{9b}2J", r"\u{0}\u{7f}\u{9b}2J"),
+            ("a\nb\tc\u{2028}d\u{a0}e \n", "a b c d e"),
+            ("dünn, שמש, 日本 🦀", "dünn, שמש, 日本 🦀"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
     }
 
     #[test]

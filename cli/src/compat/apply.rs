@@ -5,7 +5,7 @@ use clap::Args;
 use evenkeel_proto::v1::ApplyMatrixRequest;
 use serde::Serialize;
 
-use super::text::{summary, unseen};
+use super::text::{summary, uncovered, unseen};
 use super::{file, service};
 use crate::args::{ChangeArgs, Globals};
 use crate::failure::Failure;
@@ -30,6 +30,8 @@ pub(crate) struct ApplyArgs {
 struct Applied {
     version: u64,
     unseen_components: Vec<String>,
+    uncovered_components: Vec<String>,
+    unchanged: bool,
 }
 
 pub(super) async fn run(globals: Globals, args: ApplyArgs) -> Result<(), Failure> {
@@ -51,16 +53,21 @@ pub(super) async fn run(globals: Globals, args: ApplyArgs) -> Result<(), Failure
     let applied = Applied {
         version: answer.version,
         unseen_components: answer.unseen_components,
+        uncovered_components: answer.uncovered_components,
+        unchanged: answer.unchanged,
     };
     session.output.result(&applied, || {
-        format!(
-            "the matrix is version {} now: {}",
-            applied.version,
-            summary(&matrix)
-        )
+        let (version, summary) = (applied.version, summary(&matrix));
+        match applied.unchanged {
+            true => format!("the matrix is unchanged, version {version}: {summary}"),
+            false => format!("the matrix is version {version} now: {summary}"),
+        }
     })?;
     if let Some(warning) = unseen(&applied.unseen_components) {
         remark(warning);
+    }
+    for component in &applied.uncovered_components {
+        remark(uncovered(component));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::args::Globals;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::instance::{self, Filter};
-use crate::output::{Output, remark};
+use crate::output::Output;
 use crate::release;
 use crate::session::Session;
 
@@ -101,9 +101,16 @@ fn draw(
         drawn.retain(|name, _| name == component);
     }
     if drawn.values().all(|versions| versions.is_empty()) {
-        remark(
-            "there is no version to draw: no rule names one exactly, and a file knows of no releases",
-        );
+        let none = "there is no version to draw: no rule names one exactly";
+        return Err(match args.file {
+            Some(_) => Failure::new(Exit::Other, none)
+                .hint("name versions in a rule, or leave out --file to draw those that the coordinator knows of"),
+            None => Failure::new(
+                Exit::State,
+                format!("{none}, and none is published, run or reported"),
+            )
+            .hint("publish a release, or name versions in a rule"),
+        });
     }
     let graph = Graph {
         format: args.format,

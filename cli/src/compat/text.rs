@@ -52,6 +52,13 @@ pub(super) fn unseen(components: &[String]) -> Option<String> {
     }
 }
 
+/// A warning about a component that nothing can be planned for.
+pub(super) fn uncovered(component: &str) -> String {
+    format!(
+        "warning: {component} has instances and no rule of this matrix speaks of it: no plan for it is possible"
+    )
+}
+
 /// What was reported, in columns.
 pub(super) fn reports(reports: &[ReportedVersions], look: Look, now: SystemTime) -> String {
     let heading = ["COMPONENT", "SOURCE", "REPORTED", "BY", "VERSIONS IN USE"];

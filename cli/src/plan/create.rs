@@ -187,12 +187,26 @@ pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<(), Failu
     }
 }
 
+/// What a refusal's sentence has where it says all that there is to say: the target is reached, is older than what runs, or
+/// is nobody's of ours to change.
+const SAID_ALL: [&str; 4] = [
+    "there is nothing to do",
+    "--allow-downgrade",
+    "allow the downgrade",
+    "leave it out of the targets",
+];
+
 /// Where the fleet, the matrix or the releases are in the way, the dry run has the whole answer.
 fn point_to_dry_run(failure: Failure) -> Failure {
     let dry_run =
         "the same command with `--dry-run` says all that is in the way and what would help";
+    let said_all = || SAID_ALL.iter().any(|said| failure.sentence.contains(said));
     match failure.code {
-        Some(code) if code.grpc() == Code::FailedPrecondition => failure.hint(dry_run),
+        Some(ErrorCode::NotAllowedNow) if said_all() => Failure {
+            hint: None,
+            ..failure
+        },
+        Some(ErrorCode::NotAllowedNow) => failure.hint(dry_run),
         // A release that is missing, or a name that is misspelt.
         Some(code @ ErrorCode::NotFound) => failure.hint(format!("{}; {dry_run}", code.remedy())),
         _ => failure,
@@ -221,10 +235,10 @@ async fn preview(session: &Session, request: PreviewPlanRequest) -> Result<(), F
         }
         (None, Some(refused)) => {
             output.result(&preview, || refusal::page(refused, output.look))?;
-            Err(
-                Failure::new(Exit::State, "there is no such plan as things are")
-                    .hint("the page says what is in the way and what would help"),
-            )
+            // As the call that makes the draft would end; a coordinator that does not say how is an earlier one.
+            let exit = ErrorCode::from_reason(&refused.error_code).map_or(Exit::State, Exit::of);
+            Err(Failure::new(exit, "there is no such plan as things are")
+                .hint("see above for what is in the way"))
         }
         (None, None) => required(None, "plan"),
     }

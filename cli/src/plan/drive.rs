@@ -81,22 +81,45 @@ pub(super) async fn abort(session: &Session, args: ReasonedArgs) -> Result<(), F
 }
 
 pub(super) async fn finalize(session: &Session, args: FinalizeArgs) -> Result<(), Failure> {
-    let FinalizeArgs { drive, stage } = args;
+    let FinalizeArgs { drive: args, stage } = args;
     // People count stages from 1.
     let stage = stage.map(|number| number.saturating_sub(1));
-    run(session, drive, Ask::Finalize { stage }).await
+    let request_id = args.change.request_id();
+    let ask = Ask::Finalize { stage };
+    let plan = drive(&session.client, args.plan.into(), request_id, ask).await?;
+    session.output.result(&plan, || match let_go(&plan) {
+        Some(number) => {
+            let now = became(&plan);
+            format!("the last instance of stage {number} goes on now; {now}")
+        }
+        None => became(&plan),
+    })
+}
+
+/// The number of the stage that the plan goes on with now that somebody has spoken: the one confirmed last.
+fn let_go(plan: &Plan) -> Option<usize> {
+    if plan.state != "running" {
+        return None;
+    }
+    let stages = plan.stages.iter().enumerate();
+    let confirmed = stages.filter(|(_, stage)| !stage.confirmed_by.is_empty());
+    let (index, _) = confirmed.max_by_key(|(_, stage)| stage.confirmed_at.clone())?;
+    Some(index + 1)
 }
 
 async fn run(session: &Session, args: DriveArgs, ask: Ask) -> Result<(), Failure> {
     let request_id = args.change.request_id();
     let plan = drive(&session.client, args.plan.into(), request_id, ask).await?;
-    session.output.result(&plan, || {
-        let text = format!("plan {} is {}", plan.name, plan.state);
-        match plan.reason.as_str() {
-            "" => text,
-            reason => printable(&format!("{text}: {reason}")),
-        }
-    })
+    session.output.result(&plan, || became(&plan))
+}
+
+/// What became of a plan.
+fn became(plan: &Plan) -> String {
+    let text = format!("plan {} is {}", plan.name, plan.state);
+    match plan.reason.as_str() {
+        "" => text,
+        reason => printable(&format!("{text}: {reason}")),
+    }
 }
 
 /// Makes the call; gives the plan as it is then.

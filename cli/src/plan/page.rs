@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::stages::{self, finalize_command};
-use super::text::{done, targets, tasks_in_columns};
+use super::text::{done, targets, tasks_in_columns, waits_for_word};
 use crate::look::Look;
 use crate::table::Table;
 use crate::time::{age, readable};
@@ -19,7 +19,7 @@ pub(super) fn plan(plan: &Plan, tasks: &[Task], look: Look, now: SystemTime) -> 
         *done += usize::from(task.state == "done");
     }
     let done = |stage| (!tasks.is_empty()).then(|| done.get(&stage).copied().unwrap_or(0));
-    page.push_str(&stages::sections(&plan.stages, &plan.name, done, look));
+    page.push_str(&stages::sections(&plan.stages, &plan.name, done, look, now));
     page.push_str(&stages::ruled_out(&plan.ruled_out, look));
     if !tasks.is_empty() {
         page.push('\n');
@@ -38,7 +38,7 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
     if !plan.reason.is_empty() {
         pairs.pair("Reason", &plan.reason);
     }
-    if plan.state == "ready-to-finalize" {
+    if waits_for_word(plan) {
         let command = finalize_command(&plan.name);
         pairs.pair("Next", format!("{command}, once there need be no way back"));
     }
@@ -180,7 +180,11 @@ mod tests {
                 "the probe http://127.0.0.1:2379/health answered 503 for 60 s; 3.4.23 was put back and answers",
             ),
         ];
-        insta::assert_snapshot!(pages(etcd(PlanState::Running, reason), &tasks));
+        let held = evenkeel_proto::v1::Plan {
+            waits_for_finalize: true,
+            ..etcd(PlanState::Running, reason)
+        };
+        insta::assert_snapshot!(pages(held, &tasks));
     }
 
     #[test]
@@ -189,6 +193,24 @@ mod tests {
         ready.tasks_done = 3;
         ready.stages[0].finalizes_itself = false;
         insta::assert_snapshot!(pages(ready, &[]));
+    }
+
+    #[test]
+    fn a_stage_says_who_confirmed_it_and_when() {
+        let mut plan = etcd(PlanState::Running, "");
+        plan.stages[0].confirmed_by = "grace\u{202e}".to_owned();
+        let page = |plan| super::plan(&Plan::from(plan), &[], wide(None), now());
+        let without_time = page(plan.clone());
+        assert!(
+            without_time.contains("  Confirmed:   by grace\\u{202e}\n"),
+            "{without_time}"
+        );
+        plan.stages[0].confirmed_at = samples::before_now(840);
+        let page = page(plan);
+        assert!(
+            page.contains("  Confirmed:   14m ago by grace\\u{202e}\n"),
+            "{page}"
+        );
     }
 
     #[test]

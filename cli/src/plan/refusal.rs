@@ -3,7 +3,7 @@
 use super::stages;
 use crate::look::Look;
 use crate::table::Table;
-use crate::view::{PlanRefusal, Remedy};
+use crate::view::{PlanRefusal, Reachable};
 
 /// What is in the way, what would open one, and how far it goes without.
 pub(super) fn page(refusal: &PlanRefusal, look: Look) -> String {
@@ -16,7 +16,7 @@ pub(super) fn page(refusal: &PlanRefusal, look: Look) -> String {
         }
     }
     page.push('\n');
-    look.paragraph(&mut page, "", remedies_heading(&refusal.remedies));
+    look.paragraph(&mut page, "", remedies_heading(refusal));
     numbered(
         &mut page,
         refusal
@@ -29,10 +29,7 @@ pub(super) fn page(refusal: &PlanRefusal, look: Look) -> String {
         page.push_str("\nHow far it goes as things are:\n");
         let mut table = Table::pairs(look);
         for reachable in &refusal.furthest {
-            table.row([
-                format!("  {}", reachable.component),
-                reachable.version.clone(),
-            ]);
+            table.row([format!("  {}", reachable.component), how_far(reachable)]);
         }
         page.push_str(&table.render());
     }
@@ -44,13 +41,25 @@ pub(super) fn page(refusal: &PlanRefusal, look: Look) -> String {
     page
 }
 
-fn remedies_heading(remedies: &[Remedy]) -> &'static str {
+fn remedies_heading(refusal: &PlanRefusal) -> &'static str {
+    let remedies = refusal.remedies.as_slice();
     let only_releases = remedies.iter().all(|remedy| remedy.kind == "publish");
     match remedies {
         [] => "What would open a way is not known.",
         _ if only_releases => "Publish first, and there is a way:",
         [_] => "This would open a way:",
+        _ if refusal.remedies_are_smallest => {
+            "All of these together would open a way, and no fewer would:"
+        }
         _ => "All of these together would open a way:",
+    }
+}
+
+fn how_far(reachable: &Reachable) -> String {
+    match (reachable.version.as_str(), reachable.at_least) {
+        (version, false) => version.to_owned(),
+        ("", true) => "not known: there was too much to look at".to_owned(),
+        (version, true) => format!("{version} or further: there was too much to look at"),
     }
 }
 
@@ -105,6 +114,42 @@ mod tests {
         assert_eq!(
             page_of(refusal, Some(80)),
             "No plan: the search was given up after 1,000,000 mixes\n\nWhat would open a way is not known.\n"
+        );
+    }
+
+    #[test]
+    fn no_fewer_is_said_only_where_it_is_known() {
+        let sure = page_of(refusal(), None);
+        assert!(
+            sure.contains("\nAll of these together would open a way, and no fewer would:\n"),
+            "{sure}"
+        );
+        let unsure = v1::PlanRefusal {
+            remedies_are_smallest: false,
+            ..refusal()
+        };
+        let unsure = page_of(unsure, None);
+        assert!(
+            unsure.contains("\nAll of these together would open a way:\n"),
+            "{unsure}"
+        );
+    }
+
+    #[test]
+    fn how_far_it_goes_is_not_said_to_be_the_end_where_there_was_too_much_to_look_at() {
+        let mut refusal = refusal();
+        for reachable in &mut refusal.furthest {
+            reachable.at_least = true;
+        }
+        refusal.furthest[1].version.clear();
+        let page = page_of(refusal, None);
+        assert!(
+            page.contains("  metadata-service   1.2.0 or further: there was too much to look at\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("  data-service       not known: there was too much to look at\n"),
+            "{page}"
         );
     }
 

@@ -215,10 +215,12 @@ pub(super) fn refusal() -> v1::PlanRefusal {
             v1::Reachable {
                 component: "metadata-service".to_owned(),
                 version: "1.2.0".to_owned(),
+                at_least: false,
             },
             v1::Reachable {
                 component: "data-service".to_owned(),
                 version: "1.2.0".to_owned(),
+                at_least: false,
             },
         ],
         stages: vec![
@@ -231,5 +233,7 @@ pub(super) fn refusal() -> v1::PlanRefusal {
             "2.0.0",
             "no rule relates 1.1.0 to 2.0.0",
         )],
+        remedies_are_smallest: true,
+        error_code: "NOT_ALLOWED_NOW".to_owned(),
     }
 }

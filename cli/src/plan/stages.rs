@@ -1,9 +1,11 @@
 //! Stages as text for people: what each does, on whose word, and how it is undone.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use crate::look::Look;
 use crate::table::Table;
+use crate::time::age;
 use crate::view::{RuledOut, Stage};
 
 /// The most versions that the way of a component is shown with; further ones are left out of its middle.
@@ -31,6 +33,7 @@ pub(super) fn sections(
     plan: &str,
     done: impl Fn(usize) -> Option<usize>,
     look: Look,
+    now: SystemTime,
 ) -> String {
     let ways = Ways::of(stages);
     let mut page = String::new();
@@ -70,7 +73,14 @@ pub(super) fn sections(
                 let command = finalize_command(plan);
                 pairs.pair("  Asks", format!("for {command} before {before}"));
             }
-            (who, _) => pairs.pair("  Confirmed", format!("by {who}")),
+            (who, _) => {
+                let when = stage.confirmed_at.as_deref();
+                let when = when.map(|time| format!("{} ago ", age(Some(time), now)));
+                pairs.pair(
+                    "  Confirmed",
+                    format!("{}by {who}", when.unwrap_or_default()),
+                );
+            }
         }
         pairs.pair("  Back to", back(&stage.reachable_back));
         if !stage.note.is_empty() {

@@ -63,6 +63,11 @@ pub(super) fn stage_number(stage: u32) -> String {
     (u64::from(stage) + 1).to_string()
 }
 
+/// Whether nothing but a person's word lets it go on. A coordinator that does not say so is an earlier one.
+pub(super) fn waits_for_word(plan: &Plan) -> bool {
+    plan.waits_for_finalize || plan.state == "ready-to-finalize"
+}
+
 /// How many tasks are done, of how many.
 pub(super) fn done(plan: &Plan) -> String {
     format!("{}/{}", plan.tasks_done, plan.tasks_total)

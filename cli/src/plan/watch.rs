@@ -13,7 +13,7 @@ use tonic::{Response, Status, Streaming};
 
 use super::progress::Progress;
 use super::stages::finalize_command;
-use super::text::{done, stage_number};
+use super::text::{done, stage_number, waits_for_word};
 use crate::client::required;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,7 +27,7 @@ use crate::view::{Plan, Task};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Ends with 0 when the plan is finalized, with 10 when it pauses, with 11 when it was aborted and with 12 \
-                  when it waits to be finalized."
+                  when it waits for `evenkeel plan finalize`, done or before its last instance."
 )]
 pub(crate) struct WatchArgs {
     /// The plan's name
@@ -59,14 +59,13 @@ pub(super) async fn run(session: &Session, args: WatchArgs) -> Result<(), Failur
 fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
     let name = &plan.name;
     let ended = |exit, hint: String| {
-        let state = match plan.state.as_str() {
-            "ready-to-finalize" => "done and waits to be finalized",
-            state => state,
+        let state = &plan.state;
+        let sentence = match (waits_for_word(&plan), plan.reason.as_str()) {
+            (true, "") => format!("the plan {name} is done and waits to be finalized"),
+            (true, reason) => format!("the plan {name} waits to be finalized: {reason}"),
+            (false, "") => format!("the plan {name} is {state}"),
+            (false, reason) => format!("the plan {name} is {state}: {reason}"),
         };
-        let mut sentence = format!("the plan {name} is {state}");
-        if !plan.reason.is_empty() {
-            sentence = format!("{sentence}: {}", plan.reason);
-        }
         Err(Failure::new(exit, printable(&sentence)).hint(hint))
     };
     match plan.state.as_str() {
@@ -80,7 +79,7 @@ fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
             Exit::PlanAborted,
             format!("`evenkeel plan show {name}` says how far it came"),
         ),
-        "ready-to-finalize" => ended(
+        _ if waits_for_word(&plan) => ended(
             Exit::PlanReady,
             format!(
                 "`evenkeel plan show {name}` says what there is no way back from; {} confirms it",
@@ -142,13 +141,15 @@ impl Follower for Watch {
     }
 
     fn settled(&self) -> bool {
-        let state = self.plan.as_ref().map(|plan| plan.state.as_str());
         self.synced
-            && match state {
-                Some("finalized" | "aborted") => true,
-                Some("paused" | "ready-to-finalize") => !self.over_pauses,
-                _ => false,
-            }
+            && self
+                .plan
+                .as_ref()
+                .is_some_and(|plan| match plan.state.as_str() {
+                    "finalized" | "aborted" => true,
+                    "paused" => !self.over_pauses,
+                    _ => waits_for_word(plan) && !self.over_pauses,
+                })
     }
 }
 

@@ -11,7 +11,7 @@ mod release;
 pub(crate) use fleet::{Instance, Node, ReleaseRef};
 pub(crate) use matrix::{CompatibilityMatrix, ReportedVersions, VersionInUse, wire};
 pub(crate) use plan::{Plan, PlanPolicy, Stage, Task, Wait};
-pub(crate) use preview::{PlanRefusal, Preview, Remedy, RuledOut};
+pub(crate) use preview::{PlanRefusal, Preview, Reachable, RuledOut};
 pub(crate) use release::Release;
 
 /// The word for a value of an enumeration: `LIVENESS_AGENT_LOST` is `agent-lost`. A value that this program does not

@@ -26,6 +26,7 @@ pub(crate) struct Stage {
     pub(crate) note: String,
     pub(crate) reachable_back: Vec<String>,
     pub(crate) confirmed_by: String,
+    pub(crate) confirmed_at: Option<String>,
 }
 
 impl From<v1::Stage> for Stage {
@@ -47,6 +48,7 @@ impl From<v1::Stage> for Stage {
             note: stage.note,
             reachable_back: stage.reachable_back,
             confirmed_by: stage.confirmed_by,
+            confirmed_at: rfc3339(stage.confirmed_at),
         }
     }
 }
@@ -113,6 +115,7 @@ pub(crate) struct Plan {
     pub(crate) targets: Vec<PlanTarget>,
     pub(crate) matrix_version: u64,
     pub(crate) ruled_out: Vec<RuledOut>,
+    pub(crate) waits_for_finalize: bool,
 }
 
 impl From<v1::Plan> for Plan {
@@ -135,6 +138,7 @@ impl From<v1::Plan> for Plan {
             targets: plan.targets.into_iter().map(Into::into).collect(),
             matrix_version: plan.matrix_version,
             ruled_out: plan.ruled_out.into_iter().map(Into::into).collect(),
+            waits_for_finalize: plan.waits_for_finalize,
         }
     }
 }

@@ -52,6 +52,7 @@ impl From<v1::Remedy> for Remedy {
 pub(crate) struct Reachable {
     pub(crate) component: String,
     pub(crate) version: String,
+    pub(crate) at_least: bool,
 }
 
 impl From<v1::Reachable> for Reachable {
@@ -59,6 +60,7 @@ impl From<v1::Reachable> for Reachable {
         Self {
             component: reachable.component,
             version: reachable.version,
+            at_least: reachable.at_least,
         }
     }
 }
@@ -69,9 +71,11 @@ pub(crate) struct PlanRefusal {
     pub(crate) summary: String,
     pub(crate) reasons: Vec<String>,
     pub(crate) remedies: Vec<Remedy>,
+    pub(crate) remedies_are_smallest: bool,
     pub(crate) furthest: Vec<Reachable>,
     pub(crate) stages: Vec<Stage>,
     pub(crate) ruled_out: Vec<RuledOut>,
+    pub(crate) error_code: String,
 }
 
 impl From<v1::PlanRefusal> for PlanRefusal {
@@ -80,9 +84,11 @@ impl From<v1::PlanRefusal> for PlanRefusal {
             summary: refusal.summary,
             reasons: refusal.reasons,
             remedies: refusal.remedies.into_iter().map(Into::into).collect(),
+            remedies_are_smallest: refusal.remedies_are_smallest,
             furthest: refusal.furthest.into_iter().map(Into::into).collect(),
             stages: refusal.stages.into_iter().map(Into::into).collect(),
             ruled_out: refusal.ruled_out.into_iter().map(Into::into).collect(),
+            error_code: refusal.error_code,
         }
     }
 }

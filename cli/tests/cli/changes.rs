@@ -188,6 +188,52 @@ fn pausing_resuming_aborting_and_finalizing_say_what_became_of_the_plan() {
 }
 
 #[test]
+fn a_plan_that_holds_its_last_instance_says_so_and_which_stage_goes_on() {
+    let mut held = sample::plan(PlanState::Running, 5);
+    held.stages = vec![
+        sample::stage("1.0.0", "1.1.0"),
+        sample::stage("1.1.0", "1.2.0"),
+    ];
+    held.stages[1].finalizes_itself = true;
+    held.waits_for_finalize = true;
+    held.reason = "once the last store runs 1.2.0 there is no way back".to_owned();
+    let mut state = sample::fleet();
+    state.plans = vec![held];
+    let coordinator = Coordinator::start(state);
+    let listed = coordinator.run(&["plan", "list"]).good();
+    assert!(listed.contains(": once the last store runs"), "{listed}");
+    let shown = coordinator.run(&["plan", "show", "p1"]).good();
+    assert!(
+        shown.contains(
+            "Reason:       once the last store runs 1.2.0 there is no way back\n\
+             Next:         `evenkeel plan finalize p1`, once there need be no way back\n"
+        ),
+        "{shown}"
+    );
+    let json = coordinator.run(&["plan", "show", "p1", "-o", "json"]);
+    assert_eq!(json.json()["waits_for_finalize"], true);
+    assert_eq!(
+        coordinator.run(&["plan", "finalize", "p1"]).good(),
+        "the last instance of stage 2 goes on now; plan p1 is running\n"
+    );
+}
+
+#[test]
+fn a_plan_that_is_refused_for_a_reason_that_says_all_points_nowhere() {
+    let coordinator = Coordinator::start(sample::fleet());
+    for said in [
+        "every instance of store runs 1.1.0 already; there is nothing to do",
+        "3 instances of store run 1.1.0, which is newer than 1.0.0; to go back on purpose, say `--allow-downgrade store`",
+    ] {
+        let refused = Problem::new(ErrorCode::NotAllowedNow, said);
+        coordinator.state().failures = [refused.into()].into();
+        let run = coordinator.run(&["plan", "create", "--to", "store=1.1.0"]);
+        assert_eq!(run.err, format!("error: {said}\n"));
+        run.refused(5, said, "");
+    }
+}
+
+#[test]
 fn a_plan_that_is_refused_points_to_the_dry_run() {
     let coordinator = Coordinator::start(sample::fleet());
     let refused = Problem::new(ErrorCode::NotAllowedNow, "no rule relates 1.0.0 to 2.0.0");

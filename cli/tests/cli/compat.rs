@@ -123,12 +123,44 @@ fn a_matrix_is_applied_shown_and_can_be_applied_again() {
 }
 
 #[test]
+fn a_component_that_no_rule_speaks_of_is_warned_of_and_the_same_matrix_is_unchanged() {
+    let coordinator = with_files(State {
+        uncovered_components: vec!["etcd".to_owned(), "nats".to_owned()],
+        ..State::default()
+    });
+    let apply = ["compat", "apply", "matrix.toml"];
+    let run = coordinator.run(&apply);
+    for component in ["etcd", "nats"] {
+        let warning = format!(
+            "warning: {component} has instances and no rule of this matrix speaks of it: no plan for it is possible\n"
+        );
+        assert!(run.err.contains(&warning), "{run:?}");
+    }
+    run.good();
+    coordinator.state().uncovered_components.clear();
+    let again = coordinator.run(&apply);
+    assert_eq!(again.err, "");
+    assert_eq!(
+        again.good(),
+        "the matrix is unchanged, version 1: 3 components, 2 rules, 1 blocked hop\n"
+    );
+}
+
+#[test]
 fn the_matrix_for_programs_has_the_apis_fields() {
     let coordinator = with_files(State::default());
     let applied = coordinator
         .run(&["compat", "apply", "matrix.toml", "-o", "json"])
         .json();
-    assert_eq!(applied, json!({"version": 1, "unseen_components": []}));
+    assert_eq!(
+        applied,
+        json!({
+            "version": 1,
+            "unseen_components": [],
+            "uncovered_components": [],
+            "unchanged": false,
+        })
+    );
     let shown = coordinator.run(&["compat", "show", "-o", "json"]).json();
     assert_eq!(shown["version"], 1);
     assert_eq!(shown["applied_by"], "ada");
@@ -285,9 +317,14 @@ fn a_file_is_drawn_without_a_coordinator() {
     let drawn = cluster.run(&["compat", "graph", "--file", "matrix.toml"]);
     assert!(drawn.good().contains("1.1.1"));
     std::fs::write(cluster.path("empty.toml"), "format = 1\n").unwrap();
-    let none = cluster.run(&["compat", "graph", "--file", "empty.toml"]);
-    assert!(none.err.contains("no version to draw"), "{none:?}");
-    none.good();
+    cluster
+        .run(&["compat", "graph", "--file", "empty.toml"])
+        .refused(1, "no version to draw", "leave out --file");
+    let ranges = "format = 1\n[components.store]\n[[rules]]\nfrom = \"1.*\"\nto = \"1.*\"\nlevel = \"full\"\n";
+    std::fs::write(cluster.path("ranges.toml"), ranges).unwrap();
+    let none = cluster.run(&["compat", "graph", "--file", "ranges.toml", "--format", "svg"]);
+    assert_eq!(none.out, "");
+    none.refused(1, "no version to draw", "name versions in a rule");
     cluster
         .run(&["compat", "graph", "--file", "faulty.toml"])
         .refused(1, "faulty.toml has 2 faults", "");

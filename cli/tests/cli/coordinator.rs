@@ -40,6 +40,8 @@ pub(crate) struct State {
     /// The matrix in place, and what a matrix is said to have that nobody knows.
     pub(crate) matrix: CompatibilityMatrix,
     pub(crate) unseen_components: Vec<String>,
+    /// Components that a matrix is said to leave out.
+    pub(crate) uncovered_components: Vec<String>,
     pub(crate) reports: Vec<ReportedVersions>,
     /// What the next calls that change something are answered with, before the plan is.
     pub(crate) failures: VecDeque<Status>,
@@ -359,9 +361,13 @@ impl CompatibilityService for Canned {
     ) -> Result<Response<ApplyMatrixResponse>, Status> {
         let request = request.into_inner();
         let mut state = self.note("ApplyMatrix", request.request_id.clone())?;
+        let before = state.applied.as_ref().and_then(|one| one.matrix.as_ref());
+        let unchanged = before == request.matrix.as_ref();
         let answer = ApplyMatrixResponse {
-            version: state.matrix.version + 1,
+            version: state.matrix.version + u64::from(!unchanged),
             unseen_components: state.unseen_components.clone(),
+            uncovered_components: state.uncovered_components.clone(),
+            unchanged,
         };
         state.matrix = CompatibilityMatrix {
             version: answer.version,
@@ -527,7 +533,16 @@ impl PlanService for Canned {
             stage: _,
         } = request.into_inner();
         let mut plan = self.change("FinalizePlan", request_id, &name)?;
-        plan.state = PlanState::Finalized.into();
+        // The last instance goes on where the plan holds it; otherwise the plan ends.
+        let stages = plan.stages.iter_mut();
+        match stages.rev().find(|stage| stage.finalizes_itself) {
+            Some(held) if plan.waits_for_finalize => {
+                held.confirmed_by = "ada".to_owned();
+                plan.waits_for_finalize = false;
+                plan.reason.clear();
+            }
+            _ => plan.state = PlanState::Finalized.into(),
+        }
         Ok(Response::new(FinalizePlanResponse { plan: Some(plan) }))
     }
 

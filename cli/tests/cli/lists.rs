@@ -24,7 +24,7 @@ NAME       COMPONENT   VERSION   STATUS      HEALTH    PLAN   CHANGED   REASON
 n1/meta    meta        1.0.0     running     healthy   -      3d5h      -
 n1/store   store       1.0.0     running     healthy   -      3d5h      -
 n2/store   store       1.0.0     upgrading   warning   -      3d5h      -
-n3/store   store       1.0.0     error       error     -      3d5h      the process ended [2J with 1
+n3/store   store       1.0.0     error       error     -      3d5h      the process ended\\u{1b}[2J with 1
 ";
     assert_eq!(coordinator.run(&["instance", "ls"]).good(), instances);
     let plans = "\
@@ -123,7 +123,7 @@ STAGE   INSTANCE   WAVE   STATE        DOWN   REASON
         "{instance}"
     );
     assert!(
-        instance.contains("Reason:      the process ended [2J with 1\n"),
+        instance.contains("Reason:      the process ended\\u{1b}[2J with 1\n"),
         "{instance}"
     );
 }

@@ -1,5 +1,6 @@
 //! Dry runs: what a plan would be or why there is none, for people and for programs, and nothing changes.
 
+use evenkeel_common::problem::{ErrorCode, Problem};
 use evenkeel_proto::v1::*;
 use serde_json::json;
 
@@ -55,9 +56,11 @@ fn a_refusal() -> PreviewPlanResponse {
             furthest: vec![Reachable {
                 component: "store".to_owned(),
                 version: "1.1.0".to_owned(),
+                at_least: true,
             }],
-            stages: Vec::new(),
-            ruled_out: Vec::new(),
+            remedies_are_smallest: true,
+            error_code: "NOT_ALLOWED_NOW".to_owned(),
+            ..PlanRefusal::default()
         }),
     }
 }
@@ -101,6 +104,7 @@ fn a_dry_run_for_programs_has_the_plan_with_every_field() {
             "note": "the data is rewritten\u{1b}[2J at the first start",
             "reachable_back": ["1.1.0"],
             "confirmed_by": "",
+            "confirmed_at": null,
         })
     );
     assert_eq!(
@@ -114,7 +118,7 @@ fn a_refusal_is_a_page_and_the_status_of_what_the_state_does_not_allow() {
     let coordinator = answering(a_refusal());
     let run = coordinator.run(&DRY_RUN);
     insta::assert_snapshot!(run.out);
-    run.refused(5, "no such plan", "the page says");
+    run.refused(5, "no such plan", "see above");
 
     let run = coordinator.run(&[&DRY_RUN[..], &["-o", "json"]].concat());
     let preview: serde_json::Value = serde_json::from_str(&run.out).unwrap();
@@ -129,7 +133,43 @@ fn a_refusal_is_a_page_and_the_status_of_what_the_state_does_not_allow() {
             "sentence": "add a rule 1.0.0 -> 2.0.0 for store",
         }])
     );
+    assert_eq!(
+        preview["refusal"]["furthest"],
+        json!([{"component": "store", "version": "1.1.0", "at_least": true}])
+    );
+    assert_eq!(preview["refusal"]["remedies_are_smallest"], json!(true));
+    assert_eq!(preview["refusal"]["error_code"], json!("NOT_ALLOWED_NOW"));
     assert_eq!(run.status, Some(5));
+}
+
+#[test]
+fn a_dry_run_that_is_refused_ends_as_the_call_that_makes_the_draft() {
+    for code in ErrorCode::ALL {
+        let mut answer = a_refusal();
+        if let Some(refusal) = &mut answer.refusal {
+            refusal.error_code = code.reason().to_owned();
+        }
+        let coordinator = answering(answer);
+        let dry = coordinator.run(&DRY_RUN).status;
+        assert_eq!(dry, Some(i32::from(code.exit_status())), "{code:?}");
+        let refused = Problem::new(*code, "store cannot come from 1.0.0 to 2.0.0");
+        // A coordinator that is not there is tried again.
+        coordinator.state().failures = vec![refused.into(); 20].into();
+        let made = coordinator.run(&DRY_RUN[..4]).status;
+        assert_eq!(made, dry, "{code:?}");
+    }
+}
+
+#[test]
+fn a_refusal_without_a_code_that_is_known_is_one_of_the_state() {
+    for code in ["", "TOO_FULL_MOON"] {
+        let mut answer = a_refusal();
+        if let Some(refusal) = &mut answer.refusal {
+            refusal.error_code = code.to_owned();
+        }
+        let run = answering(answer).run(&DRY_RUN);
+        run.refused(5, "no such plan", "see above");
+    }
 }
 
 #[test]

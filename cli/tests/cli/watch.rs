@@ -243,6 +243,38 @@ fn a_plan_that_waits_to_be_finalized_ends_the_watch_with_12_and_says_how() {
 }
 
 #[test]
+fn a_plan_that_holds_its_last_instance_ends_the_watch_with_12_and_says_why() {
+    let held = Plan {
+        waits_for_finalize: true,
+        reason: "once the last store runs 1.1.0 there is no way back".to_owned(),
+        ..plan(PlanState::Running, 2)
+    };
+    let changes = vec![
+        plan_at(5, plan(PlanState::Running, 1)),
+        synced(5),
+        plan_at(6, held),
+        task_at(6, task("n2/store", 1, TaskState::Done, 3)),
+    ];
+    let over = [
+        changes.clone(),
+        vec![plan_at(9, plan(PlanState::Finalized, 3))],
+    ];
+    let run = watching(vec![(changes, End::Open)]).run(&["plan", "watch", "p1"]);
+    assert!(
+        run.out
+            .contains("p1  running (2/3 done): once the last store runs 1.1.0"),
+        "{run:?}"
+    );
+    run.refused(
+        12,
+        "the plan p1 waits to be finalized: once the last store runs 1.1.0 there is no way back",
+        "`evenkeel plan finalize p1`",
+    );
+    let on = watching(vec![(over.concat(), End::Closed)]);
+    on.run(&["plan", "watch", "p1", "--follow"]).good();
+}
+
+#[test]
 fn of_a_plan_of_several_stages_each_line_says_which() {
     let two_stages = |state, done| Plan {
         stages: vec![

@@ -14,7 +14,7 @@ use super::{
 
 /// How many states are looked at before pairs of components are asked whether there is a way at all. A way that is
 /// there is mostly found in far fewer.
-const STATES_BEFORE_PAIRS: usize = 20_000;
+pub(super) const STATES_BEFORE_PAIRS: usize = 20_000;
 
 /// Finds the cheapest path to the targets. The same request always has the same answer, in whatever order the matrix's
 /// rules stand.
@@ -52,13 +52,18 @@ pub(super) enum Trouble {
 
 /// The cheapest way of all movers.
 pub(super) fn way(space: &Space<'_>) -> Result<Vec<Move>, Trouble> {
+    way_within(space, STATES_MAX)
+}
+
+/// The same, if it is found in so many states of each group.
+pub(super) fn way_within(space: &Space<'_>, states_max: usize) -> Result<Vec<Move>, Trouble> {
     let useful = |mover: &Mover<'_>, place: Place| {
         let place = usize::from(place);
         mover.reached[place] && mover.ahead[place].is_some()
     };
     let mut way = Vec::new();
     for group in groups(space, useful) {
-        match way_of(space, &group) {
+        match way_of(space, &group, states_max) {
             Found::Way(more) => way.extend(more),
             Found::Nowhere => return Err(Trouble::Nowhere(group)),
             Found::GaveUp => return Err(Trouble::GaveUp),
@@ -68,7 +73,7 @@ pub(super) fn way(space: &Space<'_>) -> Result<Vec<Move>, Trouble> {
 }
 
 /// The cheapest way of a group.
-fn way_of(space: &Space<'_>, group: &Group) -> Found {
+fn way_of(space: &Space<'_>, group: &Group, states_max: usize) -> Found {
     let leaves = |mover: &usize| {
         let mover = &space.movers[*mover];
         let mut cohorts = mover.cohorts.iter();
@@ -78,14 +83,14 @@ fn way_of(space: &Space<'_>, group: &Group) -> Found {
         return Found::Nowhere;
     }
     let walk = Walk::new(space, group).with_pairs();
-    match walk.search(Goal::Targets, STATES_BEFORE_PAIRS) {
-        Found::GaveUp => {}
+    match walk.search(Goal::Targets, STATES_BEFORE_PAIRS.min(states_max)) {
+        Found::GaveUp if states_max > STATES_BEFORE_PAIRS => {}
         found => return found,
     }
     if pair_without_way(space, group).is_some() {
         return Found::Nowhere;
     }
-    walk.search(Goal::Targets, STATES_MAX)
+    walk.search(Goal::Targets, states_max)
 }
 
 /// Two components that have no way even if the others of their group were not there.

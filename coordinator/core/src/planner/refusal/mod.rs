@@ -4,6 +4,7 @@
 mod furthest;
 mod needs;
 mod page;
+mod publish;
 mod remedy;
 mod smallest;
 
@@ -14,13 +15,13 @@ use evenkeel_words::names::ComponentName;
 use semver::Version;
 
 use super::{
-    answer::{self, Step},
-    find::{pair_without_way, way},
+    answer::Step,
+    find::pair_without_way,
     groups::Group,
     request::{BadRequest, Request},
     ruled_out::{Collector, RuledOut, Why, named},
     search::{Move, Walk},
-    space::{Place, Space, Versions},
+    space::{Place, Space},
 };
 use needs::{Need, Needs};
 use smallest::Opening;
@@ -40,7 +41,7 @@ pub struct NoPath {
     /// No smaller set of changes would open one; otherwise that was too much to tell.
     pub smallest: bool,
     /// Versions that rules speak of and that would open a path if there were releases of them, in the order in which the
-    /// path comes to them.
+    /// path comes to them. None of them can be left out, unless there were too many to tell.
     pub publish_first: Vec<(ComponentName, Version)>,
     /// The path that publishing these would open.
     pub steps: Vec<Step>,
@@ -202,7 +203,9 @@ pub(super) fn nowhere(request: &Request<'_>, space: &Space<'_>, group: &Group) -
     collector.not_published(request, &starts);
     collector.blocked(&starts);
     refusal.ruled_out = collector.into_vec();
-    refusal.publish(request);
+    if let Some(publish) = publish::publish(request) {
+        (refusal.publish_first, refusal.steps) = (publish.first, publish.steps);
+    }
     refusal.explain(request, &without_way);
     refusal
 }
@@ -270,73 +273,6 @@ fn why(space: &Space<'_>, group: &Group) -> Reason {
 }
 
 impl NoPath {
-    /// Whether releases alone would open a path, and which.
-    fn publish(&mut self, request: &Request<'_>) {
-        let mut missing = named(request);
-        for (component, versions) in &mut missing {
-            versions.retain(|version| !request.publishes(component, version));
-        }
-        let with = |missing: &Versions| {
-            let mut published = request.published.clone();
-            for (component, versions) in missing {
-                let all = published.entry(component.clone()).or_default();
-                all.extend(versions.iter().cloned());
-            }
-            published
-        };
-        let steps_with = |missing: &Versions| {
-            let published = with(missing);
-            let request = Request {
-                published: &published,
-                ..*request
-            };
-            let space = Space::new(&request, &Versions::new()).ok()?;
-            let way = way(&space).ok()?;
-            Some(answer::steps(&space, &way).0)
-        };
-        let used = |steps: &[Step]| {
-            let mut used = Versions::new();
-            for step in steps {
-                if !request.publishes(&step.component, &step.to) {
-                    let versions = used.entry(step.component.clone()).or_default();
-                    versions.insert(step.to.clone());
-                }
-            }
-            used
-        };
-        if missing.values().all(BTreeSet::is_empty) {
-            return;
-        }
-        let Some(steps) = steps_with(&missing) else {
-            return;
-        };
-        // Those that can be done without are left out, one after the other.
-        let mut needed = used(&steps);
-        for (component, version) in flat(&needed) {
-            let mut without = needed.clone();
-            if let Some(versions) = without.get_mut(&component) {
-                versions.remove(&version);
-            }
-            if let Some(fewer) = steps_with(&without) {
-                needed = used(&fewer);
-            }
-        }
-        // The path is the one that there is with these and no others.
-        let Some(steps) = steps_with(&needed) else {
-            return;
-        };
-        for step in &steps {
-            let named = (step.component.clone(), step.to.clone());
-            let needed = needed.get(&step.component);
-            if needed.is_some_and(|versions| versions.contains(&step.to))
-                && !self.publish_first.contains(&named)
-            {
-                self.publish_first.push(named);
-            }
-        }
-        self.steps = steps;
-    }
-
     /// Finds what would open a path, and with it what is in the way. What opens one for the components that are known to
     /// have none and, as it turns out, for all, is the smallest for all if it is the smallest for those.
     fn explain(&mut self, request: &Request<'_>, without_way: &[ComponentName]) {
@@ -363,14 +299,6 @@ impl NoPath {
         self.remedies = remedies.filter_map(|id| needs.remedy(*id)).collect();
         self.obstacles.extend(obstacles(&needs, &opening));
     }
-}
-
-fn flat(versions: &Versions) -> Vec<(ComponentName, Version)> {
-    let all = versions.iter().flat_map(|(component, versions)| {
-        let versions = versions.iter();
-        versions.map(|version| (component.clone(), version.clone()))
-    });
-    all.collect()
 }
 
 /// What the versions that are there need to be side by side.

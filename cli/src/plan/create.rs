@@ -10,7 +10,6 @@ use evenkeel_proto::v1;
 use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
 use evenkeel_proto::v1::{CreatePlanRequest, PlanPolicy, PreviewPlanRequest};
 use semver::Version;
-use tonic::Code;
 use uuid::Uuid;
 
 use super::drive::{Ask, drive};
@@ -197,15 +196,15 @@ const SAID_ALL: [&str; 4] = [
 ];
 
 /// Where the fleet, the matrix or the releases are in the way, the dry run has the whole answer.
-fn point_to_dry_run(failure: Failure) -> Failure {
+fn point_to_dry_run(mut failure: Failure) -> Failure {
     let dry_run =
         "the same command with `--dry-run` says all that is in the way and what would help";
     let said_all = || SAID_ALL.iter().any(|said| failure.sentence.contains(said));
     match failure.code {
-        Some(ErrorCode::NotAllowedNow) if said_all() => Failure {
-            hint: None,
-            ..failure
-        },
+        Some(ErrorCode::NotAllowedNow) if said_all() => {
+            failure.hint = None;
+            failure
+        }
         Some(ErrorCode::NotAllowedNow) => failure.hint(dry_run),
         // A release that is missing, or a name that is misspelt.
         Some(code @ ErrorCode::NotFound) => failure.hint(format!("{}; {dry_run}", code.remedy())),

@@ -322,7 +322,14 @@ fn a_file_is_drawn_without_a_coordinator() {
         .refused(1, "no version to draw", "leave out --file");
     let ranges = "format = 1\n[components.store]\n[[rules]]\nfrom = \"1.*\"\nto = \"1.*\"\nlevel = \"full\"\n";
     std::fs::write(cluster.path("ranges.toml"), ranges).unwrap();
-    let none = cluster.run(&["compat", "graph", "--file", "ranges.toml", "--format", "svg"]);
+    let none = cluster.run(&[
+        "compat",
+        "graph",
+        "--file",
+        "ranges.toml",
+        "--format",
+        "svg",
+    ]);
     assert_eq!(none.out, "");
     none.refused(1, "no version to draw", "name versions in a rule");
     cluster

@@ -42,7 +42,7 @@ pub struct RuledOut {
 pub enum Why {
     /// The matrix does not give it.
     NoHop(NoHop),
-    /// There is no release of the version.
+    /// There is no release of the version for every platform that it is needed on.
     NotPublished,
     /// It would bring the version beside one that it may not run beside.
     Meets {
@@ -79,7 +79,9 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHop(why) => write!(f, "{why}"),
-            Self::NotPublished => f.write_str("there is no release of it"),
+            Self::NotPublished => {
+                f.write_str("no release of it is published for every platform that it is needed on")
+            }
             Self::Meets {
                 component,
                 version,

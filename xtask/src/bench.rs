@@ -7,8 +7,9 @@ use crate::programs::{self, Flavour};
 use crate::workspace::{self, Workspace};
 
 /// The benchmarks, by package.
-const BENCHES: [(&str, &[&str]); 3] = [
+const BENCHES: [(&str, &[&str]); 4] = [
     ("evenkeel-compat", &["matrix"]),
+    ("evenkeel-coordinator-core", &["planner", "planner_memory"]),
     ("evenkeel-coordinator", &["ledger", "startup"]),
     ("evenkeel-tests", &["rolling"]),
 ];

@@ -114,3 +114,22 @@ fn two_that_cannot_pass_each_other_are_found_among_ten() {
             .is_ok()
     );
 }
+
+#[test]
+fn of_a_long_chain_the_link_that_is_missing_is_named_and_no_leap_over_it() {
+    let versions: Vec<String> = (0..200).map(|minor| format!("1.{minor}.0")).collect();
+    let all: Vec<&str> = versions.iter().map(String::as_str).collect();
+    let mut setting = Setting::default().runs("data-service", &[("1.0.0", 1)]);
+    setting = setting.publishes("data-service", &all);
+    for (minor, pair) in all.windows(2).enumerate() {
+        if minor != 120 {
+            setting = setting.own("data-service", pair[0], pair[1], Full);
+        }
+    }
+    let refusal = setting.to("data-service", "1.199.0").find().unwrap_err();
+    let remedies: Vec<_> = refusal.remedies.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        remedies,
+        ["add a rule that relates 1.120.0 and 1.121.0 for data-service"]
+    );
+}

@@ -28,8 +28,9 @@ const EXACT_LABELS_MAX: usize = 20_000;
 /// The most stages that the exact search looks at.
 const EXACT_STAGES_MAX: usize = 400_000;
 
-/// The most states that the search for any path keeps.
-const ANY_LABELS_MAX: usize = 20_000;
+/// The most states with their changes that the search for any path keeps: a chain of a few thousand versions with the hops
+/// that are looked for from each of them.
+const ANY_LABELS_MAX: usize = 100_000;
 
 /// The most changes of which each is tried to be left out. It takes a search each.
 const DOUBTED_MAX: usize = 16;
@@ -279,7 +280,7 @@ impl Search<'_, '_, '_> {
     }
 
     /// Some set, by keeping one set for each state, and going where each component needs least on its own: with what is
-    /// needed in all in mind, or in a straight line. And a way that it opens.
+    /// needed in all in mind, or in a straight line from where everybody can go as things are. And a way that it opens.
     fn any(&self, base: &[ChangeId], straight: bool) -> Option<(Vec<ChangeId>, Vec<Move>)> {
         let group = self.walk.group.iter();
         let own: Vec<_> = group.map(|number| self.own_effort(*number)).collect();
@@ -296,12 +297,15 @@ impl Search<'_, '_, '_> {
             true => (ahead, behind),
             false => (behind + ahead, Effort::default()),
         };
-        let start = self.walk.start();
+        let (start, trail) = match straight {
+            true => self.as_far_as_it_goes(base),
+            false => (self.walk.start(), None),
+        };
         let mut least = BTreeMap::from([(start.clone(), self.needs.effort_of(base))]);
         let mut open = BinaryHeap::new();
         let mut age = u64::MAX;
         let first = key(least[&start], ahead(&start)?);
-        let mut labels = vec![(start, base.to_vec(), None)];
+        let mut labels = vec![(start, base.to_vec(), trail)];
         open.push(Reverse((first, age, 0)));
         while let Some(Reverse((_, _, at))) = open.pop() {
             let (state, set, trail) = labels[at].clone();
@@ -339,6 +343,34 @@ impl Search<'_, '_, '_> {
             }
         }
         None
+    }
+
+    /// Where everybody comes to without any more changes, whoever has the longest way ahead going first.
+    fn as_far_as_it_goes(&self, base: &[ChangeId]) -> (State, Trail) {
+        let (mut state, mut trail) = (self.walk.start(), None);
+        loop {
+            let ahead = |stage: &Stage| {
+                let target = self.needs.space.movers[self.walk.group[stage.member]].target;
+                let ahead = |place: Place| place.abs_diff(target);
+                (
+                    ahead(stage.from),
+                    Reverse(ahead(stage.to)),
+                    Reverse(stage.member),
+                )
+            };
+            let stages = self.stages(&state, WINDOW).into_iter();
+            let stages = stages.filter(|stage| stage.needs().all(|need| need.is_met(base)));
+            let Some(stage) = stages.max_by_key(ahead) else {
+                return (state, trail);
+            };
+            state = self
+                .walk
+                .after(&state, (stage.member, stage.from), stage.to);
+            trail = Some(Rc::new(Link {
+                step: self.step(&stage),
+                before: trail,
+            }));
+        }
     }
 
     /// What a mover needs least from each place on its own, changes that serve twice counted twice.

@@ -12,7 +12,7 @@ use semver::Version;
 
 use crate::{
     engine::finality::is_behind,
-    plan::{Plan, PlanState, Stage, TaskState},
+    plan::{Plan, PlanState, Stage, Target, TaskState},
     state::State,
 };
 
@@ -118,17 +118,21 @@ fn is_open(plan: &Plan, stage: &Stage) -> bool {
     was_started && stage.way.undo == Undo::InPlace && stage.is_final_when_finalized()
 }
 
-/// What there is to plan with where these components go back: the matrix that was applied, and the ways back that are
-/// open. Not for components that go forward: their ways back end like any others.
+/// What there is to plan with for these targets: the matrix that was applied and, where going back is asked for, the
+/// open ways back that lead towards the target. None that lead from it or past it: for what goes forward to the target
+/// the ways back end like any others.
 #[must_use]
-pub fn matrix_with_ways_back<'a>(
-    state: &State,
-    components: impl Iterator<Item = &'a ComponentName>,
-) -> Matrix {
+pub fn matrix_with_ways_back(state: &State, targets: &[Target]) -> Matrix {
     let applied = &state.matrix().matrix;
     let mut more = Vec::new();
-    for component in components {
-        for (from, to) in ways_back(state, component) {
+    for Target {
+        component, version, ..
+    } in targets.iter().filter(|target| target.allow_downgrade)
+    {
+        let leads_there = |(from, to): &(Version, Version)| {
+            from.cmp_precedence(version).is_gt() && to.cmp_precedence(version).is_ge()
+        };
+        for (from, to) in ways_back(state, component).into_iter().filter(leads_there) {
             // Whatever else the matrix says of it stands.
             let hop = applied.hop(component, &from, &to);
             if !matches!(hop, Err(NoHop::OnlyBackward { .. })) {

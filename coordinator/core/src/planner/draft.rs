@@ -156,7 +156,7 @@ impl Known {
             )
         });
         Self {
-            matrix: matrix_with_ways_back(state, going_back(state, targets)),
+            matrix: matrix_with_ways_back(state, targets),
             published: published.collect(),
             fleet,
             reported: reported(state),
@@ -207,16 +207,6 @@ fn elsewhere(state: &State, no_path: &NoPath) -> Vec<String> {
         })
     });
     sentences.collect()
-}
-
-/// The components that are to be brought to an older version than some of their instances have.
-fn going_back<'a>(state: &State, targets: &'a [Target]) -> impl Iterator<Item = &'a ComponentName> {
-    let back = targets.iter().filter(|target| {
-        let mut versions = state.versions_of(&target.component);
-        target.allow_downgrade
-            && versions.any(|(version, _)| version.cmp_precedence(&target.version).is_gt())
-    });
-    back.map(|target| &target.component)
 }
 
 /// What the nodes with instances of a component are.
@@ -419,7 +409,7 @@ fn not_allowed(state: &State, plan: &Plan) -> Option<String> {
             to: &stage.to,
         })
         .collect();
-    let matrix = matrix_with_ways_back(state, going_back(state, &plan.targets));
+    let matrix = matrix_with_ways_back(state, &plan.targets);
     let faults = check(&matrix, &mix, &stages);
     faults.first().map(ToString::to_string)
 }

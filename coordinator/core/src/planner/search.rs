@@ -209,7 +209,11 @@ impl<'s, 'a> Walk<'s, 'a> {
 
     /// Calls `found` with each stage that may be next, the furthest hop first: which member of the group moves, from
     /// where, by which hop, at what cost.
-    fn each_stage(&self, state: &State, mut found: impl FnMut((usize, Place), Hop, Cost)) {
+    pub(super) fn each_stage(
+        &self,
+        state: &State,
+        mut found: impl FnMut((usize, Place), Hop, Cost),
+    ) {
         for (member, number) in self.group.iter().enumerate() {
             let mover = &self.space.movers[*number];
             let own = &state[self.ranges[member].clone()];

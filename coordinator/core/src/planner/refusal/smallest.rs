@@ -15,9 +15,9 @@ use std::{
 use super::needs::{ChangeId, Effort, Need, Needs};
 use crate::planner::{
     find,
-    request::Request,
+    request::{Request, VERSIONS_MAX},
     ruled_out::named,
-    search::{Goal, Move, State, Walk, distinct},
+    search::{Goal, Move, STATES_MAX, State, Walk, distinct},
     space::{Place, Space},
 };
 
@@ -26,17 +26,23 @@ use crate::planner::{
 const EXACT_LABELS_MAX: usize = 20_000;
 
 /// The most stages that the exact search looks at.
-const EXACT_STAGES_MAX: usize = 400_000;
+const EXACT_STAGES_MAX: usize = 100_000;
 
-/// The most states with their changes that the search for any path keeps: a chain of a few thousand versions with the hops
-/// that are looked for from each of them.
-const ANY_LABELS_MAX: usize = 100_000;
+/// The most states with their changes that the search for any path keeps: a chain of as many versions as are looked at,
+/// with the hops that are looked for from each of them.
+const ANY_LABELS_MAX: usize = 10 * VERSIONS_MAX;
 
-/// The most changes of which each is tried to be left out. It takes a search each.
-const DOUBTED_MAX: usize = 16;
+/// The same for the searches that go straight ahead. They come to few states, or to no end of them.
+const STRAIGHT_LABELS_MAX: usize = 2 * VERSIONS_MAX;
+
+/// The most stages that it looks at. Where versions have hops to thousands of others, these are soon more than the states.
+const ANY_STAGES_MAX: usize = 100_000;
+
+/// The most changes of which each is tried to be left out. It takes a matrix and a search each.
+const DOUBTED_MAX: usize = 8;
 
 /// How many versions ahead the search for any path looks for hops that are not there. Those that are there it sees all.
-const WINDOW: usize = 16;
+const WINDOW: usize = 8;
 
 /// The most that a set of first changes, or the changes for one stage, is multiplied out into.
 const CHOICES_MAX: usize = 64;
@@ -73,13 +79,14 @@ pub(super) fn opening(
     let smallest = exact.is_some() && !search.cut.get();
     let any = || {
         let base = bases.first()?;
-        search.any(base, false).or_else(|| search.any(base, true))
+        let mut orders = [Order::Least, Order::Straight, Order::Nearest].into_iter();
+        orders.find_map(|order| search.any(base, order))
     };
     let (mut changes, way) = exact.or_else(any)?;
     if !smallest && changes.len() <= DOUBTED_MAX {
         changes = search.without_needless(first, changes);
     }
-    let cheapest = search.within(&changes);
+    let cheapest = search.within(&changes, STATES_MAX);
     Some(Opening {
         changes,
         opens: cheapest.is_some(),
@@ -108,6 +115,17 @@ fn way_of(mut trail: &Trail) -> Vec<Move> {
 
 fn is_subset(small: &[ChangeId], large: &[ChangeId]) -> bool {
     small.len() <= large.len() && small.iter().all(|id| large.binary_search(id).is_ok())
+}
+
+/// In which order the search for any path goes through states.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// From the start, those first that need least in all, and of these those nearest to the targets.
+    Least,
+    /// From where everybody can go as things are, those first that need least from there on.
+    Straight,
+    /// From there, too; and of these those nearest to the targets.
+    Nearest,
 }
 
 struct Search<'n, 's, 'a> {
@@ -279,9 +297,8 @@ impl Search<'_, '_, '_> {
         None
     }
 
-    /// Some set, by keeping one set for each state, and going where each component needs least on its own: with what is
-    /// needed in all in mind, or in a straight line from where everybody can go as things are. And a way that it opens.
-    fn any(&self, base: &[ChangeId], straight: bool) -> Option<(Vec<ChangeId>, Vec<Move>)> {
+    /// Some set, by keeping one set for each state, in this order. And a way that it opens.
+    fn any(&self, base: &[ChangeId], order: Order) -> Option<(Vec<ChangeId>, Vec<Move>)> {
         let group = self.walk.group.iter();
         let own: Vec<_> = group.map(|number| self.own_effort(*number)).collect();
         let ahead = |state: &State| {
@@ -293,20 +310,26 @@ impl Search<'_, '_, '_> {
             }
             Some(sum)
         };
-        let key = |behind: Effort, ahead: Effort| match straight {
-            true => (ahead, behind),
-            false => (behind + ahead, Effort::default()),
+        let key = |state: &State, behind: Effort, ahead: Effort| match order {
+            Order::Least => (behind + ahead, self.distance(state), Effort::default()),
+            Order::Straight => (ahead, 0, behind),
+            Order::Nearest => (ahead, self.distance(state), behind),
         };
-        let (start, trail) = match straight {
-            true => self.as_far_as_it_goes(base),
-            false => (self.walk.start(), None),
+        let labels_max = match order {
+            Order::Least => ANY_LABELS_MAX,
+            Order::Straight | Order::Nearest => STRAIGHT_LABELS_MAX,
+        };
+        let (start, trail) = match order {
+            Order::Least => (self.walk.start(), None),
+            Order::Straight | Order::Nearest => self.as_far_as_it_goes(base),
         };
         let mut least = BTreeMap::from([(start.clone(), self.needs.effort_of(base))]);
         let mut open = BinaryHeap::new();
         let mut age = u64::MAX;
-        let first = key(least[&start], ahead(&start)?);
+        let first = key(&start, least[&start], ahead(&start)?);
         let mut labels = vec![(start, base.to_vec(), trail)];
         open.push(Reverse((first, age, 0)));
+        let mut looked_at = 0;
         while let Some(Reverse((_, _, at))) = open.pop() {
             let (state, set, trail) = labels[at].clone();
             let behind = self.needs.effort_of(&set);
@@ -317,6 +340,10 @@ impl Search<'_, '_, '_> {
                 return Some((set, way_of(&trail)));
             }
             for stage in self.stages(&state, WINDOW).into_iter().rev() {
+                looked_at += 1;
+                if looked_at > ANY_STAGES_MAX {
+                    return None;
+                }
                 let after = self
                     .walk
                     .after(&state, (stage.member, stage.from), stage.to);
@@ -329,7 +356,7 @@ impl Search<'_, '_, '_> {
                 if least.get(&after).is_some_and(|least| *least <= behind) {
                     continue;
                 }
-                if labels.len() >= ANY_LABELS_MAX {
+                if labels.len() >= labels_max {
                     return None;
                 }
                 least.insert(after.clone(), behind);
@@ -338,11 +365,23 @@ impl Search<'_, '_, '_> {
                     before: trail.clone(),
                 };
                 age -= 1;
-                open.push(Reverse((key(behind, ahead), age, labels.len())));
+                let key = key(&after, behind, ahead);
+                open.push(Reverse((key, age, labels.len())));
                 labels.push((after, with, Some(Rc::new(link))));
             }
         }
         None
+    }
+
+    /// How many versions lie between the cohorts and their targets.
+    fn distance(&self, state: &State) -> u64 {
+        let members = self.walk.group.iter().zip(&self.walk.ranges);
+        let each = members.flat_map(|(number, range)| {
+            let target = self.needs.space.movers[*number].target;
+            let places = state[range.clone()].iter();
+            places.map(move |place| u64::from(place.abs_diff(target)))
+        });
+        each.sum()
     }
 
     /// Where everybody comes to without any more changes, whoever has the longest way ahead going first.
@@ -404,7 +443,7 @@ impl Search<'_, '_, '_> {
             let mut without = set.clone();
             without.retain(|other| *other != id);
             let still = first.iter().all(|need| need.is_met(&without));
-            if still && self.within(&without).is_some() {
+            if still && self.within(&without, find::STATES_BEFORE_PAIRS).is_some() {
                 set = without;
             }
         }
@@ -413,7 +452,7 @@ impl Search<'_, '_, '_> {
 
     /// The cheapest path that there is with these changes made; nothing either if they cannot all be made, because rules
     /// then contradict each other.
-    fn within(&self, set: &[ChangeId]) -> Option<Vec<Move>> {
+    fn within(&self, set: &[ChangeId], states_max: usize) -> Option<Vec<Move>> {
         let made = self.needs.made(self.request, set)?;
         let request = Request {
             matrix: &made.matrix,
@@ -423,6 +462,6 @@ impl Search<'_, '_, '_> {
         };
         // The same versions as here, so that places stand for the same ones.
         let space = Space::new(&request, &named(self.request)).ok()?;
-        find::way(&space).ok()
+        find::way_within(&space, states_max).ok()
     }
 }

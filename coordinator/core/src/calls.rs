@@ -570,8 +570,12 @@ fn by(subject: &str, reason: &str) -> String {
 }
 
 fn wrong_state(plan: &Plan, rule: &str) -> Refusal {
+    let state = match &plan.state {
+        PlanState::Draft => "a draft",
+        other => other.name(),
+    };
     Refusal::new(
         RefusalKind::NotAllowedNow,
-        format!("{} is {}; {rule}", plan.id, plan.state.name()),
+        format!("{} is {state}; {rule}", plan.id),
     )
 }

@@ -443,7 +443,7 @@ async fn unknown_plans(api: &Api, draft: &str) -> anyhow::Result<()> {
         name: draft.to_owned(),
     };
     let answer = api.plans().resume_plan(request).await;
-    let words = &["plan-1 is draft", "only a paused plan can be resumed"];
+    let words = &["plan-1 is a draft", "only a paused plan can be resumed"];
     refused("resume of a draft", answer, NotAllowedNow, words)?;
     let request = PausePlanRequest {
         request_id: request_id(),
@@ -451,7 +451,7 @@ async fn unknown_plans(api: &Api, draft: &str) -> anyhow::Result<()> {
         reason: String::new(),
     };
     let answer = api.plans().pause_plan(request).await;
-    let words = &["plan-1 is draft", "only a running plan can be paused"];
+    let words = &["plan-1 is a draft", "only a running plan can be paused"];
     refused("pause of a draft", answer, NotAllowedNow, words)?;
     let request = AbortPlanRequest {
         request_id: request_id(),

@@ -32,9 +32,6 @@ const EXACT_STAGES_MAX: usize = 100_000;
 /// with the hops that are looked for from each of them.
 const ANY_LABELS_MAX: usize = 10 * VERSIONS_MAX;
 
-/// The same for the searches that go straight ahead. They come to few states, or to no end of them.
-const STRAIGHT_LABELS_MAX: usize = 2 * VERSIONS_MAX;
-
 /// The most stages that it looks at. Where versions have hops to thousands of others, these are soon more than the states.
 const ANY_STAGES_MAX: usize = 100_000;
 
@@ -315,10 +312,6 @@ impl Search<'_, '_, '_> {
             Order::Straight => (ahead, 0, behind),
             Order::Nearest => (ahead, self.distance(state), behind),
         };
-        let labels_max = match order {
-            Order::Least => ANY_LABELS_MAX,
-            Order::Straight | Order::Nearest => STRAIGHT_LABELS_MAX,
-        };
         let (start, trail) = match order {
             Order::Least => (self.walk.start(), None),
             Order::Straight | Order::Nearest => self.as_far_as_it_goes(base),
@@ -356,7 +349,7 @@ impl Search<'_, '_, '_> {
                 if least.get(&after).is_some_and(|least| *least <= behind) {
                     continue;
                 }
-                if labels.len() >= labels_max {
+                if labels.len() >= ANY_LABELS_MAX {
                     return None;
                 }
                 least.insert(after.clone(), behind);

@@ -82,7 +82,7 @@ pub(super) fn sections(
                 );
             }
         }
-        pairs.pair("  Back to", back(&stage.reachable_back));
+        pairs.pair("  Back to", back(stage));
         if !stage.note.is_empty() {
             pairs.pair("  Note", &stage.note);
         }
@@ -177,7 +177,19 @@ fn undo(stage: &Stage) -> String {
     }
 }
 
-fn back(versions: &[String]) -> String {
+fn back(stage: &Stage) -> String {
+    let for_good = back_for_good(&stage.reachable_back);
+    let until_the_last = stage.finalizes_itself && stage.confirmed_by.is_empty() && asks(stage);
+    match stage.undo.as_str() {
+        "in-place" if until_the_last => format!(
+            "{} until the last instance runs {}, then {for_good}",
+            stage.from_version, stage.to_version
+        ),
+        _ => for_good,
+    }
+}
+
+fn back_for_good(versions: &[String]) -> String {
     if versions.is_empty() {
         return "no other version".to_owned();
     }
@@ -273,8 +285,11 @@ mod tests {
     #[test]
     fn versions_to_go_back_to_are_counted_where_there_are_many() {
         let versions: Vec<_> = (0..10).map(|n| n.to_string()).collect();
-        assert_eq!(back(&versions), "0, 1, 2, 3, 4, 5, 6, 7 and 2 older");
-        assert_eq!(back(&versions[..1]), "0");
-        assert_eq!(back(&[]), "no other version");
+        assert_eq!(
+            back_for_good(&versions),
+            "0, 1, 2, 3, 4, 5, 6, 7 and 2 older"
+        );
+        assert_eq!(back_for_good(&versions[..1]), "0");
+        assert_eq!(back_for_good(&[]), "no other version");
     }
 }

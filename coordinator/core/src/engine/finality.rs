@@ -7,7 +7,10 @@
 use std::ops::Not as _;
 
 use evenkeel_compat::Undo;
-use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
+use evenkeel_words::{
+    names::{ComponentName, InstanceId},
+    timestamp::Timestamp,
+};
 use semver::Version;
 
 use super::{Decision, ended};
@@ -96,10 +99,10 @@ pub(super) fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<Stri
         return None;
     }
     Some(match unconfirmed(state, plan) {
-        Some(_) => sentence(plan, stage),
+        Some(_) => sentence(plan, stage, &task.instance),
         None => format!(
-            "this is the last instance of {} that is behind {}, and once it runs that there is no way back for any of them: the others have to be done before a person is asked",
-            stage.component, stage.to
+            "{} is the last instance of {} that is behind {}, and once it runs that there is no way back for any of them: the others have to be done before a person is asked",
+            task.instance, stage.component, stage.to
         ),
     })
 }
@@ -122,7 +125,7 @@ pub(super) fn waits_for_word(state: &State, plan: &Plan) -> bool {
 }
 
 /// What a person has to confirm, and how.
-fn sentence(plan: &Plan, stage: &Stage) -> String {
+fn sentence(plan: &Plan, stage: &Stage, instance: &InstanceId) -> String {
     let Stage {
         component,
         from,
@@ -132,7 +135,7 @@ fn sentence(plan: &Plan, stage: &Stage) -> String {
     let why = match stage.way.undo {
         Undo::NotAtAll => format!("there is no way back from {component} {to} to {from}"),
         Undo::InPlace | Undo::Rebuild => format!(
-            "this is the last instance of {component} that is behind {to}, and once it runs {to} there is no way back for any of them"
+            "{instance} is the last instance of {component} that is behind {to}, and once it runs {to} there is no way back for any of them"
         ),
     };
     format!(
@@ -145,8 +148,10 @@ fn sentence(plan: &Plan, stage: &Stage) -> String {
 #[must_use]
 pub fn waits(state: &State, plan: &Plan) -> Option<String> {
     if plan.state == PlanState::Running && waits_for_word(state, plan) {
-        let (_, stage) = unconfirmed(state, plan)?;
-        return Some(sentence(plan, stage));
+        let (index, stage) = unconfirmed(state, plan)?;
+        let mut tasks = state.tasks_of_stage(plan.id, index);
+        let held = tasks.find(|task| holds_back(state, plan, task).is_some())?;
+        return Some(sentence(plan, stage, &held.instance));
     }
     ready(state, plan)
 }

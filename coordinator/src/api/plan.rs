@@ -133,8 +133,8 @@ impl PlanService for Plans {
         let state = self.shared.core.snapshot();
         let (plan, refusal) = match self.draft(&state, &targets, &policy, &by)? {
             Ok(plan) => (Some(preview(&plan)), None),
-            Err(NoDraft::NoPath { no_path, elsewhere }) => {
-                (None, Some(no_path_to_proto(&state, &no_path, &elsewhere)))
+            Err(NoDraft::NoPath { no_path, notes }) => {
+                (None, Some(no_path_to_proto(&state, &no_path, &notes)))
             }
             Err(NoDraft::Refused(refusal)) => return Err(problem_of(refusal).into()),
         };

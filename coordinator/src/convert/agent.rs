@@ -10,7 +10,7 @@ use evenkeel_proto::v1;
 
 use super::{
     Invalid, check_labels,
-    compatibility::order_method_to,
+    compatibility::{fallback_method_to, order_method_to},
     fleet::report_within_limits,
     parse,
     release::{reference_to, signed_manifest_to},
@@ -83,13 +83,7 @@ pub fn desired_to_proto(desired: &DesiredInstance) -> v1::DesiredInstance {
                 .fallback
                 .as_ref()
                 .map(|(release, _)| reference_to(release)),
-            fallback_method: order
-                .fallback
-                .as_ref()
-                .map_or(v1::OrderMethod::Unspecified, |(_, method)| {
-                    order_method_to(*method)
-                })
-                .into(),
+            fallback_method: fallback_method_to(order.fallback.as_ref()).into(),
             begin_within_ms: milliseconds(BEGIN_WITHIN),
             ready_within_ms: milliseconds(order.ready_within),
         }),

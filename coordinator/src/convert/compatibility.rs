@@ -6,7 +6,10 @@ use evenkeel_common::names::ComponentName;
 use evenkeel_compat::{
     Blocked, Component, Level, Matrix, Method, RULES_MAX, Rule, Scope, Undo, Versions,
 };
-use evenkeel_coordinator_core::compatibility::{AppliedMatrix, ReportedVersions, VersionInUse};
+use evenkeel_coordinator_core::{
+    compatibility::{AppliedMatrix, ReportedVersions, VersionInUse},
+    release::ReleaseRef,
+};
 use evenkeel_proto::v1;
 
 use super::{Invalid, enumerated, parse, required, time_from, time_to, version};
@@ -255,6 +258,13 @@ pub(super) fn order_method_to(method: Method) -> v1::OrderMethod {
         Method::InPlace => v1::OrderMethod::InPlace,
         Method::Rebuild => v1::OrderMethod::Rebuild,
     }
+}
+
+/// How to come to a fallback, if there is one.
+pub(super) fn fallback_method_to(fallback: Option<&(ReleaseRef, Method)>) -> v1::OrderMethod {
+    fallback.map_or(v1::OrderMethod::Unspecified, |(_, method)| {
+        order_method_to(*method)
+    })
 }
 
 pub(super) fn order_method_from(field: &str, method: i32) -> Result<Method, Invalid> {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::{
     Invalid, check_labels,
-    compatibility::{order_method_from, order_method_to},
+    compatibility::{fallback_method_to, order_method_from, order_method_to},
     enumerated, labels_to, parse,
     release::{reference_from, reference_to},
     required, time_from, time_to, version,
@@ -167,13 +167,7 @@ fn order_to(order: &Order) -> store::StoredOrder {
             .fallback
             .as_ref()
             .map(|(release, _)| reference_to(release)),
-        fallback_method: order
-            .fallback
-            .as_ref()
-            .map_or(v1::OrderMethod::Unspecified, |(_, method)| {
-                order_method_to(*method)
-            })
-            .into(),
+        fallback_method: fallback_method_to(order.fallback.as_ref()).into(),
         ready_within_ms: millis(order.ready_within),
     }
 }

@@ -106,7 +106,7 @@ pub fn plan_to_proto(plan: &Plan) -> v1::Plan {
 #[must_use]
 pub fn plan_shown(state: &State, plan: &Plan) -> v1::Plan {
     let mut shown = plan_to_proto(plan);
-    if let Some(waits) = finality::waits(state, plan) {
+    if let Some(waits) = finality::asked_for(state, plan) {
         shown.reason = waits;
         shown.waits_for_finalize = true;
     }
@@ -211,9 +211,9 @@ pub fn ruled_out_to_proto(ruled_out: &RuledOut) -> v1::RuledOut {
     }
 }
 
-/// Why there is no path, and what is published for other platforms only.
+/// Why there is no path, and what else has to be known about it.
 #[must_use]
-pub fn no_path_to_proto(state: &State, no_path: &NoPath, elsewhere: &[String]) -> v1::PlanRefusal {
+pub fn no_path_to_proto(state: &State, no_path: &NoPath, notes: &[String]) -> v1::PlanRefusal {
     let publish = no_path.publish_first.iter();
     let publish = publish.map(|(component, version)| Remedy::Publish {
         component: component.clone(),
@@ -230,7 +230,7 @@ pub fn no_path_to_proto(state: &State, no_path: &NoPath, elsewhere: &[String]) -
             .obstacles
             .iter()
             .map(ToString::to_string)
-            .chain(elsewhere.iter().cloned())
+            .chain(notes.iter().cloned())
             .collect(),
         remedies: remedies.iter().map(remedy_to).collect(),
         furthest: no_path

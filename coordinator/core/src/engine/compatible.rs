@@ -1,14 +1,14 @@
 //! Versions that meet are compatible: asked again before each order, against the matrix, the fleet and what
 //! is reported of external components as they are then.
 
-use evenkeel_compat::{Matrix, Method, NoHop, Undo, Way};
+use evenkeel_compat::{Matrix, NoHop, Way};
 use evenkeel_words::names::ComponentName;
 use semver::Version;
 
-use super::{Decision, follow};
+use super::{Decision, follow, undo};
 use crate::{
     change::Resource,
-    compatibility::{self, AppliedMatrix},
+    compatibility::AppliedMatrix,
     plan::{Plan, Stage, TaskState},
     state::State,
 };
@@ -20,7 +20,7 @@ pub(super) fn pause(state: &State, plan: &Plan) -> Option<Decision> {
     if !tasks.any(|task| matches!(task.state, TaskState::Pending | TaskState::Prefetched)) {
         return None;
     }
-    let stage = plan.stages.get(usize::try_from(index).ok()?)?;
+    let stage = plan.stage_at(index)?;
     let why = not_allowed(state, plan, stage)?;
     let mut paused = plan.clone();
     follow::pause(
@@ -62,17 +62,13 @@ pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
 }
 
 fn told(way: Way) -> String {
-    let undone = |undo| match undo {
-        Undo::InPlace => "in place",
-        Undo::Rebuild => "by rebuild",
-        Undo::NotAtAll => "not at all",
-    };
-    let goes = match way.method {
-        Method::InPlace => "in place",
-        Method::Rebuild => "by rebuild",
-    };
-    let (before, after) = (undone(way.undo), undone(way.undo_when_final));
-    format!("goes {goes} and is undone {before}, {after} once it is final")
+    let Way {
+        method,
+        undo,
+        undo_when_final,
+        ..
+    } = way;
+    format!("goes {method} and is undone {undo}, {undo_when_final} once it is final")
 }
 
 /// Why a stage's hop may not be gone back, if the matrix has come to block that.
@@ -85,7 +81,7 @@ pub(super) fn way_back_blocked(state: &State, stage: &Stage) -> Option<String> {
 }
 
 fn way_back_is_open(state: &State, stage: &Stage) -> bool {
-    let mut ways = compatibility::ways_back(state, &stage.component).into_iter();
+    let mut ways = undo::ways_back(state, &stage.component).into_iter();
     ways.any(|(from, to)| (&from, &to) == (&stage.from, &stage.to))
 }
 
@@ -96,18 +92,14 @@ fn meets(state: &State, plan: &Plan, matrix: &Matrix, stage: &Stage) -> Option<S
         let why = apart.err()?;
         Some(format!("it would meet {component} {version}, and {why}"))
     };
-    let own = std::iter::once(&stage.component);
-    let others = state
+    let related = state
         .components()
         .filter(|other| matrix.constrain(&stage.component, other));
-    for component in own.chain(others) {
+    for component in related {
         let present = state.versions_of(component).map(|(version, _)| version);
         let of_plans = state.plans_under_way().filter(|other| other.id != plan.id);
         let coming = of_plans
-            .filter_map(|other| {
-                let index = state.stage_under_way(other.id)?;
-                other.stages.get(usize::try_from(index).ok()?)
-            })
+            .filter_map(|other| other.stage_at(state.stage_under_way(other.id)?))
             .filter(|stage| stage.component == *component)
             .flat_map(|stage| [&stage.from, &stage.to]);
         if let Some(why) = present.chain(coming).find_map(|v| apart(component, v)) {

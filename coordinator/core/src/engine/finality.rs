@@ -4,16 +4,12 @@
 //! - A stage whose new format takes hold by itself with the last instance keeps that one back until then.
 //! - A plan whose finalizing takes a way back away is ready to be finalized, and stays so until then.
 
-use std::ops::Not as _;
+use std::sync::Arc;
 
 use evenkeel_compat::Undo;
-use evenkeel_words::{
-    names::{ComponentName, InstanceId},
-    timestamp::Timestamp,
-};
-use semver::Version;
+use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
-use super::{Decision, ended};
+use super::{Decision, ended, undo::is_behind, waits};
 use crate::{
     change::Resource,
     instance::Instance,
@@ -25,23 +21,19 @@ use crate::{
 #[must_use]
 pub fn unconfirmed<'a>(state: &State, plan: &'a Plan) -> Option<(u32, &'a Stage)> {
     let index = state.stage_under_way(plan.id)?;
-    let stage = plan.stages.get(usize::try_from(index).ok()?)?;
-    let mut to_begin = state
-        .tasks_of_stage(plan.id, index)
-        .filter(|task| !task.state.in_flight() && task.state != TaskState::Done);
-    to_begin
-        .any(|task| holds(state, stage, task))
-        .then_some((index, stage))
-        .filter(|_| stage.way.undo == Undo::NotAtAll || !others_on_their_way(state, plan))
+    let stage = plan.stage_at(index)?;
+    let holds = to_begin(state, plan, index).any(|task| holds(state, stage, task));
+    // Before the last one goes the others have to have stayed good: until then they may still come back.
+    let mut tasks = state.tasks_of_stage(plan.id, index);
+    let asked = stage.way.undo == Undo::NotAtAll || !tasks.any(|task| task.state.in_flight());
+    (holds && asked).then_some((index, stage))
 }
 
-/// Before the last one goes the others have to have stayed good: until then they may still come back.
-fn others_on_their_way(state: &State, plan: &Plan) -> bool {
-    let index = state.stage_under_way(plan.id);
-    index.is_some_and(|index| {
-        let mut tasks = state.tasks_of_stage(plan.id, index);
-        tasks.any(|task| task.state.in_flight())
-    })
+/// What a stage has still to begin, or to begin again.
+fn to_begin<'a>(state: &'a State, plan: &Plan, index: u32) -> impl Iterator<Item = &'a Arc<Task>> {
+    state
+        .tasks_of_stage(plan.id, index)
+        .filter(|task| !task.state.in_flight() && task.state != TaskState::Done)
 }
 
 fn holds(state: &State, stage: &Stage, task: &Task) -> bool {
@@ -75,23 +67,6 @@ fn is_last(state: &State, stage: &Stage, task: &Task) -> bool {
     })
 }
 
-/// Whether an instance with `version` keeps what is final by itself from being so for `to`: the hop from the one to the
-/// other would end a way back, or there is none.
-#[must_use]
-pub fn is_behind(
-    state: &State,
-    component: &ComponentName,
-    version: &Version,
-    to: &Version,
-) -> bool {
-    if version.cmp_precedence(to).is_ge() {
-        return false;
-    }
-    let hop = state.matrix().matrix.hop(component, version, to);
-    hop.is_ok_and(|hop| hop.way.undo == hop.way.undo_when_final)
-        .not()
-}
-
 /// What keeps a task from getting its order until a person has confirmed its stage; nothing if it may.
 pub(super) fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let stage = plan.stage(task)?;
@@ -109,19 +84,12 @@ pub(super) fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<Stri
 
 /// Whether all that the plan has still to begin waits for a person's word and nothing else: that is no lack of progress.
 pub(super) fn waits_for_word(state: &State, plan: &Plan) -> bool {
-    let Some(index) = state.stage_under_way(plan.id) else {
+    let Some((index, _)) = unconfirmed(state, plan) else {
         return false;
     };
-    let mut to_begin = state
-        .tasks_of_stage(plan.id, index)
-        .filter(|task| !task.state.in_flight() && task.state != TaskState::Done)
-        .peekable();
-    to_begin.peek().is_some()
-        && unconfirmed(state, plan).is_some()
-        && to_begin.all(|task| {
-            super::waits::before_wave(state, plan, task).is_none()
-                && holds_back(state, plan, task).is_some()
-        })
+    to_begin(state, plan, index).all(|task| {
+        waits::before_wave(state, plan, task).is_none() && holds_back(state, plan, task).is_some()
+    })
 }
 
 /// What a person has to confirm, and how.
@@ -146,7 +114,7 @@ fn sentence(plan: &Plan, stage: &Stage, instance: &InstanceId) -> String {
 
 /// What a plan waits for a person to say, if it waits for that and nothing else.
 #[must_use]
-pub fn waits(state: &State, plan: &Plan) -> Option<String> {
+pub fn asked_for(state: &State, plan: &Plan) -> Option<String> {
     if plan.state == PlanState::Running && waits_for_word(state, plan) {
         let (index, stage) = unconfirmed(state, plan)?;
         let mut tasks = state.tasks_of_stage(plan.id, index);
@@ -158,7 +126,7 @@ pub fn waits(state: &State, plan: &Plan) -> Option<String> {
 
 /// Why the plan as a whole waits for a person, if it does.
 #[must_use]
-pub fn ready(state: &State, plan: &Plan) -> Option<String> {
+pub(super) fn ready(state: &State, plan: &Plan) -> Option<String> {
     if plan.state != PlanState::ReadyToFinalize {
         return None;
     }

@@ -4,6 +4,7 @@
 //! - `slots`: taken with an order, given back on evidence.
 //! - `follow`: tasks keep up with what their instances report; `way_back`: they got sick and go back.
 //! - `compatible`: versions that would meet have to be compatible, or the plan pauses.
+//! - [`undo`]: which hops can be undone, because nothing has made them final.
 //! - [`finality`]: what a person has to confirm, because there is no way back from it.
 //! - `overdue`: what takes too long pauses the plan, or ends it if it was given up.
 //! - `admit`: the next task gets its slot and its order.
@@ -19,6 +20,7 @@ mod follow;
 mod overdue;
 mod slots;
 pub mod timers;
+pub mod undo;
 pub mod waits;
 mod way_back;
 

@@ -208,7 +208,7 @@ pub(super) fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitK
 
 fn stage_before(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let under_way = state.stage_under_way(plan.id)?;
-    let stage = plan.stages.get(usize::try_from(under_way).ok()?)?;
+    let stage = plan.stage_at(under_way)?;
     (under_way < task.stage).then(|| format!("the stage {stage} has to be done first"))
 }
 

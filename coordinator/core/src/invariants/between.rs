@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use evenkeel_compat::{Method, Undo};
 
 use crate::{
-    compatibility::ways_back,
+    engine::undo::ways_back,
     instance::{Health, Instance, Status},
     node::Liveness,
     plan::{Plan, PlanState, Task, TaskState},

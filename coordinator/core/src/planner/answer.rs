@@ -229,7 +229,7 @@ impl fmt::Display for Step {
             write!(f, " from {to} to {from}")?;
         }
         let instances = counted(self.instances, "instance", "instances");
-        write!(f, "), {instances} {}", how(self.method))
+        write!(f, "), {instances} {}", self.method)
     }
 }
 
@@ -271,16 +271,14 @@ fn particulars(step: &Step) -> Vec<String> {
         lines.push("out of the declared order, which no way keeps".to_owned());
     }
     lines.push(match (step.undo, step.undo_when_final) {
-        (before, after) if before == after => format!("undone {}", undone(before)),
+        (before, after) if before == after => format!("undone {}", before),
         (before, after) if step.finalizes_itself => format!(
             "undone {} until its last instance is there, which makes it final; {} from then on",
-            undone(before),
-            undone(after)
+            before, after
         ),
         (before, after) => format!(
             "undone {} until the plan is finalized, {} from then on",
-            undone(before),
-            undone(after)
+            before, after
         ),
     });
     lines.push(match step.reachable_back.as_slice() {
@@ -289,19 +287,4 @@ fn particulars(step: &Step) -> Vec<String> {
     });
     lines.extend(step.note.clone());
     lines
-}
-
-fn how(method: Method) -> &'static str {
-    match method {
-        Method::InPlace => "in place",
-        Method::Rebuild => "by rebuild",
-    }
-}
-
-fn undone(undo: Undo) -> &'static str {
-    match undo {
-        Undo::InPlace => "in place",
-        Undo::Rebuild => "by rebuild",
-        Undo::NotAtAll => "not at all",
-    }
 }

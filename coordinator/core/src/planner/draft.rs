@@ -1,24 +1,18 @@
 //! From targets to a plan for the fleet as it is: what is known goes in, the path that comes out is laid out.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use evenkeel_compat::{Matrix, Way};
-use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
-use semver::Version;
+use evenkeel_compat::Way;
+use evenkeel_words::timestamp::Timestamp;
 
 use super::{
     answer::Step,
-    check::{Mix, Passage, check},
     find::find,
+    known::Known,
     layout::{self, Outline, same},
     refusal::{NoPath, Reason},
-    request::{BadRequest, Request},
-    suits,
+    request::BadRequest,
     words::listed,
 };
 use crate::{
-    compatibility::matrix_with_ways_back,
-    engine::compatible,
     plan::{Plan, Policy, RuledOut, Stage, Target, Task},
     refusal::{Refusal, RefusalKind},
     state::State,
@@ -31,8 +25,9 @@ pub enum NoDraft {
     NoPath {
         /// Why not.
         no_path: Box<NoPath>,
-        /// Releases that would have to be published and are, for other platforms only: a sentence each.
-        elsewhere: Vec<String>,
+        /// What else has to be known about it, a sentence each: that there is no matrix at all, or that what would have
+        /// to be published is, for other platforms only.
+        notes: Vec<String>,
     },
     /// Something else is in the way.
     Refused(Refusal),
@@ -41,15 +36,15 @@ pub enum NoDraft {
 impl From<NoDraft> for Refusal {
     fn from(no_draft: NoDraft) -> Self {
         match no_draft {
-            NoDraft::NoPath { no_path, elsewhere } => {
+            NoDraft::NoPath { no_path, notes } => {
                 let kind = kind_of(&no_path);
                 let mut message = no_path.summary();
                 let obstacle = no_path.obstacles.first();
                 if let Some(obstacle) = obstacle.filter(|_| kind == RefusalKind::NotAllowedNow) {
                     message.push_str(&format!("; in the way is {obstacle}"));
                 }
-                if let Some(elsewhere) = elsewhere.first() {
-                    message.push_str(&format!("; {elsewhere}"));
+                if let Some(note) = notes.first() {
+                    message.push_str(&format!("; {note}"));
                 }
                 Self::new(kind, message)
             }
@@ -112,7 +107,7 @@ pub fn draft(
     let answer = find(&known.request(targets)).map_err(|no_path| match &no_path.reason {
         Reason::BadRequest(why) => NoDraft::Refused(refused(why)),
         _ => NoDraft::NoPath {
-            elsewhere: elsewhere(state, &no_path),
+            notes: notes(state, &no_path),
             no_path,
         },
     })?;
@@ -127,71 +122,8 @@ pub fn draft(
     Ok(layout::lay_out(state, outline)?)
 }
 
-/// Which versions of external components are in use, and who said so.
-type Reported = BTreeMap<ComponentName, BTreeMap<Version, BTreeSet<String>>>;
-
-/// What the planner looks at, out of the state.
-struct Known {
-    matrix: Matrix,
-    fleet: BTreeMap<ComponentName, BTreeMap<Version, u64>>,
-    reported: Reported,
-    published: BTreeMap<ComponentName, BTreeSet<Version>>,
-}
-
-impl Known {
-    fn of(state: &State, targets: &[Target]) -> Self {
-        let mut fleet = BTreeMap::<_, BTreeMap<_, _>>::new();
-        for instance in state.instances() {
-            let versions = fleet.entry(instance.report.component.clone()).or_default();
-            if let Some(current) = &instance.report.current {
-                *versions.entry(current.version.clone()).or_insert(0) += 1;
-            }
-        }
-        let published = fleet.keys().map(|component| {
-            let platforms = platforms(state, component);
-            let wanted = targets.iter().find(|target| target.component == *component);
-            (
-                component.clone(),
-                publishable(state, component, &platforms, wanted),
-            )
-        });
-        Self {
-            matrix: matrix_with_ways_back(state, targets),
-            published: published.collect(),
-            fleet,
-            reported: reported(state),
-        }
-    }
-
-    fn request<'r>(&'r self, targets: &'r [Target]) -> Request<'r> {
-        Request {
-            matrix: &self.matrix,
-            fleet: &self.fleet,
-            reported: &self.reported,
-            published: &self.published,
-            targets,
-        }
-    }
-}
-
-/// What others say is in use.
-fn reported(state: &State) -> Reported {
-    let mut reported = Reported::new();
-    let components = state.matrix().matrix.components();
-    let external = |name: &ComponentName| components.get(name).is_some_and(|known| known.external);
-    let reports = state.reported_versions();
-    for report in reports.filter(|report| external(&report.component)) {
-        let versions = reported.entry(report.component.clone()).or_default();
-        for in_use in &report.versions {
-            let sources = versions.entry(in_use.version.clone()).or_default();
-            sources.insert(report.source.to_string());
-        }
-    }
-    reported
-}
-
-/// What would have to be published and is, but not for every platform that it is needed on.
-fn elsewhere(state: &State, no_path: &NoPath) -> Vec<String> {
+/// See [`NoDraft::NoPath`].
+fn notes(state: &State, no_path: &NoPath) -> Vec<String> {
     if state.matrix().version == 0 {
         let none =
             "no matrix was ever applied: `evenkeel compat apply` does that (docs/COMPATIBILITY.md)";
@@ -207,40 +139,6 @@ fn elsewhere(state: &State, no_path: &NoPath) -> Vec<String> {
         })
     });
     sentences.collect()
-}
-
-/// What the nodes with instances of a component are.
-fn platforms<'a>(state: &'a State, component: &ComponentName) -> BTreeSet<&'a str> {
-    let nodes = state
-        .instances_of(component)
-        .filter_map(|instance| state.node(&instance.id.node));
-    nodes.map(|node| node.platform.as_str()).collect()
-}
-
-/// The versions of a component that can be had on all these platforms. Of those that differ in build metadata
-/// alone, the one that is wanted, or else the last.
-fn publishable(
-    state: &State,
-    component: &ComponentName,
-    platforms: &BTreeSet<&str>,
-    wanted: Option<&Target>,
-) -> BTreeSet<Version> {
-    let mut versions: Vec<&Version> = Vec::new();
-    for release in state.releases_of(component) {
-        let everywhere = platforms.iter().all(|p| release.artifacts.contains_key(*p));
-        if !everywhere {
-            continue;
-        }
-        match versions
-            .last_mut()
-            .filter(|last| same(last, &release.version))
-        {
-            Some(last) if wanted.is_some_and(|wanted| wanted.version == **last) => {}
-            Some(last) => *last = &release.version,
-            None => versions.push(&release.version),
-        }
-    }
-    versions.into_iter().cloned().collect()
 }
 
 /// A target that is published at all has to be so for every node that it is to be brought to.
@@ -310,7 +208,7 @@ pub fn ruled_out(ruled_out: &[super::RuledOut]) -> Vec<RuledOut> {
 }
 
 /// What the rule says beside a step, and what the way back would need.
-fn note(state: &State, step: &Step) -> String {
+fn note_beside(state: &State, step: &Step) -> String {
     let said = step.note.clone().unwrap_or_default();
     if state.release(&step.component, &step.from).is_some() {
         return said;
@@ -332,7 +230,7 @@ pub fn stages(state: &State, steps: &[Step]) -> Vec<Stage> {
         .iter()
         .cloned()
         .map(|step| Stage {
-            note: note(state, &step),
+            note: note_beside(state, &step),
             way: Way {
                 method: step.method,
                 level: step.level,
@@ -352,97 +250,4 @@ pub fn stages(state: &State, steps: &[Step]) -> Vec<Stage> {
             confirmed_at: None,
         })
         .collect()
-}
-
-/// Checks that the fleet is still the one that the plan was computed for, that its stages are still allowed, and that
-/// its policy still suits the fleet.
-///
-/// # Errors
-/// `FleetChanged`, with the differences; or as [`draft`] where the policy does not suit groups and failure domains as
-/// they are now.
-pub fn check_unchanged(state: &State, plan: &Plan) -> Result<(), Refusal> {
-    let differences = differences(state, plan);
-    if !differences.is_empty() {
-        return Err(Refusal::new(
-            RefusalKind::FleetChanged,
-            format!(
-                "the fleet is not the one that {} was computed for: {}; create a new plan",
-                plan.id,
-                listed(&differences)
-            ),
-        ));
-    }
-    if let Some(why) = not_allowed(state, plan) {
-        return Err(Refusal::new(
-            RefusalKind::FleetChanged,
-            format!(
-                "{} was computed with version {} of the matrix, and as things are now {why}; create a new plan",
-                plan.id, plan.matrix_version
-            ),
-        ));
-    }
-    suits::check(state, plan)
-}
-
-/// What is in the way of a plan's stages as things are now, if anything is.
-fn not_allowed(state: &State, plan: &Plan) -> Option<String> {
-    let mut stages = plan.stages.iter();
-    if let Some(why) = stages.find_map(|stage| compatible::hop_changed(state, stage)) {
-        return Some(why);
-    }
-    let reported = reported(state);
-    let fleet = state.components().map(|component| {
-        let versions = state.versions_of(component);
-        let versions: BTreeSet<_> = versions.map(|(version, _)| version.clone()).collect();
-        (component.clone(), versions)
-    });
-    let mix = Mix {
-        fleet: &fleet.collect(),
-        reported: &reported,
-    };
-    let stages: Vec<_> = plan
-        .stages
-        .iter()
-        .map(|stage| Passage {
-            component: &stage.component,
-            from: &stage.from,
-            to: &stage.to,
-        })
-        .collect();
-    let matrix = matrix_with_ways_back(state, &plan.targets);
-    let faults = check(&matrix, &mix, &stages);
-    faults.first().map(ToString::to_string)
-}
-
-fn differences(state: &State, plan: &Plan) -> Vec<String> {
-    let mut differences = Vec::new();
-    let mut seen = BTreeSet::new();
-    for task in state.tasks_of(plan.id) {
-        // Later stages begin with what the ones before leave.
-        if !seen.insert(&task.instance) {
-            continue;
-        }
-        match state.instance(&task.instance) {
-            None => differences.push(format!("{} is gone", task.instance)),
-            Some(instance) if instance.report.current.as_ref() != Some(&task.from) => {
-                let now = instance.report.current.as_ref();
-                let now = now.map_or_else(|| "nothing".to_owned(), |c| c.version.to_string());
-                differences.push(format!(
-                    "{} runs {now}, not {}",
-                    task.instance, task.from.version
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    for target in &plan.targets {
-        for instance in state.instances_of(&target.component) {
-            let current = instance.report.current.as_ref();
-            let there = current.is_some_and(|c| c.version == target.version);
-            if !seen.contains(&instance.id) && !there {
-                differences.push(format!("{} is not part of the plan", instance.id));
-            }
-        }
-    }
-    differences
 }

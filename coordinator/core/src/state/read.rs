@@ -307,6 +307,16 @@ impl State {
             .map(|task| task.stage)
     }
 
+    /// The task of an instance in the stage of a plan that is going on, or is the next to.
+    #[must_use]
+    pub fn task_under_way(&self, plan: PlanId, instance: &InstanceId) -> Option<&Arc<Task>> {
+        self.task(&TaskId {
+            plan,
+            stage: self.stage_under_way(plan)?,
+            instance: instance.clone(),
+        })
+    }
+
     /// The compatibility matrix that is in place.
     #[must_use]
     pub fn matrix(&self) -> &Arc<AppliedMatrix> {

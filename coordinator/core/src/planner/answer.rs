@@ -271,7 +271,7 @@ fn particulars(step: &Step) -> Vec<String> {
         lines.push("out of the declared order, which no way keeps".to_owned());
     }
     lines.push(match (step.undo, step.undo_when_final) {
-        (before, after) if before == after => format!("undone {}", before),
+        (before, after) if before == after => format!("undone {before}"),
         (before, after) if step.finalizes_itself => format!(
             "undone {} until its last instance is there, which makes it final; {} from then on",
             before, after

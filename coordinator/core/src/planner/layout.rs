@@ -46,6 +46,7 @@ pub(super) fn lay_out(state: &State, outline: Outline<'_>) -> Result<(Plan, Vec<
     for index in 0..plan.stages.len() {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let moved = stage(state, &plan, &plan.stages[index], number, &mut held)?;
+        plan.stages[index].instances = u32::try_from(moved.len()).unwrap_or(u32::MAX);
         tasks.extend(moved);
         if tasks.len() > TASKS_MAX {
             return Err(Refusal::new(
@@ -57,12 +58,6 @@ pub(super) fn lay_out(state: &State, outline: Outline<'_>) -> Result<(Plan, Vec<
                 ),
             ));
         }
-    }
-    for (index, stage) in plan.stages.iter_mut().enumerate() {
-        let of_stage = tasks
-            .iter()
-            .filter(|task| usize::try_from(task.stage) == Ok(index));
-        stage.instances = u32::try_from(of_stage.count()).unwrap_or(u32::MAX);
     }
     check_rebuilt_once(&plan, &tasks)?;
     plan.tasks_total = u32::try_from(tasks.len()).unwrap_or(u32::MAX);

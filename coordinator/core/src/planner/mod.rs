@@ -5,7 +5,9 @@
 //! - `request`: what is asked, and whether it makes sense; `find`: from a request to an answer or a refusal.
 //! - `space`, `groups`, `pairs`, `search`, `cost`: where the versions may be, who has to do with whom, and the cheapest way.
 //! - `answer`, `refusal`, `ruled_out`: what is told of it.
-//! - [`check()`]: the second opinion, which shares nothing with the search.
+//! - [`check()`]: the second opinion, which shares nothing with the search; `unchanged`: it is asked for when a draft
+//!   is to be started.
+//! - `known`: what the planner looks at, out of the state; `words`: how its sentences are put together.
 //! - `layout`: the steps of a path become stages, waves and tasks; `suits`: whether the policy suits the instances.
 
 mod answer;

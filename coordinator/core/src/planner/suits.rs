@@ -1,6 +1,6 @@
 //! Whether a policy suits the instances that a plan touches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_words::names::InstanceId;
 
@@ -18,9 +18,10 @@ use crate::{
 /// `BadArgument` where a whole group might go down at once; `NotAllowedNow` where an instance does not say in
 /// which failure domain it is.
 pub(super) fn check(state: &State, plan: &Plan) -> Result<(), Refusal> {
-    for stage in &plan.stages {
+    let components: BTreeSet<_> = plan.stages.iter().map(|stage| &stage.component).collect();
+    for component in components {
         let members: Vec<&Instance> = state
-            .instances_of(&stage.component)
+            .instances_of(component)
             .map(AsRef::as_ref)
             .collect();
         groups(&members, &plan.policy)?;

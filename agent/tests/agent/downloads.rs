@@ -83,10 +83,15 @@ fn a_signed_artifact_is_downloaded_and_at_hand() {
 
 #[test]
 fn an_interrupted_download_goes_on_where_it_was() {
-    let (_, coordinator, _) = staged(good, Flaw::Interrupted, is_ready);
+    let (place, coordinator, _) = staged(good, Flaw::Interrupted, is_ready);
+    let arrived = u64::try_from(good(&place).bytes.len() / 2).unwrap();
     let offsets = coordinator.offsets();
-    assert_eq!(offsets.len(), 2);
-    assert!(offsets[1] > 0);
+    assert_eq!(offsets[..2], [0, arrived]);
+    // On a machine that stalls, a connection may break once more.
+    assert!(
+        offsets[1..].iter().all(|offset| *offset >= arrived),
+        "{offsets:?}"
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) use place::{Place, Program};
 pub(crate) use scene::Scene;
 
 /// How long anything may take that a test waits for; far longer than it does.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until this gives something.
 #[track_caller]

@@ -20,10 +20,7 @@ use crate::{
 pub(super) fn check(state: &State, plan: &Plan) -> Result<(), Refusal> {
     let components: BTreeSet<_> = plan.stages.iter().map(|stage| &stage.component).collect();
     for component in components {
-        let members: Vec<&Instance> = state
-            .instances_of(component)
-            .map(AsRef::as_ref)
-            .collect();
+        let members: Vec<&Instance> = state.instances_of(component).map(AsRef::as_ref).collect();
         groups(&members, &plan.policy)?;
         domains(&members, &plan.policy)?;
     }

@@ -1,0 +1,282 @@
+//! What people and automation ask for, taken in: every call is checked against the state as it is, and
+//! changes nothing when it is refused.
+//!
+//! Here is what can be asked for and how a repeated call is recognised; a module for each kind of thing decides.
+
+mod compatibility;
+mod plan;
+mod release;
+
+use evenkeel_compat::Matrix;
+use evenkeel_words::{
+    digest::Digest,
+    limits::{REASON_BYTES_MAX, cut},
+    names::{ComponentName, SourceName},
+    timestamp::Timestamp,
+};
+use semver::Version;
+
+use crate::{
+    change::{Change, Request, RequestKey, Resource},
+    compatibility::VersionInUse,
+    plan::{PlanId, Policy, Target},
+    planner,
+    refusal::{Refusal, RefusalKind},
+    release::Artifact,
+    state::State,
+};
+
+/// Something asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// Make an artifact known, whose bytes are there and verified.
+    PublishRelease {
+        /// The component.
+        component: ComponentName,
+        /// The version.
+        version: Version,
+        /// What it runs on.
+        platform: String,
+        /// The artifact.
+        artifact: Artifact,
+    },
+    /// Put a compatibility matrix in place.
+    ApplyMatrix {
+        /// The matrix.
+        matrix: Matrix,
+        /// The digest of what was asked for, to tell one call from another.
+        content: Digest,
+        /// Only in the place of this version.
+        expected_version: Option<u64>,
+    },
+    /// Say which versions of an external component are in use.
+    ReportVersions {
+        /// The component.
+        component: ComponentName,
+        /// Who sees them.
+        source: SourceName,
+        /// The versions.
+        versions: Vec<VersionInUse>,
+        /// The digest of what was asked for, to tell one call from another.
+        content: Digest,
+    },
+    /// Lay out a plan.
+    CreatePlan {
+        /// Where to bring what.
+        targets: Vec<Target>,
+        /// How carefully.
+        policy: Policy,
+    },
+    /// Start a draft.
+    StartPlan(PlanId),
+    /// Start no more tasks for now.
+    PausePlan(PlanId, String),
+    /// Go on.
+    ResumePlan(PlanId),
+    /// Start no more tasks ever.
+    AbortPlan(PlanId, String),
+    /// Go past the point from which there is no way back.
+    FinalizePlan {
+        /// The plan.
+        plan: PlanId,
+        /// The stage that is meant, from 0; none for whatever waits.
+        stage: Option<u32>,
+    },
+}
+
+/// What came of a call: what is different, if anything, and the name of the thing that the answer shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What is different; nothing where the call had been answered before.
+    pub change: Option<Change>,
+    /// What the answer shows: a plan's name, `<component>/<version>` of a release,
+    /// `matrix/<version>`, or `<component>/<source>` of a report.
+    pub resource: String,
+}
+
+/// Takes in a call. The same call again, by its request key, changes nothing and gets the same answer.
+///
+/// # Errors
+/// Whatever keeps it from being done; `RequestIdReused` where the key was used for another call.
+pub fn handle(
+    state: &State,
+    key: &RequestKey,
+    call: &Call,
+    now: Timestamp,
+) -> Result<Outcome, Refusal> {
+    let fingerprint = fingerprint(call);
+    if let Some(answered) = state.request(key) {
+        if answered.fingerprint != fingerprint {
+            return Err(Refusal::new(
+                RefusalKind::RequestIdReused,
+                format!(
+                    "the request id {} was used before for another call ({})",
+                    key.request_id, answered.resource
+                ),
+            ));
+        }
+        return Ok(Outcome {
+            change: None,
+            resource: answered.resource.clone(),
+        });
+    }
+    let (cause, resource, mut resources) = decide(state, key, call, now)?;
+    resources.push(Resource::Request(Request {
+        key: key.clone(),
+        fingerprint,
+        resource: resource.clone(),
+        at: now,
+    }));
+    Ok(Outcome {
+        change: Some(Change {
+            actor: key.subject.clone(),
+            cause,
+            resources,
+        }),
+        resource,
+    })
+}
+
+fn decide(
+    state: &State,
+    key: &RequestKey,
+    call: &Call,
+    now: Timestamp,
+) -> Result<(String, String, Vec<Resource>), Refusal> {
+    match call {
+        Call::PublishRelease {
+            component,
+            version,
+            platform,
+            artifact,
+        } => {
+            let release = release::publish(state, component, version, platform, artifact)?;
+            let cause = format!("{component} {version} published for {platform}");
+            let resources = release.into_iter().map(Resource::Release).collect();
+            Ok((cause, format!("{component}/{version}"), resources))
+        }
+        Call::ApplyMatrix {
+            matrix,
+            expected_version,
+            ..
+        } => {
+            let applied =
+                compatibility::apply_matrix(state, matrix, *expected_version, &key.subject, now)?;
+            let there = state.matrix().version;
+            let version = applied.as_ref().map_or(there, |new| new.version);
+            let resources: Vec<_> = applied.into_iter().map(Resource::Matrix).collect();
+            let cause = "matrix applied".to_owned();
+            Ok((cause, format!("matrix/{version}"), resources))
+        }
+        Call::ReportVersions {
+            component,
+            source,
+            versions,
+            ..
+        } => {
+            let report = compatibility::report_versions(
+                state,
+                component,
+                source,
+                versions,
+                &key.subject,
+                now,
+            )?;
+            let cause = format!("{source} reported {component}");
+            let resources = vec![Resource::ReportedVersions(report)];
+            Ok((cause, format!("{component}/{source}"), resources))
+        }
+        Call::CreatePlan { targets, policy } => {
+            let (plan, tasks) = planner::draft(state, targets, policy, &key.subject, now)?;
+            let name = plan.id.to_string();
+            let mut resources = vec![Resource::Plan(plan)];
+            resources.extend(tasks.into_iter().map(Resource::Task));
+            Ok((format!("{name} created"), name, resources))
+        }
+        Call::StartPlan(id) => {
+            let plan = plan::start(state, *id, now)?;
+            Ok((
+                format!("{id} started"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
+        Call::PausePlan(id, reason) => {
+            let plan = plan::pause(state, *id, reason, &key.subject)?;
+            Ok((
+                format!("{id} paused"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
+        Call::ResumePlan(id) => {
+            let resources = plan::resume(state, *id, now)?;
+            Ok((format!("{id} resumed"), id.to_string(), resources))
+        }
+        Call::FinalizePlan { plan: id, stage } => {
+            let plan = plan::finalize(state, *id, *stage, &key.subject, now)?;
+            Ok((
+                format!("{id} confirmed"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
+        Call::AbortPlan(id, reason) => {
+            let plan = plan::abort(state, *id, reason, &key.subject, now)?;
+            Ok((
+                format!("{id} aborted"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
+    }
+}
+
+/// The call in short: two calls that differ have different ones.
+fn fingerprint(call: &Call) -> String {
+    match call {
+        Call::PublishRelease {
+            component,
+            version,
+            platform,
+            artifact,
+        } => format!(
+            "publish {component} {version} {platform} {}",
+            artifact.digest
+        ),
+        Call::ApplyMatrix {
+            content,
+            expected_version,
+            ..
+        } => format!("apply {content} {expected_version:?}"),
+        Call::ReportVersions {
+            component,
+            source,
+            content,
+            ..
+        } => format!("report {component} {source} {content}"),
+        Call::CreatePlan { targets, policy } => {
+            let targets: Vec<_> = targets
+                .iter()
+                .map(|t| {
+                    format!(
+                        "{}={}{}",
+                        t.component,
+                        t.version,
+                        if t.allow_downgrade { "!" } else { "" }
+                    )
+                })
+                .collect();
+            format!("create {} {policy:?}", targets.join(","))
+        }
+        Call::FinalizePlan { plan, stage } => format!("finalize {plan} {stage:?}"),
+        Call::StartPlan(id) => format!("start {id}"),
+        Call::PausePlan(id, reason) => format!("pause {id} {}", short(reason)),
+        Call::ResumePlan(id) => format!("resume {id}"),
+        Call::AbortPlan(id, reason) => format!("abort {id} {}", short(reason)),
+    }
+}
+
+fn short(reason: &str) -> String {
+    cut(reason.trim().to_owned(), REASON_BYTES_MAX)
+}

@@ -10,7 +10,11 @@ use evenkeel_words::{
 };
 use semver::Version;
 
-use crate::{node::Labels, plan::PlanId, release::ReleaseRef};
+use crate::{
+    node::{Labels, Liveness},
+    plan::PlanId,
+    release::ReleaseRef,
+};
 
 /// Where a storage process is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,6 +255,37 @@ impl Instance {
         .into_iter()
         .flatten()
         .map(|release| &release.version)
+    }
+
+    /// The version that it has when nothing goes wrong: what it was ordered to run while its slot is held, else what
+    /// it has.
+    #[must_use]
+    pub fn comes_to(&self) -> Option<&Version> {
+        let order = self.order.as_ref().filter(|_| self.slot.is_some());
+        let release = order.map(|order| &order.release);
+        let release = release.or(self.report.current.as_ref());
+        release.map(|release| &release.version)
+    }
+
+    /// Whether it serves, as far as is known, with this known of its agent's being there.
+    #[must_use]
+    pub fn is_up(&self, liveness: Option<Liveness>) -> bool {
+        let heard = match liveness {
+            Some(Liveness::Up) => true,
+            Some(Liveness::Unknown | Liveness::Suspect | Liveness::AgentLost) | None => false,
+        };
+        let well = match (self.report.status, self.report.health) {
+            (Status::Running, Health::Healthy | Health::Warning) => true,
+            (Status::Running, Health::Error)
+            | (Status::Upgrading | Status::Stopped | Status::Error, _) => false,
+        };
+        heard && well
+    }
+
+    /// Whether it may be counted on: it serves, and nothing is about to be done to it.
+    #[must_use]
+    pub fn is_available(&self, liveness: Option<Liveness>) -> bool {
+        self.slot.is_none() && self.is_up(liveness)
     }
 
     /// Whether its process is there and every probe good.

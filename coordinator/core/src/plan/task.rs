@@ -83,6 +83,24 @@ impl TaskState {
         }
     }
 
+    /// Whether nothing more will come of it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Done => true,
+            Self::Pending
+            | Self::Prefetched
+            | Self::Admitted
+            | Self::Stopped
+            | Self::Swapped
+            | Self::Started
+            | Self::Verified
+            | Self::Reverting(_)
+            | Self::Reverted(_)
+            | Self::Parked(_) => false,
+        }
+    }
+
     /// Whether the task has to be seen to its end even if the plan is given up: it was ordered, or soaks.
     #[must_use]
     pub fn in_flight(&self) -> bool {
@@ -144,6 +162,12 @@ pub struct Task {
 }
 
 impl Task {
+    /// Whether it is to go back and has no order for that yet.
+    #[must_use]
+    pub fn waits_to_go_back(&self) -> bool {
+        matches!(self.state, TaskState::Reverting(_)) && self.admitted_at.is_none()
+    }
+
     /// Its name.
     #[must_use]
     pub fn id(&self) -> TaskId {

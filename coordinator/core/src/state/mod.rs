@@ -2,9 +2,12 @@
 //!
 //! Here is how changes get in; `read` is how everything is found.
 
+mod members;
+mod outages;
 mod read;
+mod tally;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use evenkeel_words::{
     names::{ComponentName, InstanceId, NodeName, SourceName},
@@ -21,6 +24,10 @@ use crate::{
     plan::{Plan, PlanId, Task, TaskId},
     release::Release,
 };
+
+pub use members::Members;
+pub use outages::Outages;
+pub use tally::{Barrier, StageTally, Tally};
 
 /// How long an answered call is remembered.
 pub const REQUEST_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -67,11 +74,12 @@ pub struct State {
     reported: OrdMap<(ComponentName, SourceName), Arc<ReportedVersions>>,
     requests: OrdMap<RequestKey, Arc<Request>>,
     // Derived from the above.
-    components: OrdMap<ComponentName, OrdSet<InstanceId>>,
-    versions: OrdMap<ComponentName, OrdMap<Version, u32>>,
+    components: OrdMap<ComponentName, Members>,
     in_use: OrdMap<ComponentName, OrdMap<Version, OrdSet<SourceName>>>,
     plans_under_way: OrdSet<PlanId>,
     claims: OrdMap<InstanceId, PlanId>,
+    tallies: OrdMap<PlanId, Tally>,
+    barriers: OrdMap<PlanId, Barrier>,
     slots: OrdSet<InstanceId>,
     fenced: OrdSet<NodeName>,
     requests_by_age: OrdSet<(Timestamp, RequestKey)>,
@@ -142,28 +150,32 @@ impl State {
                     Some(_) => self.fenced.insert(name.clone()),
                     None => self.fenced.remove(&name),
                 };
-                let old = self.nodes.insert(name, Arc::new(node));
+                let liveness = node.liveness;
+                let old = self.nodes.insert(name.clone(), Arc::new(node));
+                if old.as_ref().map(|old| old.liveness) != Some(liveness) {
+                    self.judge_instances_on(&name, liveness);
+                }
                 self.renew(&key, old.map(|old| old.revision), revision);
                 key
             }
             Resource::Instance(instance) => {
                 let key = Key::Instance(instance.id.clone());
                 let (id, revision) = (instance.id.clone(), instance.revision);
-                let component = instance.report.component.clone();
                 match instance.slot {
                     Some(_) => self.slots.insert(id.clone()),
                     None => self.slots.remove(&id),
                 };
-                self.count_versions(&instance, 1);
-                let old = self.instances.insert(id.clone(), Arc::new(instance));
+                let liveness = self.nodes.get(&id.node).map(|node| node.liveness);
+                let instance = Arc::new(instance);
+                let old = self.instances.insert(id.clone(), Arc::clone(&instance));
                 if let Some(old) = &old {
-                    self.count_versions(old, -1);
+                    self.leave_component(old);
                 }
-                if let Some(old) = old.as_ref().filter(|old| old.report.component != component) {
-                    self.leave_component(&old.report.component, &id);
-                }
+                let component = instance.report.component.clone();
+                let members = self.components.entry(component).or_default();
+                members.add(&instance, liveness);
+                self.place(&id);
                 let gone = self.gone.remove(&id).map(|gone| gone.revision);
-                self.components.entry(component).or_default().insert(id);
                 self.renew(&key, old.map(|old| old.revision).or(gone), revision);
                 key
             }
@@ -173,9 +185,9 @@ impl State {
                 self.slots.remove(&id);
                 let old = self.instances.remove(&id);
                 if let Some(old) = &old {
-                    self.count_versions(old, -1);
-                    self.leave_component(&old.report.component, &id);
+                    self.leave_component(old);
                 }
+                self.place(&id);
                 let old = old.map(|old| old.revision);
                 let gone_before = self.gone.insert(id, Arc::new(gone));
                 let old = old.or(gone_before.map(|gone| gone.revision));
@@ -205,7 +217,11 @@ impl State {
                 if self.plans_under_way.contains(&id.plan) {
                     self.claims.insert(id.instance.clone(), id.plan);
                 }
-                let old = self.tasks.insert(id, Arc::new(task));
+                let task = Arc::new(task);
+                let old = self.tasks.insert(id.clone(), Arc::clone(&task));
+                let tally = self.tallies.entry(id.plan).or_default();
+                tally.replace(old.as_deref(), &task);
+                self.place_task(&task);
                 self.renew(&key, old.map(|old| old.revision), revision);
                 key
             }
@@ -249,26 +265,6 @@ impl State {
         self.newest.insert((revision, key.clone()));
     }
 
-    /// Keeps count of the versions of each component that are there.
-    fn count_versions(&mut self, instance: &Instance, by: i32) {
-        let component = &instance.report.component;
-        let distinct: BTreeSet<_> = instance.versions().collect();
-        if distinct.is_empty() {
-            return;
-        }
-        let counts = self.versions.entry(component.clone()).or_default();
-        for version in distinct {
-            let count = counts.entry(version.clone()).or_default();
-            *count = count.saturating_add_signed(by);
-            if *count == 0 {
-                counts.remove(version);
-            }
-        }
-        if counts.is_empty() {
-            self.versions.remove(component);
-        }
-    }
-
     /// Keeps the sources of each version of an external component.
     fn count_in_use(&mut self, report: &ReportedVersions, said: bool) {
         let versions = self.in_use.entry(report.component.clone()).or_default();
@@ -284,11 +280,22 @@ impl State {
         }
     }
 
-    fn leave_component(&mut self, component: &ComponentName, id: &InstanceId) {
+    fn leave_component(&mut self, old: &Instance) {
+        let component = &old.report.component;
         if let Some(members) = self.components.get_mut(component) {
-            members.remove(id);
-            if members.is_empty() {
+            members.remove(old);
+            if members.all().is_empty() {
                 self.components.remove(component);
+            }
+        }
+    }
+
+    /// Whether the instances of a node count as available depends on its agent's being heard.
+    fn judge_instances_on(&mut self, node: &NodeName, liveness: Liveness) {
+        let instances: Vec<_> = self.instances_on(node).cloned().collect();
+        for instance in instances {
+            if let Some(members) = self.components.get_mut(&instance.report.component) {
+                members.judge(&instance, Some(liveness));
             }
         }
     }
@@ -304,13 +311,57 @@ impl State {
             for instance in instances {
                 self.claims.insert(instance, plan);
             }
+            self.raise_barrier(plan);
         } else {
             self.plans_under_way.remove(&plan);
+            self.barriers.remove(&plan);
             for instance in instances {
                 if self.claimed_by(&instance) == Some(plan) {
                     self.claims.remove(&instance);
                 }
             }
+        }
+    }
+
+    /// Looks at all tasks of the stage that has come under way.
+    fn raise_barrier(&mut self, plan: PlanId) {
+        let Some(stage) = self.stage_under_way(plan) else {
+            self.barriers.remove(&plan);
+            return;
+        };
+        let mut barrier = Barrier::new(stage);
+        for task in self.tasks_of_stage(plan, stage) {
+            let instance = self.instances.get(&task.instance);
+            barrier.place(task, instance.map(AsRef::as_ref));
+        }
+        self.barriers.insert(plan, barrier);
+    }
+
+    /// What an instance holds may have changed.
+    fn place(&mut self, id: &InstanceId) {
+        let task = self
+            .claimed_by(id)
+            .and_then(|plan| self.task_under_way(plan, id))
+            .cloned();
+        if let Some(task) = task {
+            self.place_task(&task);
+        }
+    }
+
+    fn place_task(&mut self, task: &Task) {
+        let plan = task.plan;
+        if !self.plans_under_way.contains(&plan) {
+            return;
+        }
+        let under_way = self.stage_under_way(plan);
+        let barrier = self.barriers.get_mut(&plan);
+        match barrier.filter(|barrier| Some(barrier.stage()) == under_way) {
+            Some(barrier) if barrier.stage() == task.stage => {
+                let instance = self.instances.get(&task.instance);
+                barrier.place(task, instance.map(AsRef::as_ref));
+            }
+            Some(_) => {}
+            None => self.raise_barrier(plan),
         }
     }
 

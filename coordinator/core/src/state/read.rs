@@ -13,13 +13,13 @@ use evenkeel_words::{
 use imbl::{OrdMap, OrdSet};
 use semver::Version;
 
-use super::{Key, State};
+use super::{Barrier, Key, Members, State, Tally};
 use crate::{
     change::{Request, RequestKey, Resource},
     compatibility::{AppliedMatrix, ReportedVersions},
     instance::{GoneInstance, Instance},
     node::Node,
-    plan::{Plan, PlanId, Task, TaskId, TaskState},
+    plan::{Plan, PlanId, Task, TaskId},
     refusal::{Refusal, RefusalKind},
     release::Release,
 };
@@ -165,7 +165,8 @@ impl State {
     /// The versions of a component that others may meet, and how many instances have each; see
     /// [`Instance::versions`].
     pub fn versions_of(&self, component: &ComponentName) -> impl Iterator<Item = (&Version, u32)> {
-        let counts = self.versions.get(component).into_iter().flatten();
+        let counts = self.components.get(component).map(Members::versions);
+        let counts = counts.into_iter().flatten();
         counts.map(|(version, count)| (version, *count))
     }
 
@@ -184,11 +185,23 @@ impl State {
         &'a self,
         component: &ComponentName,
     ) -> impl Iterator<Item = &'a Arc<Instance>> {
-        self.components
-            .get(component)
-            .into_iter()
-            .flatten()
-            .filter_map(|id| self.instances.get(id))
+        let members = self.components.get(component).map(Members::all);
+        let members = members.into_iter().flatten();
+        members.filter_map(|id| self.instances.get(id))
+    }
+
+    /// What is known of the instances of a component as a whole; nothing if it has none.
+    #[must_use]
+    pub fn members(&self, component: &ComponentName) -> Option<&Members> {
+        self.components.get(component)
+    }
+
+    /// The instances that hold copies of the same data as this one, itself among them, by name.
+    pub fn group_of(&self, instance: &Instance) -> impl Iterator<Item = &Arc<Instance>> {
+        let members = self.components.get(&instance.report.component);
+        let group = members.and_then(|members| members.groups().get(instance.group()));
+        let ids = group.into_iter().flatten();
+        ids.filter_map(|id| self.instances.get(id))
     }
 
     /// One release.
@@ -298,13 +311,22 @@ impl State {
         tasks.map(|(_, task)| task)
     }
 
-    /// The stage of a plan that is going on, or is the next to: the first that is not wholly done.
+    /// The stage of a plan that is going on, or is the next to: the first that is not wholly over.
     #[must_use]
     pub fn stage_under_way(&self, plan: PlanId) -> Option<u32> {
-        let mut tasks = self.tasks_of(plan);
-        tasks
-            .find(|task| task.state != TaskState::Done)
-            .map(|task| task.stage)
+        self.tally(plan)?.stage_under_way()
+    }
+
+    /// What is known of the tasks of a plan as a whole; nothing if it has none.
+    #[must_use]
+    pub fn tally(&self, plan: PlanId) -> Option<&Tally> {
+        self.tallies.get(&plan)
+    }
+
+    /// The prefetch barrier of the stage under way, of a plan under way.
+    #[must_use]
+    pub fn barrier(&self, plan: PlanId) -> Option<&Barrier> {
+        self.barriers.get(&plan)
     }
 
     /// The task of an instance in the stage of a plan that is going on, or is the next to.

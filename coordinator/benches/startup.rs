@@ -124,6 +124,9 @@ fn report(pid: u32) -> anyhow::Result<Report> {
     Ok(Report {
         may_rebuild: false,
         rebuild_obstacle: String::new(),
+        configuration: String::new(),
+        can_finalize: false,
+        finalized: None,
         component: "data-service".parse()?,
         labels: BTreeMap::new(),
         status: Status::Running,
@@ -134,6 +137,7 @@ fn report(pid: u32) -> anyhow::Result<Report> {
             pid,
             started_at: clock::now(),
             release,
+            configuration: String::new(),
         }),
         staged: Vec::new(),
         accepted: Fence::default(),

@@ -159,6 +159,7 @@ pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceRepo
         progress: facts.progress.map(say_progress),
         may_rebuild: facts.leave.is_given,
         rebuild_obstacle: cut(facts.leave.obstacle, REASON_BYTES_MAX),
+        ..v1::InstanceReport::default()
     }
 }
 
@@ -195,6 +196,7 @@ fn say_process(process: &ProcessFacts) -> v1::Process {
             nanos: i32::try_from(started_at_ms % 1000 * 1_000_000).unwrap_or(0),
         }),
         release: Some(say_release(&process.release)),
+        ..v1::Process::default()
     }
 }
 
@@ -266,6 +268,7 @@ mod tests {
                 name: "a".to_owned(),
                 prefetch: Vec::new(),
                 order: Some(order),
+                finalize: None,
             },
         )
     }

@@ -75,7 +75,7 @@ fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
                 "`evenkeel plan why {name}` says what waits; `evenkeel plan resume {name}` goes on, `evenkeel plan abort {name}` gives up"
             ),
         ),
-        "aborted" => ended(
+        "aborted" | "rolled-back" | "superseded" | "failed" => ended(
             Exit::PlanAborted,
             format!("`evenkeel plan show {name}` says how far it came"),
         ),
@@ -146,7 +146,7 @@ impl Follower for Watch {
                 .plan
                 .as_ref()
                 .is_some_and(|plan| match plan.state.as_str() {
-                    "finalized" | "aborted" => true,
+                    "finalized" | "aborted" | "rolled-back" | "superseded" | "failed" => true,
                     "paused" => !self.over_pauses,
                     _ => waits_for_word(plan) && !self.over_pauses,
                 })
@@ -237,7 +237,10 @@ impl Watch {
 
 /// Whether the task has come to its end, for now or for good.
 pub(super) fn has_ended(task: &Task) -> bool {
-    matches!(task.state.as_str(), "done" | "reverted" | "parked")
+    matches!(
+        task.state.as_str(),
+        "done" | "reverted" | "parked" | "skipped"
+    )
 }
 
 /// Whether something is being done for the task.

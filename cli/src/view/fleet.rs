@@ -58,6 +58,7 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) started_at: Option<String>,
     pub(crate) release: Option<ReleaseRef>,
+    pub(crate) configuration: String,
 }
 
 impl From<v1::Process> for Process {
@@ -66,6 +67,25 @@ impl From<v1::Process> for Process {
             pid: process.pid,
             started_at: rfc3339(process.started_at),
             release: process.release.map(Into::into),
+            configuration: process.configuration,
+        }
+    }
+}
+
+/// What came of telling a storage system that its version is final.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Finalized {
+    pub(crate) id: String,
+    pub(crate) ok: bool,
+    pub(crate) reason: String,
+}
+
+impl From<v1::Finalized> for Finalized {
+    fn from(finalized: v1::Finalized) -> Self {
+        Self {
+            id: finalized.id,
+            ok: finalized.ok,
+            reason: finalized.reason,
         }
     }
 }
@@ -131,6 +151,9 @@ pub(crate) struct Instance {
     pub(crate) revision: u64,
     pub(crate) may_rebuild: bool,
     pub(crate) rebuild_obstacle: String,
+    pub(crate) configuration: String,
+    pub(crate) can_finalize: bool,
+    pub(crate) finalized: Option<Finalized>,
 }
 
 impl From<v1::Instance> for Instance {
@@ -154,6 +177,9 @@ impl From<v1::Instance> for Instance {
             revision: instance.revision,
             may_rebuild: instance.may_rebuild,
             rebuild_obstacle: instance.rebuild_obstacle,
+            configuration: instance.configuration,
+            can_finalize: instance.can_finalize,
+            finalized: instance.finalized.map(Into::into),
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct Stage {
     pub(crate) reachable_back: Vec<String>,
     pub(crate) confirmed_by: String,
     pub(crate) confirmed_at: Option<String>,
+    pub(crate) undoes: Option<u32>,
 }
 
 impl From<v1::Stage> for Stage {
@@ -49,6 +50,7 @@ impl From<v1::Stage> for Stage {
             reachable_back: stage.reachable_back,
             confirmed_by: stage.confirmed_by,
             confirmed_at: rfc3339(stage.confirmed_at),
+            undoes: stage.undoes,
         }
     }
 }
@@ -95,16 +97,60 @@ impl From<v1::PlanPolicy> for PlanPolicy {
     }
 }
 
+/// What a plan was given up for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PlanSuccessor {
+    pub(crate) targets: Vec<PlanTarget>,
+    pub(crate) policy: Option<PlanPolicy>,
+    pub(crate) asked_by: String,
+}
+
+impl From<v1::PlanSuccessor> for PlanSuccessor {
+    fn from(successor: v1::PlanSuccessor) -> Self {
+        Self {
+            targets: successor.targets.into_iter().map(Into::into).collect(),
+            policy: successor.policy.map(Into::into),
+            asked_by: successor.asked_by,
+        }
+    }
+}
+
+/// How far a component is with being final.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ComponentFinalize {
+    pub(crate) component: String,
+    pub(crate) instance: String,
+    pub(crate) attempts: u32,
+    pub(crate) told_at: Option<String>,
+    pub(crate) done: bool,
+    pub(crate) reason: String,
+}
+
+impl From<v1::ComponentFinalize> for ComponentFinalize {
+    fn from(told: v1::ComponentFinalize) -> Self {
+        Self {
+            component: told.component,
+            instance: told.instance,
+            attempts: told.attempts,
+            told_at: rfc3339(told.told_at),
+            done: told.done,
+            reason: told.reason,
+        }
+    }
+}
+
 /// What will be done, or was.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Plan {
     pub(crate) name: String,
+    pub(crate) kind: String,
     pub(crate) state: String,
     pub(crate) reason: String,
     pub(crate) stages: Vec<Stage>,
     pub(crate) policy: Option<PlanPolicy>,
     pub(crate) tasks_total: u32,
     pub(crate) tasks_done: u32,
+    pub(crate) tasks_skipped: u32,
     pub(crate) created_by: String,
     pub(crate) created_at: Option<String>,
     pub(crate) started_at: Option<String>,
@@ -116,18 +162,24 @@ pub(crate) struct Plan {
     pub(crate) matrix_version: u64,
     pub(crate) ruled_out: Vec<RuledOut>,
     pub(crate) waits_for_finalize: bool,
+    pub(crate) rollback_began_at: Option<String>,
+    pub(crate) superseded_by: String,
+    pub(crate) successor: Option<PlanSuccessor>,
+    pub(crate) finalizing: Vec<ComponentFinalize>,
 }
 
 impl From<v1::Plan> for Plan {
     fn from(plan: v1::Plan) -> Self {
         Self {
             state: word!(v1::PlanState, "PLAN_STATE_", plan.state),
+            kind: word!(v1::PlanKind, "PLAN_KIND_", plan.kind),
             name: plan.name,
             reason: plan.reason,
             stages: plan.stages.into_iter().map(Into::into).collect(),
             policy: plan.policy.map(Into::into),
             tasks_total: plan.tasks_total,
             tasks_done: plan.tasks_done,
+            tasks_skipped: plan.tasks_skipped,
             created_by: plan.created_by,
             created_at: rfc3339(plan.created_at),
             started_at: rfc3339(plan.started_at),
@@ -139,6 +191,10 @@ impl From<v1::Plan> for Plan {
             matrix_version: plan.matrix_version,
             ruled_out: plan.ruled_out.into_iter().map(Into::into).collect(),
             waits_for_finalize: plan.waits_for_finalize,
+            rollback_began_at: rfc3339(plan.rollback_began_at),
+            superseded_by: plan.superseded_by,
+            successor: plan.successor.map(Into::into),
+            finalizing: plan.finalizing.into_iter().map(Into::into).collect(),
         }
     }
 }

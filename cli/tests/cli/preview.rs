@@ -96,6 +96,7 @@ fn a_dry_run_for_programs_has_the_plan_with_every_field() {
             "method": "in-place",
             "undo": "in-place",
             "undo_when_final": "not-at-all",
+            "undoes": null,
             "finalizes_itself": false,
             "instances": 3,
             "direct": false,

@@ -52,6 +52,7 @@ pub(crate) fn instance(name: &str, status: InstanceStatus, health: InstanceHealt
             pid: 4711,
             started_at: long_ago(),
             release: release_ref("1.0.0"),
+            ..Process::default()
         }),
         changed_at: long_ago(),
         revision: 4,

@@ -22,6 +22,8 @@ pub struct DesiredInstance {
     /// What to run, while its slot is held and its plan under way or its agent at it: an order that has ended in good health is not repeated, or an
     /// agent that lost its journal would carry it out again without a slot.
     pub order: Option<Order>,
+    /// What to call it when the driver's `finalize` is to be run, once for each name.
+    pub finalize: Option<String>,
 }
 
 /// What ought to be on a node, for every instance of it.
@@ -33,6 +35,7 @@ pub fn desired<'a>(
         name: instance.id.name.clone(),
         prefetch: prefetch(state, instance),
         order: order(state, instance),
+        finalize: finalize(state, instance),
     })
 }
 
@@ -58,6 +61,16 @@ fn is_rebuild_withheld(state: &State, instance: &Instance, plan: PlanId, order: 
     let running = state.plan(plan).map(|plan| &plan.state) == Some(&PlanState::Running);
     let goes_back = order.fallback.is_none() && is_reverting(state, plan, instance);
     !(running || goes_back) || waits::rebuild(state, plan, instance).is_some()
+}
+
+fn finalize(state: &State, instance: &Instance) -> Option<String> {
+    let finalizing = state
+        .plans_under_way()
+        .filter(|plan| plan.state == PlanState::Finalizing);
+    finalizing
+        .flat_map(|plan| plan.finalizing.iter().map(move |told| (plan.id, told)))
+        .find(|(_, told)| !told.done && told.instance.as_ref() == Some(&instance.id))
+        .map(|(plan, told)| told.id(plan))
 }
 
 fn is_reverting(state: &State, plan: PlanId, instance: &Instance) -> bool {

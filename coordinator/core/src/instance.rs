@@ -49,6 +49,17 @@ pub struct Process {
     pub started_at: Timestamp,
     /// The release whose executable it runs.
     pub release: ReleaseRef,
+    /// A digest of the configuration that it was started with; empty if that is not known.
+    pub configuration: String,
+}
+
+/// What came of telling a storage system that its version is final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finalized {
+    /// What was asked for.
+    pub id: String,
+    /// Nothing if its driver has done it, or why it has not.
+    pub outcome: Result<(), String>,
 }
 
 /// Whether an artifact that was asked for ahead of time is there.
@@ -157,6 +168,12 @@ pub struct Report {
     pub may_rebuild: bool,
     /// Why not, if it could not.
     pub rebuild_obstacle: String,
+    /// A digest of what its agent's configuration says now of how it is run; empty if the agent does not say.
+    pub configuration: String,
+    /// Its driver knows how to make an upgrade final.
+    pub can_finalize: bool,
+    /// What came of that, for the newest that was asked for.
+    pub finalized: Option<Finalized>,
 }
 
 /// What an instance was ordered to run; what *ought* to be.

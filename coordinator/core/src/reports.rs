@@ -196,6 +196,9 @@ mod tests {
         Report {
             may_rebuild: false,
             rebuild_obstacle: String::new(),
+            configuration: String::new(),
+            can_finalize: false,
+            finalized: None,
             component: "store".parse().unwrap(),
             labels: Labels::new(),
             status: Status::Running,

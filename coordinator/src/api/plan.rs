@@ -377,11 +377,7 @@ impl Interest for OnePlan {
     }
 
     fn ended(&self, state: &State) -> bool {
-        use evenkeel_coordinator_core::plan::PlanState;
-        let state = state.plan(self.0).map(|plan| &plan.state);
-        matches!(
-            state,
-            None | Some(PlanState::Finalized | PlanState::Aborted(_))
-        )
+        let plan = state.plan(self.0);
+        plan.is_none_or(|plan| plan.state.has_ended())
     }
 }

@@ -87,5 +87,9 @@ pub fn desired_to_proto(desired: &DesiredInstance) -> v1::DesiredInstance {
             begin_within_ms: milliseconds(BEGIN_WITHIN),
             ready_within_ms: milliseconds(order.ready_within),
         }),
+        finalize: desired
+            .finalize
+            .as_ref()
+            .map(|id| v1::Finalize { id: id.clone() }),
     }
 }

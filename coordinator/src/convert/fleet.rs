@@ -6,8 +6,8 @@ use evenkeel_common::{
 };
 use evenkeel_coordinator_core::{
     instance::{
-        Fence, GoneInstance, Health, Instance, Order, Process, Progress, Report, Slot, StageState,
-        StagedRelease, Status, Step,
+        Fence, Finalized, GoneInstance, Health, Instance, Order, Process, Progress, Report, Slot,
+        StageState, StagedRelease, Status, Step,
     },
     node::{Liveness, Node},
     plan::PlanId,
@@ -26,6 +26,9 @@ use super::{
 
 /// The largest report of one instance, in bytes.
 const REPORT_BYTES_MAX: usize = 64 << 10;
+
+/// The longest digest of a configuration, in bytes: SHA-256 in hexadecimal digits, and room for another kind.
+const CONFIGURATION_BYTES_MAX: usize = 128;
 
 /// The most releases that an agent may say it has staged for one instance.
 const STAGED_MAX: usize = 16;
@@ -96,6 +99,9 @@ pub fn instance_to_proto(instance: &Instance) -> v1::Instance {
         revision: instance.revision,
         may_rebuild: report.may_rebuild,
         rebuild_obstacle: report.rebuild_obstacle.clone(),
+        configuration: report.configuration.clone(),
+        can_finalize: report.can_finalize,
+        finalized: report.finalized.as_ref().map(finalized_to),
     }
 }
 
@@ -138,6 +144,9 @@ pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Insta
             progress: instance.progress,
             may_rebuild: instance.may_rebuild,
             rebuild_obstacle: instance.rebuild_obstacle,
+            configuration: instance.configuration,
+            can_finalize: instance.can_finalize,
+            finalized: instance.finalized,
         })?,
     })
 }
@@ -253,7 +262,28 @@ fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid> {
         progress: report.progress.map(progress_from).transpose()?,
         may_rebuild: report.may_rebuild,
         rebuild_obstacle: cut(report.rebuild_obstacle, REASON_BYTES_MAX),
+        configuration: cut(report.configuration, CONFIGURATION_BYTES_MAX),
+        can_finalize: report.can_finalize,
+        finalized: report.finalized.map(finalized_from),
     })
+}
+
+fn finalized_to(finalized: &Finalized) -> v1::Finalized {
+    v1::Finalized {
+        id: finalized.id.clone(),
+        ok: finalized.outcome.is_ok(),
+        reason: finalized.outcome.clone().err().unwrap_or_default(),
+    }
+}
+
+fn finalized_from(finalized: v1::Finalized) -> Finalized {
+    Finalized {
+        id: cut(finalized.id, REASON_BYTES_MAX),
+        outcome: match finalized.ok {
+            true => Ok(()),
+            false => Err(cut(finalized.reason, REASON_BYTES_MAX)),
+        },
+    }
 }
 
 fn status_to(status: Status) -> v1::InstanceStatus {
@@ -278,6 +308,7 @@ fn process_to(process: &Process) -> v1::Process {
         pid: process.pid,
         started_at: Some(time_to(process.started_at)),
         release: Some(reference_to(&process.release)),
+        configuration: process.configuration.clone(),
     }
 }
 
@@ -290,6 +321,7 @@ fn process_from(process: v1::Process) -> Result<Process, Invalid> {
             &process.started_at.unwrap_or_default(),
         )?,
         release: reference_from(&release).map_err(|error| error.within("process.release"))?,
+        configuration: cut(process.configuration, CONFIGURATION_BYTES_MAX),
     })
 }
 

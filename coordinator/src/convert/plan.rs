@@ -6,7 +6,10 @@ use evenkeel_coordinator_core::{
         finality,
         waits::{Wait, WaitKind},
     },
-    plan::{Plan, PlanState, Policy, RuledOut, Stage, Target, Task, TaskState},
+    plan::{
+        ComponentFinalize, Plan, PlanKind, PlanState, Policy, RuledOut, Stage, Successor, Target,
+        Task, TaskState,
+    },
     planner::{self, NoPath, Remedy},
     state::State,
 };
@@ -68,19 +71,83 @@ fn policy_to(policy: &Policy) -> v1::PlanPolicy {
     }
 }
 
+fn kind_to(kind: PlanKind) -> v1::PlanKind {
+    match kind {
+        PlanKind::Upgrade => v1::PlanKind::Upgrade,
+        PlanKind::Restart => v1::PlanKind::Restart,
+        PlanKind::Reconfigure => v1::PlanKind::Reconfigure,
+    }
+}
+
+fn kind_from(field: &str, kind: i32) -> Result<PlanKind, Invalid> {
+    Ok(match enumerated(field, kind)? {
+        v1::PlanKind::Unspecified | v1::PlanKind::Upgrade => PlanKind::Upgrade,
+        v1::PlanKind::Restart => PlanKind::Restart,
+        v1::PlanKind::Reconfigure => PlanKind::Reconfigure,
+    })
+}
+
+fn successor_to(successor: &Successor) -> v1::PlanSuccessor {
+    v1::PlanSuccessor {
+        targets: successor.targets.iter().map(target_to).collect(),
+        policy: Some(policy_to(&successor.policy)),
+        asked_by: successor.asked_by.clone(),
+    }
+}
+
+fn successor_from(successor: v1::PlanSuccessor) -> Result<Successor, Invalid> {
+    Ok(Successor {
+        targets: targets_from_proto(successor.targets)?,
+        policy: policy_from_proto(successor.policy, &Policy::default())?,
+        asked_by: successor.asked_by,
+    })
+}
+
+fn finalizing_to(finalizing: &ComponentFinalize) -> v1::ComponentFinalize {
+    let instance = finalizing.instance.as_ref();
+    v1::ComponentFinalize {
+        component: finalizing.component.to_string(),
+        instance: instance.map_or_else(String::new, ToString::to_string),
+        attempts: finalizing.attempts,
+        told_at: finalizing.told_at.map(time_to),
+        done: finalizing.done,
+        reason: finalizing.reason.clone(),
+    }
+}
+
+fn finalizing_from(finalizing: v1::ComponentFinalize) -> Result<ComponentFinalize, Invalid> {
+    let instance = Some(finalizing.instance).filter(|instance| !instance.is_empty());
+    Ok(ComponentFinalize {
+        component: parse("finalizing.component", &finalizing.component)?,
+        instance: instance
+            .map(|instance| parse("finalizing.instance", &instance))
+            .transpose()?,
+        attempts: finalizing.attempts,
+        told_at: optional_time("finalizing.told_at", finalizing.told_at.as_ref())?,
+        done: finalizing.done,
+        reason: finalizing.reason,
+    })
+}
+
 /// A plan, for the API and the store.
 #[must_use]
 pub fn plan_to_proto(plan: &Plan) -> v1::Plan {
     v1::Plan {
         name: plan.id.to_string(),
+        kind: kind_to(plan.kind).into(),
         state: match plan.state {
             PlanState::Draft => v1::PlanState::Draft,
             PlanState::Running => v1::PlanState::Running,
             PlanState::Paused(_) => v1::PlanState::Paused,
             PlanState::ReadyToFinalize => v1::PlanState::ReadyToFinalize,
+            PlanState::Finalizing => v1::PlanState::Finalizing,
             PlanState::Finalized => v1::PlanState::Finalized,
             PlanState::Aborting(_) => v1::PlanState::Aborting,
             PlanState::Aborted(_) => v1::PlanState::Aborted,
+            PlanState::RollingBack(_) => v1::PlanState::RollingBack,
+            PlanState::RolledBack(_) => v1::PlanState::RolledBack,
+            PlanState::Superseded(_) => v1::PlanState::Superseded,
+            PlanState::Failed(_) => v1::PlanState::Failed,
         }
         .into(),
         reason: plan.state.reason().to_owned(),
@@ -88,6 +155,24 @@ pub fn plan_to_proto(plan: &Plan) -> v1::Plan {
         policy: Some(policy_to(&plan.policy)),
         tasks_total: plan.tasks_total,
         tasks_done: plan.tasks_done,
+        tasks_skipped: plan.tasks_skipped,
+        rollback_began_at: plan.rollback_began_at.map(time_to),
+        superseded_by: match plan.state {
+            PlanState::Superseded(by) => by.to_string(),
+            PlanState::Draft
+            | PlanState::Running
+            | PlanState::Paused(_)
+            | PlanState::ReadyToFinalize
+            | PlanState::Finalizing
+            | PlanState::Finalized
+            | PlanState::Aborting(_)
+            | PlanState::Aborted(_)
+            | PlanState::RollingBack(_)
+            | PlanState::RolledBack(_)
+            | PlanState::Failed(_) => String::new(),
+        },
+        successor: plan.successor.as_ref().map(successor_to),
+        finalizing: plan.finalizing.iter().map(finalizing_to).collect(),
         created_by: plan.created_by.clone(),
         created_at: Some(time_to(plan.created_at)),
         started_at: plan.started_at.map(time_to),
@@ -138,6 +223,7 @@ pub fn stage_to_proto(stage: &Stage) -> v1::Stage {
             .collect(),
         confirmed_by: stage.confirmed_by.clone().unwrap_or_default(),
         confirmed_at: stage.confirmed_at.map(time_to),
+        undoes: stage.undoes,
     }
 }
 
@@ -161,6 +247,7 @@ fn stage_from(stage: v1::Stage) -> Result<Stage, Invalid> {
         reachable_back: versions("reachable_back", &stage.reachable_back)?,
         confirmed_by: Some(stage.confirmed_by).filter(|who| !who.is_empty()),
         confirmed_at: optional_time("confirmed_at", stage.confirmed_at.as_ref())?,
+        undoes: stage.undoes,
     })
 }
 
@@ -292,6 +379,7 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
     let reason = plan.reason;
     Ok(Plan {
         id: parse("name", &plan.name)?,
+        kind: kind_from("kind", plan.kind)?,
         state: match enumerated("state", plan.state)? {
             v1::PlanState::Unspecified => return Err(Invalid::new("state", "is missing")),
             v1::PlanState::Draft => PlanState::Draft,
@@ -301,6 +389,13 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
             v1::PlanState::Finalized => PlanState::Finalized,
             v1::PlanState::Aborting => PlanState::Aborting(reason),
             v1::PlanState::Aborted => PlanState::Aborted(reason),
+            v1::PlanState::Finalizing => PlanState::Finalizing,
+            v1::PlanState::RollingBack => PlanState::RollingBack(reason),
+            v1::PlanState::RolledBack => PlanState::RolledBack(reason),
+            v1::PlanState::Superseded => {
+                PlanState::Superseded(parse("superseded_by", &plan.superseded_by)?)
+            }
+            v1::PlanState::Failed => PlanState::Failed(reason),
         },
         stages: plan
             .stages
@@ -317,6 +412,14 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
         policy: policy_from_proto(Some(required("policy", plan.policy)?), &Policy::default())?,
         tasks_total: plan.tasks_total,
         tasks_done: plan.tasks_done,
+        tasks_skipped: plan.tasks_skipped,
+        rollback_began_at: optional_time("rollback_began_at", plan.rollback_began_at.as_ref())?,
+        successor: plan.successor.map(successor_from).transpose()?,
+        finalizing: plan
+            .finalizing
+            .into_iter()
+            .map(finalizing_from)
+            .collect::<Result<_, _>>()?,
         created_by: plan.created_by,
         created_at: time_from("created_at", &plan.created_at.unwrap_or_default())?,
         started_at: optional_time("started_at", plan.started_at.as_ref())?,
@@ -342,11 +445,14 @@ pub fn task_to_proto(task: &Task) -> v1::Task {
             TaskState::Stopped => v1::TaskState::Stopped,
             TaskState::Swapped => v1::TaskState::Swapped,
             TaskState::Started => v1::TaskState::Started,
+            TaskState::Quiesced => v1::TaskState::Quiesced,
             TaskState::Verified => v1::TaskState::Verified,
+            TaskState::Rejoined => v1::TaskState::Rejoined,
             TaskState::Done => v1::TaskState::Done,
             TaskState::Reverting(_) => v1::TaskState::Reverting,
             TaskState::Reverted(_) => v1::TaskState::Reverted,
             TaskState::Parked(_) => v1::TaskState::Parked,
+            TaskState::Skipped(_) => v1::TaskState::Skipped,
         }
         .into(),
         reason: task.state.reason().to_owned(),
@@ -375,11 +481,14 @@ pub(super) fn task_from(task: v1::Task) -> Result<Task, Invalid> {
             v1::TaskState::Stopped => TaskState::Stopped,
             v1::TaskState::Swapped => TaskState::Swapped,
             v1::TaskState::Started => TaskState::Started,
+            v1::TaskState::Quiesced => TaskState::Quiesced,
             v1::TaskState::Verified => TaskState::Verified,
+            v1::TaskState::Rejoined => TaskState::Rejoined,
             v1::TaskState::Done => TaskState::Done,
             v1::TaskState::Reverting => TaskState::Reverting(reason),
             v1::TaskState::Reverted => TaskState::Reverted(reason),
             v1::TaskState::Parked => TaskState::Parked(reason),
+            v1::TaskState::Skipped => TaskState::Skipped(reason),
         },
         from: reference_from(&required("from", task.from)?)?,
         to: reference_from(&required("to", task.to)?)?,

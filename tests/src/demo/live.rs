@@ -151,14 +151,15 @@ impl View for Live {
         let (look, message) = match task.state() {
             TaskState::Unspecified | TaskState::Pending => (Look::Waits, waits(row).to_owned()),
             TaskState::Prefetched => (Look::Waits, format!("holds {version}; {}", waits(row))),
-            TaskState::Admitted => (Look::Moves, "stops".to_owned()),
+            TaskState::Admitted | TaskState::Quiesced => (Look::Moves, "stops".to_owned()),
             TaskState::Stopped => (Look::Moves, format!("stopped; {version} becomes current")),
             TaskState::Swapped => (Look::Moves, format!("starts {version}")),
             TaskState::Started => (
                 Look::Moves,
                 format!("{version} started; waits for its probes"),
             ),
-            TaskState::Verified => (
+            TaskState::Verified => (Look::Moves, format!("{version} answers; recovers")),
+            TaskState::Rejoined => (
                 Look::Moves,
                 format!("{version} answers after {stop_to_ready}; soaks"),
             ),
@@ -169,6 +170,7 @@ impl View for Live {
             TaskState::Reverting => (Look::Trouble, format!("goes back: {}", task.reason)),
             TaskState::Reverted => (Look::Trouble, format!("is back: {}", task.reason)),
             TaskState::Parked => (Look::Trouble, format!("needs a person: {}", task.reason)),
+            TaskState::Skipped => (Look::Trouble, format!("is left out: {}", task.reason)),
         };
         look.dress(line);
         line.set_message(message);

@@ -11,20 +11,20 @@ use crate::api::TaskKey;
 #[derive(Debug, Clone, Copy, Default)]
 struct Journey {
     admitted_at: Option<i64>,
-    verified_at: Option<i64>,
+    rejoined_at: Option<i64>,
     done_at: Option<i64>,
 }
 
 impl Journey {
     fn is_at_work(&self, at: i64) -> bool {
-        let ended_at = self.verified_at.or(self.done_at);
+        let ended_at = self.rejoined_at.or(self.done_at);
         self.admitted_at.is_some_and(|begun_at| begun_at <= at)
             && ended_at.is_none_or(|ended_at| at < ended_at)
     }
 
     fn soaks(&self, at: i64) -> bool {
-        let span = self.verified_at.zip(self.done_at);
-        span.is_some_and(|(verified_at, done_at)| (verified_at..done_at).contains(&at))
+        let span = self.rejoined_at.zip(self.done_at);
+        span.is_some_and(|(rejoined_at, done_at)| (rejoined_at..done_at).contains(&at))
     }
 }
 
@@ -40,18 +40,21 @@ impl Phases {
         journey.admitted_at = journey.admitted_at.or(task.admitted_at.map(ms));
         let changed_at = task.changed_at.map(ms);
         match task.state() {
-            TaskState::Verified => journey.verified_at = journey.verified_at.or(changed_at),
+            TaskState::Rejoined => journey.rejoined_at = journey.rejoined_at.or(changed_at),
             TaskState::Done => journey.done_at = journey.done_at.or(changed_at),
             TaskState::Unspecified
             | TaskState::Pending
             | TaskState::Prefetched
             | TaskState::Admitted
+            | TaskState::Quiesced
             | TaskState::Stopped
             | TaskState::Swapped
             | TaskState::Started
+            | TaskState::Verified
             | TaskState::Reverting
             | TaskState::Reverted
-            | TaskState::Parked => {}
+            | TaskState::Parked
+            | TaskState::Skipped => {}
         }
     }
 
@@ -70,7 +73,7 @@ impl Phases {
     /// The time in which at least one task soaked and none was at work.
     pub(super) fn soak(&self) -> Duration {
         let points = self.0.values().flat_map(|journey| {
-            [journey.admitted_at, journey.verified_at, journey.done_at]
+            [journey.admitted_at, journey.rejoined_at, journey.done_at]
                 .into_iter()
                 .flatten()
         });
@@ -103,10 +106,10 @@ mod tests {
         Some(prost_types::Timestamp { seconds: 0, nanos })
     }
 
-    fn journey(phases: &mut Phases, instance: &str, [admitted, verified, done]: [i32; 3]) {
+    fn journey(phases: &mut Phases, instance: &str, [admitted, rejoined, done]: [i32; 3]) {
         let states = [
             (TaskState::Admitted, admitted),
-            (TaskState::Verified, verified),
+            (TaskState::Rejoined, rejoined),
             (TaskState::Done, done),
         ];
         for (state, changed_at) in states {

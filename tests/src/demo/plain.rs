@@ -64,6 +64,13 @@ impl View for Plain {
             }
             PlanState::Aborting => format!("{name} is being aborted: {}", plan.reason),
             PlanState::Aborted => format!("{name} is aborted: {}", plan.reason),
+            PlanState::Finalizing => format!("{name} is being finalized"),
+            PlanState::RollingBack => format!("{name} is rolled back: {}", plan.reason),
+            PlanState::RolledBack => format!("{name} has been rolled back"),
+            PlanState::Superseded => {
+                format!("{} has taken the place of {name}", plan.superseded_by)
+            }
+            PlanState::Failed => format!("{name} has failed: {}", plan.reason),
         };
         self.say(&what);
     }
@@ -80,7 +87,7 @@ impl View for Plain {
                 Some(row) => format!("{name} in {} goes to {version}", row.zone),
                 None => format!("{name} goes to {version}"),
             },
-            TaskState::Verified => {
+            TaskState::Rejoined => {
                 let down = seconds(Duration::from_micros(task.stop_to_ready_us));
                 format!("{name} runs {version} and answers, {down} after its stop signal")
             }
@@ -88,13 +95,16 @@ impl View for Plain {
             TaskState::Reverting => format!("{name} goes back: {}", task.reason),
             TaskState::Reverted => format!("{name} is back on the release before"),
             TaskState::Parked => format!("{name} needs a person: {}", task.reason),
+            TaskState::Skipped => format!("{name} is left out: {}", task.reason),
             // On the way to the ones above, milliseconds apart.
             TaskState::Unspecified
             | TaskState::Pending
             | TaskState::Prefetched
+            | TaskState::Quiesced
             | TaskState::Stopped
             | TaskState::Swapped
-            | TaskState::Started => return,
+            | TaskState::Started
+            | TaskState::Verified => return,
         };
         self.say(&what);
     }

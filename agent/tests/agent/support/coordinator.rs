@@ -235,6 +235,7 @@ pub(crate) fn desired(prefetch: &[&Program], order: Option<Order>) -> DesiredIns
         name: "s1".to_owned(),
         prefetch,
         order,
+        finalize: None,
     }
 }
 

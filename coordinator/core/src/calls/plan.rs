@@ -9,7 +9,7 @@ use super::short;
 use crate::{
     change::Resource,
     engine::finality,
-    plan::{Plan, PlanId, PlanState, Stage, Task, TaskState},
+    plan::{Plan, PlanId, PlanState, Stage, TaskState},
     planner,
     refusal::{Refusal, RefusalKind},
     state::State,
@@ -88,15 +88,7 @@ pub(super) fn resume(state: &State, id: PlanId, now: Timestamp) -> Result<Vec<Re
     })];
     resources.extend(state.tasks_of(id).filter_map(|task| {
         let again = matches!(task.state, TaskState::Reverted(_) | TaskState::Parked(_));
-        again.then(|| {
-            Resource::Task(Task {
-                state: TaskState::Pending,
-                generation: 0,
-                admitted_at: None,
-                stop_to_ready_us: 0,
-                ..Task::clone(task)
-            })
-        })
+        again.then(|| Resource::Task(task.again()))
     }));
     Ok(resources)
 }
@@ -115,7 +107,16 @@ pub(super) fn abort(
         PlanState::Running | PlanState::Paused(_) | PlanState::ReadyToFinalize => {
             PlanState::Aborting(reason)
         }
-        PlanState::Aborting(_) | PlanState::Aborted(_) | PlanState::Finalized => {
+        PlanState::Finalizing => {
+            return Err(wrong_state(plan, "what has been made final stays so"));
+        }
+        PlanState::RollingBack(_) => PlanState::Aborting(reason),
+        PlanState::Aborting(_)
+        | PlanState::Aborted(_)
+        | PlanState::Finalized
+        | PlanState::RolledBack(_)
+        | PlanState::Superseded(_)
+        | PlanState::Failed(_) => {
             return Err(wrong_state(plan, "it has ended, or is about to"));
         }
     };

@@ -13,7 +13,7 @@ use super::{Decision, ended, undo::is_behind, waits};
 use crate::{
     change::Resource,
     instance::Instance,
-    plan::{Plan, PlanState, Stage, Task, TaskState},
+    plan::{Plan, PlanState, Stage, Task},
     state::State,
 };
 
@@ -33,7 +33,7 @@ pub fn unconfirmed<'a>(state: &State, plan: &'a Plan) -> Option<(u32, &'a Stage)
 fn to_begin<'a>(state: &'a State, plan: &Plan, index: u32) -> impl Iterator<Item = &'a Arc<Task>> {
     state
         .tasks_of_stage(plan.id, index)
-        .filter(|task| !task.state.in_flight() && task.state != TaskState::Done)
+        .filter(|task| !task.state.in_flight() && !task.state.is_over())
 }
 
 fn holds(state: &State, stage: &Stage, task: &Task) -> bool {
@@ -213,9 +213,14 @@ pub fn confirmed(
             confirmed.stages.get_mut(at).into_iter().for_each(confirm);
         }
         PlanState::Draft
+        | PlanState::Finalizing
         | PlanState::Finalized
         | PlanState::Aborting(_)
-        | PlanState::Aborted(_) => return Err("nothing of it waits to be finalized".to_owned()),
+        | PlanState::Aborted(_)
+        | PlanState::RollingBack(_)
+        | PlanState::RolledBack(_)
+        | PlanState::Superseded(_)
+        | PlanState::Failed(_) => return Err("nothing of it waits to be finalized".to_owned()),
     }
     Ok(confirmed)
 }

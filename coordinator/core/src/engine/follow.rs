@@ -24,10 +24,13 @@ fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Optio
         .progress_of(task.generation)
         .map(|progress| &progress.step);
     let next = match &task.state {
-        TaskState::Admitted | TaskState::Stopped | TaskState::Swapped | TaskState::Started => {
-            forward(&task.state, step?)?
-        }
-        TaskState::Verified => match soak(state, plan, task, instance, now)? {
+        TaskState::Admitted
+        | TaskState::Quiesced
+        | TaskState::Stopped
+        | TaskState::Swapped
+        | TaskState::Started
+        | TaskState::Verified => forward(&task.state, step?)?,
+        TaskState::Rejoined => match soak(state, plan, task, instance, now)? {
             Soak::Good => TaskState::Done,
             Soak::Sick(reason) => {
                 return way_back::begin(state, plan, task, instance, reason, now);
@@ -52,7 +55,8 @@ fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Optio
         | TaskState::Prefetched
         | TaskState::Done
         | TaskState::Reverted(_)
-        | TaskState::Parked(_) => return None,
+        | TaskState::Parked(_)
+        | TaskState::Skipped(_) => return None,
     };
     Some(moved(plan, task, instance, next, now))
 }
@@ -61,20 +65,23 @@ fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Optio
 /// goes through the same steps again.
 fn forward(state: &TaskState, step: &Step) -> Option<TaskState> {
     let next = match step {
-        Step::Draining | Step::Stopping => TaskState::Admitted,
+        Step::Draining => TaskState::Admitted,
+        Step::Stopping => TaskState::Quiesced,
         Step::Emptying | Step::Swapping => TaskState::Stopped,
         Step::Starting => TaskState::Swapped,
         Step::Verifying => TaskState::Started,
         // May be sick again by the time we hear of it: that is for the soak to judge.
-        Step::Done => TaskState::Verified,
+        Step::Done => TaskState::Rejoined,
         Step::Reverted(reason) => TaskState::Reverted(reason.clone()),
         Step::Failed(reason) => TaskState::Parked(reason.clone()),
     };
     let way = [
         TaskState::Admitted,
+        TaskState::Quiesced,
         TaskState::Stopped,
         TaskState::Swapped,
         TaskState::Started,
+        TaskState::Verified,
     ];
     let place = |state| {
         way.iter()

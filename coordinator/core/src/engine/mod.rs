@@ -56,11 +56,17 @@ fn go_on(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
             .or_else(|| compatible::pause(state, plan))
             .or_else(|| admit::prefetched(state, plan, now))
             .or_else(|| admit::admit(state, plan, now)),
-        PlanState::Paused(_) | PlanState::ReadyToFinalize => None,
+        PlanState::Paused(_) | PlanState::ReadyToFinalize | PlanState::Finalizing => None,
+        PlanState::RollingBack(_) => None,
         PlanState::Aborting(reason) => {
             overdue::park(state, plan, now).or_else(|| aborted(state, plan, reason, now))
         }
-        PlanState::Draft | PlanState::Finalized | PlanState::Aborted(_) => None,
+        PlanState::Draft
+        | PlanState::Finalized
+        | PlanState::Aborted(_)
+        | PlanState::RolledBack(_)
+        | PlanState::Superseded(_)
+        | PlanState::Failed(_) => None,
     }
 }
 

@@ -39,7 +39,7 @@ pub fn progress_overdue_at(plan: &Plan) -> Timestamp {
 /// not count: the soak begins anew when its node comes back.
 #[must_use]
 pub fn soaked_at(state: &State, plan: &Plan, task: &Task) -> Option<Timestamp> {
-    let soaks = task.state == TaskState::Verified;
+    let soaks = task.state == TaskState::Rejoined;
     let node = state.node(&task.instance.node);
     let seen_since = node.map_or(task.changed_at, |node| node.changed_at.max(task.changed_at));
     soaks.then(|| seen_since.after(plan.policy.soak))

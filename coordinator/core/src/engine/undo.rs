@@ -67,12 +67,16 @@ pub fn ways_back(state: &State, component: &ComponentName) -> BTreeSet<(Version,
 /// Whether finalizing the plan would end a way back in place, and has not.
 fn is_open(plan: &Plan, stage: &Stage) -> bool {
     let was_started = match plan.state {
-        PlanState::Draft | PlanState::Finalized => false,
+        PlanState::Draft | PlanState::Finalizing | PlanState::Finalized => false,
         PlanState::Running
         | PlanState::Paused(_)
         | PlanState::ReadyToFinalize
         | PlanState::Aborting(_)
-        | PlanState::Aborted(_) => true,
+        | PlanState::Aborted(_)
+        | PlanState::RollingBack(_)
+        | PlanState::RolledBack(_)
+        | PlanState::Superseded(_)
+        | PlanState::Failed(_) => true,
     };
     was_started && stage.way.undo == Undo::InPlace && stage.is_final_when_finalized()
 }

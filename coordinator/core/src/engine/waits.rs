@@ -56,22 +56,24 @@ pub struct Wait {
 #[must_use]
 pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
     let (kind, sentence, until) = match &task.state {
-        TaskState::Done => return None,
+        TaskState::Done | TaskState::Skipped(_) => return None,
         TaskState::Reverting(reason) if way_back_waits(task) => {
             let (kind, sentence) = way_back(state, plan, task)?;
             let sentence = format!("it {reason}, and cannot be put back yet: {sentence}");
             (kind, sentence, None)
         }
         TaskState::Admitted
+        | TaskState::Quiesced
         | TaskState::Stopped
         | TaskState::Swapped
         | TaskState::Started
+        | TaskState::Verified
         | TaskState::Reverting(_) => (
             WaitKind::Agent,
             agent(state, task),
             timers::order_overdue_at(plan, task),
         ),
-        TaskState::Verified => (
+        TaskState::Rejoined => (
             WaitKind::Soak,
             soak(state, plan, task),
             timers::soaked_at(state, plan, task),
@@ -97,9 +99,14 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
                 None,
             ),
             PlanState::ReadyToFinalize
+            | PlanState::Finalizing
             | PlanState::Finalized
             | PlanState::Aborting(_)
-            | PlanState::Aborted(_) => return None,
+            | PlanState::Aborted(_)
+            | PlanState::RollingBack(_)
+            | PlanState::RolledBack(_)
+            | PlanState::Superseded(_)
+            | PlanState::Failed(_) => return None,
         },
     };
     Some(Wait {
@@ -300,7 +307,7 @@ fn holds(state: &State, task: &Task) -> bool {
 fn wave(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let mut before = state
         .tasks_of_stage(plan.id, task.stage)
-        .filter(|other| other.wave < task.wave && other.state != TaskState::Done);
+        .filter(|other| other.wave < task.wave && !other.state.is_over());
     let first = before.next()?;
     let more = match before.count() {
         0 => String::new(),

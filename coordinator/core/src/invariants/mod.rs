@@ -155,14 +155,16 @@ fn waves_in_order(state: &State) -> Vec<String> {
     let place = |task: &Task| (task.stage, task.wave);
     let mut wrong = Vec::new();
     for plan in state.plans_under_way() {
-        let not_done = state
-            .tasks_of(plan.id)
-            .filter(|t| t.state != TaskState::Done);
-        let Some(first) = not_done.map(|task| place(task)).min() else {
+        let not_over = state.tasks_of(plan.id).filter(|t| !t.state.is_over());
+        let Some(first) = not_over.map(|task| place(task)).min() else {
             continue;
         };
         let early = state.tasks_of(plan.id).filter(|task| {
-            place(task) > first && !matches!(task.state, TaskState::Pending | TaskState::Prefetched)
+            let begun = !matches!(
+                task.state,
+                TaskState::Pending | TaskState::Prefetched | TaskState::Skipped(_)
+            );
+            place(task) > first && begun
         });
         wrong.extend(early.map(|task| format!("{} of {} is early", task.instance, plan.id)));
     }
@@ -174,14 +176,19 @@ fn counts_right(state: &State) -> Vec<String> {
     let mut wrong = Vec::new();
     for plan in state.plans_after(None) {
         let total = state.tasks_of(plan.id).count();
-        let done = state.tasks_of(plan.id);
-        let done = done.filter(|task| task.state == TaskState::Done).count();
+        let count = |is: fn(&TaskState) -> bool| {
+            let tasks = state.tasks_of(plan.id);
+            tasks.filter(|task| is(&task.state)).count()
+        };
+        let done = count(|state| *state == TaskState::Done);
+        let skipped = count(|state| matches!(state, TaskState::Skipped(_)));
         if u32::try_from(total) != Ok(plan.tasks_total)
             || u32::try_from(done) != Ok(plan.tasks_done)
+            || u32::try_from(skipped) != Ok(plan.tasks_skipped)
         {
             wrong.push(format!("{} has miscounted its tasks", plan.id));
         }
-        if plan.state == PlanState::Finalized && done != total {
+        if plan.state == PlanState::Finalized && done + skipped != total {
             wrong.push(format!("{} is finalized and not done", plan.id));
         }
     }
@@ -246,7 +253,7 @@ fn waits_have_sentences(state: &State) -> Vec<String> {
     tasks_under_way(state)
         .filter(|(plan, task)| {
             let given_up = matches!(plan.state, PlanState::Aborting(_)) && !task.state.in_flight();
-            task.state != TaskState::Done && !given_up
+            !task.state.is_over() && !given_up
         })
         .filter(|(plan, task)| {
             waits::wait(state, plan, task).is_none_or(|wait| wait.sentence.is_empty())

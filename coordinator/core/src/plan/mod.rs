@@ -4,6 +4,7 @@
 //! carefully they go.
 
 mod amount;
+mod finalizing;
 mod policy;
 mod stage;
 mod task;
@@ -15,6 +16,7 @@ use semver::Version;
 
 pub use self::{
     amount::Amount,
+    finalizing::ComponentFinalize,
     policy::Policy,
     stage::Stage,
     task::{Task, TaskId, TaskState},
@@ -59,12 +61,22 @@ pub enum PlanState {
     Paused(String),
     /// Every task is done, and a person has to say that there need be no way back.
     ReadyToFinalize,
-    /// Every task is done.
+    /// Every task is over, and the storage systems are being told that it is final.
+    Finalizing,
+    /// Every task is over, and it is final.
     Finalized,
     /// Given up for this reason; the tasks in flight are being finished.
     Aborting(String),
     /// Given up for this reason, and nothing of it is in flight.
     Aborted(String),
+    /// What it has moved is being brought back, for this reason.
+    RollingBack(String),
+    /// What it had moved was brought back, for this reason.
+    RolledBack(String),
+    /// Given up for this plan, which was made and started in its place.
+    Superseded(PlanId),
+    /// Given up for this reason while it was rolling back: neither here nor there.
+    Failed(String),
 }
 
 impl PlanState {
@@ -76,9 +88,14 @@ impl PlanState {
             Self::Running => "running",
             Self::Paused(_) => "paused",
             Self::ReadyToFinalize => "ready to finalize",
+            Self::Finalizing => "finalizing",
             Self::Finalized => "finalized",
             Self::Aborting(_) => "aborting",
             Self::Aborted(_) => "aborted",
+            Self::RollingBack(_) => "rolling back",
+            Self::RolledBack(_) => "rolled back",
+            Self::Superseded(_) => "superseded",
+            Self::Failed(_) => "failed",
         }
     }
 
@@ -86,8 +103,18 @@ impl PlanState {
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {
-            Self::Paused(reason) | Self::Aborting(reason) | Self::Aborted(reason) => reason,
-            Self::Draft | Self::Running | Self::ReadyToFinalize | Self::Finalized => "",
+            Self::Paused(reason)
+            | Self::Aborting(reason)
+            | Self::Aborted(reason)
+            | Self::RollingBack(reason)
+            | Self::RolledBack(reason)
+            | Self::Failed(reason) => reason,
+            Self::Draft
+            | Self::Running
+            | Self::ReadyToFinalize
+            | Self::Finalizing
+            | Self::Finalized
+            | Self::Superseded(_) => "",
         }
     }
 
@@ -95,10 +122,49 @@ impl PlanState {
     #[must_use]
     pub fn under_way(&self) -> bool {
         match self {
-            Self::Running | Self::Paused(_) | Self::ReadyToFinalize | Self::Aborting(_) => true,
-            Self::Draft | Self::Finalized | Self::Aborted(_) => false,
+            Self::Running
+            | Self::Paused(_)
+            | Self::ReadyToFinalize
+            | Self::Finalizing
+            | Self::Aborting(_)
+            | Self::RollingBack(_) => true,
+            Self::Draft
+            | Self::Finalized
+            | Self::Aborted(_)
+            | Self::RolledBack(_)
+            | Self::Superseded(_)
+            | Self::Failed(_) => false,
         }
     }
+
+    /// Whether it has come to its end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        *self != Self::Draft && !self.under_way()
+    }
+}
+
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlanKind {
+    /// To bring components to versions.
+    #[default]
+    Upgrade,
+    /// To restart processes on the release that they run.
+    Restart,
+    /// To restart those processes that were started with another configuration than their agents have now.
+    Reconfigure,
+}
+
+/// What a plan was given up for: made and started once nothing of it is in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Successor {
+    /// Where to bring which components.
+    pub targets: Vec<Target>,
+    /// How carefully.
+    pub policy: Policy,
+    /// Who asked for it.
+    pub asked_by: String,
 }
 
 /// Where a component is to be brought.
@@ -130,6 +196,8 @@ pub struct RuledOut {
 pub struct Plan {
     /// Its name.
     pub id: PlanId,
+    /// What it is for.
+    pub kind: PlanKind,
     /// Where it is in its life.
     pub state: PlanState,
     /// Where it brings the components that its maker named.
@@ -146,12 +214,20 @@ pub struct Plan {
     pub tasks_total: u32,
     /// How many of them are done.
     pub tasks_done: u32,
+    /// How many of them were left out or are not needed any more.
+    pub tasks_skipped: u32,
     /// Who made it.
     pub created_by: String,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was started.
     pub started_at: Option<Timestamp>,
+    /// When its rollback began, if it did.
+    pub rollback_began_at: Option<Timestamp>,
+    /// What it was given up for, if for another plan.
+    pub successor: Option<Successor>,
+    /// What the storage systems were told about its being final, a component each.
+    pub finalizing: Vec<ComponentFinalize>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// When a task of it moved last; what the progress deadline counts from.

@@ -33,20 +33,28 @@ pub struct Stage {
     pub confirmed_by: Option<String>,
     /// When that was said.
     pub confirmed_at: Option<Timestamp>,
+    /// The stage of the same plan that this one undoes, from 0; none for one that goes forward.
+    pub undoes: Option<u32>,
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} -> {}", self.component, self.from, self.to)
+        match self.from == self.to {
+            true => write!(f, "{} {}", self.component, self.to),
+            false => write!(f, "{} {} -> {}", self.component, self.from, self.to),
+        }
     }
 }
 
 impl Stage {
     /// How an instance comes back from the version that this leads to, before the plan is finalized; nothing if it
-    /// cannot. What is final by itself counts as final from a person's word on.
+    /// cannot. What a person has confirmed counts as final, and what undoes another stage is not undone itself.
     #[must_use]
     pub fn way_back(&self) -> Option<Method> {
-        let undo = match self.finalizes_itself && self.confirmed_by.is_some() {
+        if self.undoes.is_some() {
+            return None;
+        }
+        let undo = match self.confirmed_by.is_some() && self.is_final_when_finalized() {
             true => self.way.undo_when_final,
             false => self.way.undo,
         };

@@ -14,14 +14,18 @@ pub enum TaskState {
     Prefetched,
     /// Its slot is taken and the order given.
     Admitted,
+    /// The storage system can spare it and serves nothing through it any more; the process is being stopped.
+    Quiesced,
     /// The process is stopped.
     Stopped,
     /// The current release is the new one.
     Swapped,
     /// The new process is there.
     Started,
-    /// It answers its probes and runs the ordered bytes, since the task's `changed_at`.
+    /// It answers its probes and runs the ordered bytes; the storage system is asked whether it has recovered.
     Verified,
+    /// It has recovered, since the task's `changed_at`. Its slot is given back, and it soaks.
+    Rejoined,
     /// It stayed good for as long as the soak asks.
     Done,
     /// The release before is being put back, for this reason.
@@ -30,6 +34,8 @@ pub enum TaskState {
     Reverted(String),
     /// Neither would do, for this reason; a person is needed.
     Parked(String),
+    /// It was left out, for this reason, or is not needed any more.
+    Skipped(String),
 }
 
 impl TaskState {
@@ -40,29 +46,37 @@ impl TaskState {
             Self::Pending => "pending",
             Self::Prefetched => "prefetched",
             Self::Admitted => "admitted",
+            Self::Quiesced => "quiesced",
             Self::Stopped => "stopped",
             Self::Swapped => "swapped",
             Self::Started => "started",
             Self::Verified => "verified",
+            Self::Rejoined => "rejoined",
             Self::Done => "done",
             Self::Reverting(_) => "reverting",
             Self::Reverted(_) => "reverted",
             Self::Parked(_) => "parked",
+            Self::Skipped(_) => "skipped",
         }
     }
 
-    /// Why it went back or was parked.
+    /// Why it went back, was parked or left out.
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {
-            Self::Reverting(reason) | Self::Reverted(reason) | Self::Parked(reason) => reason,
+            Self::Reverting(reason)
+            | Self::Reverted(reason)
+            | Self::Parked(reason)
+            | Self::Skipped(reason) => reason,
             Self::Pending
             | Self::Prefetched
             | Self::Admitted
+            | Self::Quiesced
             | Self::Stopped
             | Self::Swapped
             | Self::Started
             | Self::Verified
+            | Self::Rejoined
             | Self::Done => "",
         }
     }
@@ -71,15 +85,20 @@ impl TaskState {
     #[must_use]
     pub fn ordered(&self) -> bool {
         match self {
-            Self::Admitted | Self::Stopped | Self::Swapped | Self::Started | Self::Reverting(_) => {
-                true
-            }
+            Self::Admitted
+            | Self::Quiesced
+            | Self::Stopped
+            | Self::Swapped
+            | Self::Started
+            | Self::Verified
+            | Self::Reverting(_) => true,
             Self::Pending
             | Self::Prefetched
-            | Self::Verified
+            | Self::Rejoined
             | Self::Done
             | Self::Reverted(_)
-            | Self::Parked(_) => false,
+            | Self::Parked(_)
+            | Self::Skipped(_) => false,
         }
     }
 
@@ -87,14 +106,16 @@ impl TaskState {
     #[must_use]
     pub fn is_over(&self) -> bool {
         match self {
-            Self::Done => true,
+            Self::Done | Self::Skipped(_) => true,
             Self::Pending
             | Self::Prefetched
             | Self::Admitted
+            | Self::Quiesced
             | Self::Stopped
             | Self::Swapped
             | Self::Started
             | Self::Verified
+            | Self::Rejoined
             | Self::Reverting(_)
             | Self::Reverted(_)
             | Self::Parked(_) => false,
@@ -104,7 +125,7 @@ impl TaskState {
     /// Whether the task has to be seen to its end even if the plan is given up: it was ordered, or soaks.
     #[must_use]
     pub fn in_flight(&self) -> bool {
-        self.ordered() || *self == Self::Verified
+        self.ordered() || *self == Self::Rejoined
     }
 }
 
@@ -162,6 +183,18 @@ pub struct Task {
 }
 
 impl Task {
+    /// The task as it is when it is tried once more.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            state: TaskState::Pending,
+            generation: 0,
+            admitted_at: None,
+            stop_to_ready_us: 0,
+            ..self.clone()
+        }
+    }
+
     /// Whether it is to go back and has no order for that yet.
     #[must_use]
     pub fn waits_to_go_back(&self) -> bool {

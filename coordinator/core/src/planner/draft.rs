@@ -248,6 +248,7 @@ pub fn stages(state: &State, steps: &[Step]) -> Vec<Stage> {
             reachable_back: step.reachable_back,
             confirmed_by: None,
             confirmed_at: None,
+            undoes: None,
         })
         .collect()
 }

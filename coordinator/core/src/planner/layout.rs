@@ -15,7 +15,7 @@ use semver::Version;
 use super::{suits, words::listed};
 use crate::{
     instance::Instance,
-    plan::{Plan, PlanState, Policy, RuledOut, Stage, Target, Task, TaskState},
+    plan::{Plan, PlanKind, PlanState, Policy, RuledOut, Stage, Target, Task, TaskState},
     refusal::{Refusal, RefusalKind},
     release::{Release, ReleaseRef},
     state::State,
@@ -68,6 +68,7 @@ pub(super) fn lay_out(state: &State, outline: Outline<'_>) -> Result<(Plan, Vec<
 fn plan(state: &State, outline: Outline<'_>) -> Plan {
     Plan {
         id: state.next_plan_id(),
+        kind: PlanKind::Upgrade,
         state: PlanState::Draft,
         targets: outline.targets.to_vec(),
         stages: outline.stages,
@@ -76,9 +77,13 @@ fn plan(state: &State, outline: Outline<'_>) -> Plan {
         policy: outline.policy.clone(),
         tasks_total: 0,
         tasks_done: 0,
+        tasks_skipped: 0,
         created_by: outline.created_by.to_owned(),
         created_at: outline.now,
         started_at: None,
+        rollback_began_at: None,
+        successor: None,
+        finalizing: Vec::new(),
         ended_at: None,
         progressed_at: outline.now,
         changed_at: outline.now,

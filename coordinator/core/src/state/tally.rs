@@ -277,14 +277,17 @@ fn place_of(task: &Task, instance: Option<&Instance>) -> Option<Place> {
         }),
         (
             TaskState::Admitted
+            | TaskState::Quiesced
             | TaskState::Stopped
             | TaskState::Swapped
             | TaskState::Started
             | TaskState::Verified
+            | TaskState::Rejoined
             | TaskState::Done
             | TaskState::Reverting(_)
             | TaskState::Reverted(_)
-            | TaskState::Parked(_),
+            | TaskState::Parked(_)
+            | TaskState::Skipped(_),
             _,
         ) => None,
     }

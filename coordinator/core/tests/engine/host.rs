@@ -6,7 +6,8 @@ use evenkeel_compat::Method;
 use evenkeel_coordinator_core::{
     desired::DesiredInstance,
     instance::{
-        Fence, Health, Order, Process, Progress, Report, StageState, StagedRelease, Status, Step,
+        Fence, Finalized, Health, Order, Process, Progress, Report, StageState, StagedRelease,
+        Status, Step,
     },
     node::Labels,
     release::ReleaseRef,
@@ -160,6 +161,14 @@ pub(crate) struct Local {
     pub(crate) shaky: bool,
     /// Why nothing can be fetched.
     pub(crate) unfetchable: Option<String>,
+    /// What its agent's configuration says now, and what the process was started with.
+    pub(crate) configuration: String,
+    started_with: String,
+    /// Its driver knows how to make an upgrade final.
+    pub(crate) can_finalize: bool,
+    /// Why that does not work; it does not even answer if this is empty.
+    pub(crate) not_final: Option<String>,
+    finalized: Option<Finalized>,
 }
 
 impl Local {
@@ -182,6 +191,11 @@ impl Local {
             sick: None,
             shaky: false,
             unfetchable: None,
+            configuration: "a".to_owned(),
+            started_with: "a".to_owned(),
+            can_finalize: false,
+            not_final: None,
+            finalized: None,
         }
     }
 
@@ -195,6 +209,7 @@ impl Local {
     fn mend(&mut self) {
         self.faults.clear();
         (self.sick, self.shaky, self.unfetchable) = (None, false, None);
+        self.not_final = None;
         if !self.busy() {
             self.process = Some(self.current.clone());
         }
@@ -206,6 +221,10 @@ impl Local {
             sick: self.sick.clone(),
             at_hand: self.at_hand.clone(),
             process: self.process.clone(),
+            configuration: self.configuration.clone(),
+            started_with: self.started_with.clone(),
+            can_finalize: self.can_finalize,
+            not_final: self.not_final.clone(),
             ..Self::new(
                 self.component.clone(),
                 self.current.clone(),
@@ -226,6 +245,9 @@ impl Local {
         let mut moved = std::mem::replace(&mut self.accepted.epoch, epoch) != epoch;
         for manifest in &desired.prefetch {
             moved |= self.fetch(&manifest.manifest);
+        }
+        if let Some(id) = &desired.finalize {
+            moved |= self.finalize(id);
         }
         let news = desired
             .order
@@ -261,6 +283,21 @@ impl Local {
         self.staged.insert(digest, next.clone()) != Some(next)
     }
 
+    /// Runs the driver, once for each name.
+    fn finalize(&mut self, id: &str) -> bool {
+        if self.finalized.as_ref().is_some_and(|done| done.id == id) {
+            return false;
+        }
+        let outcome = match self.not_final.as_deref() {
+            None => Ok(()),
+            Some("") => return false,
+            Some(reason) => Err(reason.to_owned()),
+        };
+        let id = id.to_owned();
+        self.finalized = Some(Finalized { id, outcome });
+        true
+    }
+
     fn go_on(&mut self) -> bool {
         let (Some(order), Some(progress)) = (self.order.clone(), self.progress.clone()) else {
             return false;
@@ -294,6 +331,7 @@ impl Local {
             (Step::Starting, _) => {
                 self.data.insert(target.version.clone());
                 self.process = Some(target);
+                self.started_with = self.configuration.clone();
                 self.go_to(Step::Verifying);
             }
             (Step::Verifying, Some(Fault::NeverHealthy)) => {
@@ -375,6 +413,7 @@ impl Local {
                 pid: 100,
                 started_at: Timestamp(0),
                 release,
+                configuration: self.started_with.clone(),
             }),
             staged: self
                 .staged
@@ -391,6 +430,9 @@ impl Local {
             progress: self.progress.clone(),
             may_rebuild: self.may_rebuild,
             rebuild_obstacle: String::new(),
+            configuration: self.configuration.clone(),
+            can_finalize: self.can_finalize,
+            finalized: self.finalized.clone(),
         }
     }
 }

@@ -188,7 +188,7 @@ impl Script {
             "held" => said = self.held(),
             fault => self.fault(fault, &mut words),
         }
-        let steps = ["stopped", "swapped", "started"];
+        let steps = ["quiesced", "stopped", "swapped", "started", "verified"];
         let log = std::mem::take(&mut self.world.log)
             .into_iter()
             .filter(|line| {

@@ -20,7 +20,7 @@ use evenkeel_common::{
 use evenkeel_coordinator_core::{
     calls::{self, Call},
     change::{Change, RequestKey, Resource},
-    engine,
+    engine::Engine,
     instance::Report,
     node::{Liveness, LivenessTimings},
     reports::{self, Hello},
@@ -191,6 +191,7 @@ pub fn start(
     let mut writer = Writer {
         ledger: Box::new(opened.ledger),
         view: opened.view,
+        engine: Engine::new(&opened.state),
         state: opened.state,
         snapshot: Arc::clone(&snapshot),
         revision,
@@ -222,6 +223,8 @@ struct Writer {
     ledger: Box<dyn Ledger>,
     view: Option<ViewWriter>,
     state: State,
+    /// What has to be looked at because of what changed.
+    engine: Engine,
     snapshot: Arc<ArcSwap<State>>,
     revision: watch::Sender<u64>,
     sessions: Sessions,
@@ -318,7 +321,7 @@ impl Writer {
     /// When there is something to do though nothing happens.
     fn wake_at(&self, judge_at: Instant) -> Instant {
         let now = self.now();
-        match engine::timers::next(&self.state, now) {
+        match self.engine.next_due() {
             None => judge_at,
             Some(at) => judge_at.min(Instant::now() + at.since(now)),
         }
@@ -401,7 +404,7 @@ impl Writer {
             if turn.bytes > TURN_BYTES_MAX {
                 return;
             }
-            let Some(change) = engine::advance(&self.state, self.now()) else {
+            let Some(change) = self.engine.advance(&self.state, self.now()) else {
                 return;
             };
             tracing::info!(cause = change.cause, "decided");
@@ -414,7 +417,10 @@ impl Writer {
         let record = change_to_record(change, at);
         turn.bytes += record.len();
         turn.records.push(record);
-        turn.keys.extend(self.state.apply(change, at));
+        let before = self.state.clone();
+        let keys = self.state.apply(change, at);
+        self.engine.note(&before, &self.state, &keys);
+        turn.keys.extend(keys);
     }
 
     /// Makes the turn durable, then known. An error here ends the writer, and with it the coordinator: what

@@ -1,31 +1,76 @@
 //! The next task gets its slot and its order.
 
-use evenkeel_words::timestamp::Timestamp;
+use std::collections::BTreeSet;
 
-use super::{Decision, budget::Down, slots, waits};
+use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
+use imbl::{OrdMap, OrdSet};
+
+use super::{Decision, budget::Budget, finality, slots, waits};
 use crate::{
     change::Resource,
-    plan::{Plan, PlanId, Task, TaskState},
+    plan::{Plan, Stage, Task, TaskState},
     state::State,
 };
 
+/// How far the search for the next task to admit is: what was found to be held back is not looked at again before
+/// something changes that may hold it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Search {
+    /// The groups in which something changed since they were looked at.
+    stirred: BTreeSet<String>,
+    at: Position,
+    /// What held for the whole wave when it was looked through.
+    setting: Option<Setting>,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Position {
+    /// All groups have to be looked at.
+    #[default]
+    Start,
+    /// Those from this one on have to be.
+    At(String),
+    /// All were.
+    End,
+}
+
+/// What bears on every task of a wave. When it changes, all that was held back is looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Setting {
+    stage: u32,
+    wave: u32,
+    /// The failure domains in which something is out.
+    domains: BTreeSet<Option<String>>,
+    /// Nothing of the stage waits for a person's word.
+    confirmed: bool,
+    fenced: bool,
+}
+
+impl Search {
+    /// Something changed in this group.
+    pub(super) fn stir(&mut self, group: &str) {
+        if !self.stirred.contains(group) {
+            self.stirred.insert(group.to_owned());
+        }
+    }
+
+    /// Everything has to be looked at again.
+    pub(super) fn restart(&mut self) {
+        self.at = Position::Start;
+    }
+}
+
 /// Tasks whose host has come to hold the verified artifact.
 pub(super) fn prefetched(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    let stage = state.stage_under_way(plan.id)?;
-    let resources: Vec<_> = state
-        .tasks_of_stage(plan.id, stage)
-        .filter(|task| task.state == TaskState::Pending)
-        .filter(|task| {
-            let instance = state.instance(&task.instance);
-            instance.is_some_and(|instance| instance.holds(&task.to.digest))
-        })
-        .map(|task| {
-            Resource::Task(Task {
-                state: TaskState::Prefetched,
-                ..Task::clone(task)
-            })
-        })
-        .collect();
+    let barrier = state.barrier(plan.id)?;
+    let tasks = barrier.arrived().iter().filter_map(|instance| {
+        let task = task_of(state, plan, instance)?;
+        Some(Resource::Task(Task {
+            state: TaskState::Prefetched,
+            ..Task::clone(task)
+        }))
+    });
+    let resources: Vec<_> = tasks.collect();
     if resources.is_empty() {
         return None;
     }
@@ -38,17 +83,91 @@ pub(super) fn prefetched(state: &State, plan: &Plan, now: Timestamp) -> Option<D
 }
 
 /// The first task that nothing holds back.
-pub(super) fn admit(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    let wave = next_wave(state, plan.id);
-    let first = wave.first()?;
+pub(super) fn admit(
+    state: &State,
+    plan: &Plan,
+    search: &mut Search,
+    now: Timestamp,
+) -> Option<Decision> {
+    let barrier = state.barrier(plan.id)?;
+    let (wave, ready) = barrier.ready().get_min()?;
+    let stage = plan.stage_at(barrier.stage())?;
+    let first = ready.get_min()?.1.get_min()?;
+    let first = task_of(state, plan, first)?;
     if waits::before_wave(state, plan, first).is_some() {
         return None;
     }
-    let down = Down::of(state, &state.instance(&first.instance)?.report.component);
-    let free = |task: &&&Task| waits::before_order(state, plan, task, &down).is_none();
-    let task = wave.iter().find(free)?;
+    let setting = Setting {
+        stage: barrier.stage(),
+        wave: *wave,
+        domains: Budget::of(state, &stage.component).domains(&plan.policy),
+        confirmed: finality::unconfirmed(state, plan).is_none(),
+        fenced: state.fenced_nodes().next().is_some(),
+    };
+    if search.setting.as_ref() != Some(&setting) {
+        search.setting = Some(setting);
+        search.restart();
+    }
+    let task = next(state, plan, stage, ready, search)?;
+    order(state, plan, stage, task, now)
+}
+
+/// The first task of a wave that nothing holds back, of those that have to be looked at.
+fn next<'a>(
+    state: &'a State,
+    plan: &Plan,
+    stage: &Stage,
+    ready: &OrdMap<String, OrdSet<InstanceId>>,
+    search: &mut Search,
+) -> Option<&'a Task> {
+    let budget = Budget::of(state, &stage.component);
+    let free = |id: &InstanceId| {
+        let instance = state.instance(id)?;
+        if !budget.has_room(&plan.policy, instance) {
+            return None;
+        }
+        let task = task_of(state, plan, id)?;
+        let held = waits::before_order(state, plan, task);
+        held.is_none().then_some(task)
+    };
+    if let Position::Start = search.at {
+        search.stirred.clear();
+    }
+    while let Some(group) = search.stirred.first() {
+        let mut members = ready.get(group).into_iter().flatten();
+        if let Some(task) = members.find_map(free) {
+            return Some(task);
+        }
+        search.stirred.pop_first();
+    }
+    let rest = match &search.at {
+        Position::Start => ready.range::<_, String>(..),
+        Position::At(group) => ready.range(group.clone()..),
+        Position::End => return None,
+    };
+    for (group, members) in rest {
+        if let Some(task) = members.iter().find_map(free) {
+            search.at = Position::At(group.clone());
+            return Some(task);
+        }
+    }
+    search.at = Position::End;
+    None
+}
+
+fn task_of<'a>(state: &'a State, plan: &Plan, instance: &InstanceId) -> Option<&'a Task> {
+    let task = state.task_under_way(plan.id, instance);
+    task.map(AsRef::as_ref)
+}
+
+fn order(
+    state: &State,
+    plan: &Plan,
+    stage: &Stage,
+    task: &Task,
+    now: Timestamp,
+) -> Option<Decision> {
     let instance = state.instance(&task.instance)?;
-    let stage = plan.stage(task)?;
     let target = (task.to.clone(), stage.way.method);
     let fallback = stage.way_back().map(|method| (task.from.clone(), method));
     let instance = slots::order(plan, instance, target, fallback, now);
@@ -57,7 +176,7 @@ pub(super) fn admit(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
         state: TaskState::Admitted,
         generation: instance.generation(),
         admitted_at: Some(now),
-        ..Task::clone(task)
+        ..task.clone()
     };
     let plan = Plan {
         progressed_at: now,
@@ -69,15 +188,4 @@ pub(super) fn admit(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
         Resource::Instance(instance),
     ];
     Some((cause, resources))
-}
-
-/// The tasks of the first wave that has any to begin, in the order in which they were laid out.
-fn next_wave(state: &State, plan: PlanId) -> Vec<&Task> {
-    let place = |task: &Task| (task.stage, task.wave);
-    let ready = || {
-        let tasks = state.tasks_of(plan).map(AsRef::as_ref);
-        tasks.filter(|task: &&Task| task.state == TaskState::Prefetched)
-    };
-    let first = ready().map(place).min();
-    ready().filter(|task| Some(place(task)) == first).collect()
 }

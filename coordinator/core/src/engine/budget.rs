@@ -1,13 +1,15 @@
 //! The disruption budget: one ledger of what we hold down, what is down by itself, and what we do not
 //! know.
 
-use evenkeel_words::names::ComponentName;
+use std::{collections::BTreeSet, fmt};
+
+use evenkeel_words::names::{ComponentName, InstanceId};
 
 use crate::{
-    instance::{Health, Instance, Status},
+    instance::Instance,
     node::Liveness,
     plan::Policy,
-    state::State,
+    state::{Outages, State},
 };
 
 /// Why an instance does not count as available: what it is or has, to be read after its name.
@@ -23,109 +25,241 @@ fn held(instance: &Instance) -> Option<String> {
 
 fn down_by_itself(state: &State, instance: &Instance) -> Option<String> {
     let liveness = state.node(&instance.id.node).map(|node| node.liveness);
-    match liveness {
-        Some(Liveness::Up) => {}
-        Some(Liveness::Unknown) | None => {
-            return Some("has not been heard of since the coordinator started".to_owned());
-        }
-        Some(Liveness::Suspect | Liveness::AgentLost) => {
-            return Some("has a silent agent".to_owned());
-        }
+    if instance.is_up(liveness) {
+        return None;
     }
-    let report = &instance.report;
-    let good = match (report.status, report.health) {
-        (Status::Running, Health::Healthy | Health::Warning) => true,
-        (Status::Running, Health::Error)
-        | (Status::Upgrading | Status::Stopped | Status::Error, _) => false,
-    };
-    (!good).then(|| match report.reason.as_str() {
-        "" => "is not healthy".to_owned(),
-        reason => format!("is not healthy ({reason})"),
+    Some(match (liveness, instance.report.reason.as_str()) {
+        (Some(Liveness::Unknown) | None, _) => {
+            "has not been heard of since the coordinator started".to_owned()
+        }
+        (Some(Liveness::Suspect | Liveness::AgentLost), _) => "has a silent agent".to_owned(),
+        (Some(Liveness::Up), "") => "is not healthy".to_owned(),
+        (Some(Liveness::Up), reason) => format!("is not healthy ({reason})"),
     })
 }
 
-/// The instances of a component that count as down, each with why.
+/// What counts as out of one component, and what that leaves room for.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget<'a> {
+    state: &'a State,
+    component: &'a ComponentName,
+    out: Option<&'a Outages>,
+}
+
+/// What keeps one more instance from being taken down. Shown, it is one sentence.
 #[derive(Debug)]
-pub struct Down<'a>(Vec<(&'a Instance, String)>);
-
-impl<'a> Down<'a> {
-    /// All that are not available.
-    #[must_use]
-    pub fn of(state: &'a State, component: &ComponentName) -> Self {
-        Self::counting(state, component, |instance| unavailable(state, instance))
-    }
-
-    /// Only those that we hold.
-    #[must_use]
-    pub fn held(state: &'a State, component: &ComponentName) -> Self {
-        Self::counting(state, component, held)
-    }
-
-    fn counting(
+pub enum Full<'a> {
+    /// Something is out in another failure domain.
+    Domain {
+        /// Where the state keeps it.
         state: &'a State,
-        component: &ComponentName,
-        why: impl Fn(&Instance) -> Option<String>,
-    ) -> Self {
-        let instances = state.instances_of(component).map(AsRef::as_ref);
-        Self(instances.filter_map(|i| Some((i, why(i)?))).collect())
+        /// What is out.
+        other: &'a InstanceId,
+        /// Its failure domain.
+        other_domain: Option<&'a str>,
+        /// What would be taken down.
+        candidate: &'a InstanceId,
+        /// Its failure domain.
+        domain: Option<&'a str>,
+    },
+    /// As much of the group is out as may be.
+    Group {
+        /// Where the state keeps it.
+        state: &'a State,
+        /// How many of the group are out.
+        out: usize,
+        /// One of them.
+        first: &'a InstanceId,
+        /// How many may be.
+        max: u32,
+    },
+}
+
+impl fmt::Display for Full<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain {
+                state,
+                other,
+                other_domain,
+                candidate,
+                domain,
+            } => write!(
+                f,
+                "{other} in {} {}; {candidate} is in {}, and two failure domains are never down at once",
+                other_domain.unwrap_or("no failure domain"),
+                why(state, other),
+                domain.unwrap_or("none"),
+            ),
+            Self::Group {
+                state,
+                out: 1,
+                first,
+                max,
+            } => write!(
+                f,
+                "{first} {}, and max_unavailable is {max}",
+                why(state, first)
+            ),
+            Self::Group {
+                state,
+                out,
+                first,
+                max,
+            } => write!(
+                f,
+                "{out} of its group count as down ({first} {}), and max_unavailable is {max}",
+                why(state, first)
+            ),
+        }
+    }
+}
+
+fn why(state: &State, id: &InstanceId) -> String {
+    let instance = state.instance(id);
+    let why = instance.and_then(|instance| unavailable(state, instance));
+    why.unwrap_or_default()
+}
+
+impl<'a> Budget<'a> {
+    /// With all counted that are not available.
+    #[must_use]
+    pub fn of(state: &'a State, component: &'a ComponentName) -> Self {
+        let members = state.members(component);
+        Self {
+            state,
+            component,
+            out: members.map(|members| members.down()),
+        }
     }
 
-    /// What keeps one more instance from being taken down, in one sentence; nothing if the budget has room.
+    /// With only those counted that we hold.
     #[must_use]
-    pub fn holds_back(&self, policy: &Policy, candidate: &Instance) -> Option<String> {
-        let label = policy.failure_domain.as_deref();
-        let domain = |instance: &Instance| label.and_then(|l| instance.labels.get(l).cloned());
-        let own_domain = domain(candidate);
-
-        let others = self.0.iter().filter(|(other, _)| other.id != candidate.id);
-        let mut in_group = Vec::new();
-        for (other, why) in others {
-            let other_domain = domain(other);
-            if other_domain != own_domain {
-                return Some(format!(
-                    "{} in {} {why}; {} is in {}, and two failure domains are never down at once",
-                    other.id,
-                    other_domain.as_deref().unwrap_or("no failure domain"),
-                    candidate.id,
-                    own_domain.as_deref().unwrap_or("none"),
-                ));
-            }
-            if other.group() == candidate.group() {
-                in_group.push((&other.id, why));
-            }
+    pub fn of_held(state: &'a State, component: &'a ComponentName) -> Self {
+        let members = state.members(component);
+        Self {
+            state,
+            component,
+            out: members.map(|members| members.held()),
         }
-        let down = u32::try_from(in_group.len()).unwrap_or(u32::MAX);
+    }
+
+    /// Whether one more instance may be taken down.
+    #[must_use]
+    pub fn has_room(&self, policy: &'a Policy, candidate: &'a Instance) -> bool {
+        let full = self.holds_back(policy, candidate);
+        full.or_else(|| self.held_elsewhere(policy, candidate))
+            .is_none()
+    }
+
+    /// What of its own component keeps one more instance from being taken down; nothing if there is room.
+    #[must_use]
+    pub fn holds_back(&self, policy: &'a Policy, candidate: &'a Instance) -> Option<Full<'a>> {
+        self.domain_full(policy, candidate)
+            .or_else(|| self.group_full(policy, candidate))
+    }
+
+    /// What we hold of other components in another failure domain than the candidate's.
+    #[must_use]
+    pub fn held_elsewhere(&self, policy: &'a Policy, candidate: &'a Instance) -> Option<Full<'a>> {
+        let label = policy.failure_domain.as_deref()?;
+        let domain = candidate.labels.get(label).map(String::as_str)?;
+        let mut others = self.held_of_others();
+        let other = others.find_map(|out| elsewhere(out, label, Some(domain)))?;
+        Some(self.other_domain(other, candidate, Some(domain)))
+    }
+
+    /// The failure domains in which something of the component is out, or of any other is held by us.
+    #[must_use]
+    pub fn domains(&self, policy: &Policy) -> BTreeSet<Option<String>> {
+        let Some(label) = policy.failure_domain.as_deref() else {
+            return BTreeSet::new();
+        };
+        let own = self.out.into_iter();
+        let others = self.held_of_others();
+        own.chain(others)
+            .flat_map(|out| {
+                let known = out.by_label(label).map(|(value, _)| Some(value.to_owned()));
+                known.chain((unlabelled(out, label) > 0).then_some(None))
+            })
+            .collect()
+    }
+
+    fn held_of_others(&self) -> impl Iterator<Item = &'a Outages> {
+        let (state, own) = (self.state, self.component);
+        let others = state
+            .components()
+            .filter(move |component| *component != own);
+        others.filter_map(move |component| Some(state.members(component)?.held()))
+    }
+
+    fn domain_full(&self, policy: &'a Policy, candidate: &'a Instance) -> Option<Full<'a>> {
+        let label = policy.failure_domain.as_deref()?;
+        let domain = candidate.labels.get(label).map(String::as_str);
+        let out = self.out?;
+        // Nowhere is another domain than any.
+        let nowhere = || {
+            if domain.is_none() || unlabelled(out, label) == 0 {
+                return None;
+            }
+            let mut ids = out.all();
+            let other = ids.find(|id| {
+                let instance = self.state.instance(id);
+                instance.is_some_and(|instance| !instance.labels.contains_key(label))
+            });
+            other.map(|id| (id, None))
+        };
+        let other = elsewhere(out, label, domain).or_else(nowhere)?;
+        Some(self.other_domain(other, candidate, domain))
+    }
+
+    fn other_domain(
+        &self,
+        (other, other_domain): (&'a InstanceId, Option<&'a str>),
+        candidate: &'a Instance,
+        domain: Option<&'a str>,
+    ) -> Full<'a> {
+        Full::Domain {
+            state: self.state,
+            other,
+            other_domain,
+            candidate: &candidate.id,
+            domain,
+        }
+    }
+
+    fn group_full(&self, policy: &Policy, candidate: &Instance) -> Option<Full<'a>> {
+        let ids = self.out?.of_group(candidate.group())?;
+        let out = ids.len() - usize::from(ids.contains(&candidate.id));
         let max = policy.max_unavailable;
-        if down < max {
+        if u32::try_from(out).is_ok_and(|out| out < max) {
             return None;
         }
-        let (first, why) = in_group.first()?;
-        Some(match down {
-            1 => format!("{first} {why}, and max_unavailable is {max}"),
-            down => format!(
-                "{down} of its group count as down ({first} {why}), and max_unavailable is {max}"
-            ),
+        let first = ids.iter().find(|id| **id != candidate.id)?;
+        Some(Full::Group {
+            state: self.state,
+            out,
+            first,
+            max,
         })
     }
 }
 
-/// An instance of any component that we hold down in another failure domain than the candidate's.
-#[must_use]
-pub fn other_domain_held(state: &State, policy: &Policy, candidate: &Instance) -> Option<String> {
-    let label = policy.failure_domain.as_deref()?;
-    let own = candidate.labels.get(label)?;
-    let mut others = state
-        .slot_holders()
-        .filter(|other| other.id != candidate.id);
-    let (other, domain) = others.find_map(|other| {
-        let domain = other.labels.get(label).filter(|domain| *domain != own)?;
-        Some((other, domain))
-    })?;
-    let why = held(other)?;
-    Some(format!(
-        "{} in {domain} {why}; {} is in {own}, and two failure domains are never down at once",
-        other.id, candidate.id
-    ))
+/// One that is out in another domain than this, and that domain.
+fn elsewhere<'a>(
+    out: &'a Outages,
+    label: &'a str,
+    domain: Option<&str>,
+) -> Option<(&'a InstanceId, Option<&'a str>)> {
+    let mut values = out.by_label(label);
+    let (value, ids) = values.find(|(value, _)| Some(*value) != domain)?;
+    Some((ids.get_min()?, Some(value)))
+}
+
+/// How many do not have the label.
+fn unlabelled(out: &Outages, label: &str) -> usize {
+    let labelled: usize = out.by_label(label).map(|(_, ids)| ids.len()).sum();
+    out.len().saturating_sub(labelled)
 }
 
 /// What keeps an instance from being put back, in one sentence; nothing if the budget has room. One that is
@@ -134,9 +268,10 @@ pub fn other_domain_held(state: &State, policy: &Policy, candidate: &Instance) -
 #[must_use]
 pub fn holds_back_way_back(state: &State, policy: &Policy, instance: &Instance) -> Option<String> {
     let component = &instance.report.component;
-    let down = match down_by_itself(state, instance) {
-        Some(_) => Down::held(state, component),
-        None => Down::of(state, component),
+    let budget = match down_by_itself(state, instance) {
+        Some(_) => Budget::of_held(state, component),
+        None => Budget::of(state, component),
     };
-    down.holds_back(policy, instance)
+    let full = budget.holds_back(policy, instance);
+    full.map(|full| full.to_string())
 }

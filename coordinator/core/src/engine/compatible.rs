@@ -9,15 +9,14 @@ use super::{Decision, follow, undo};
 use crate::{
     change::Resource,
     compatibility::AppliedMatrix,
-    plan::{Plan, Stage, TaskState},
+    plan::{Plan, Stage},
     state::State,
 };
 
 /// Pauses a plan whose next orders would bring versions together that are not compatible (any more).
 pub(super) fn pause(state: &State, plan: &Plan) -> Option<Decision> {
     let index = state.stage_under_way(plan.id)?;
-    let mut tasks = state.tasks_of_stage(plan.id, index);
-    if !tasks.any(|task| matches!(task.state, TaskState::Pending | TaskState::Prefetched)) {
+    if state.tally(plan.id)?.stage(index)?.untouched().is_empty() {
         return None;
     }
     let stage = plan.stage_at(index)?;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use evenkeel_compat::Undo;
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
+use semver::Version;
 
 use super::{Decision, ended, undo::is_behind, waits};
 use crate::{
     change::Resource,
-    instance::Instance,
     plan::{Plan, PlanState, Stage, Task},
     state::State,
 };
@@ -22,55 +22,77 @@ use crate::{
 pub fn unconfirmed<'a>(state: &State, plan: &'a Plan) -> Option<(u32, &'a Stage)> {
     let index = state.stage_under_way(plan.id)?;
     let stage = plan.stage_at(index)?;
-    let holds = to_begin(state, plan, index).any(|task| holds(state, stage, task));
+    let tally = state.tally(plan.id)?.stage(index)?;
     // Before the last one goes the others have to have stayed good: until then they may still come back.
-    let mut tasks = state.tasks_of_stage(plan.id, index);
-    let asked = stage.way.undo == Undo::NotAtAll || !tasks.any(|task| task.state.in_flight());
-    (holds && asked).then_some((index, stage))
+    let asked = stage.way.undo == Undo::NotAtAll || tally.in_flight().is_empty();
+    let held = || match hold(state, stage) {
+        Hold::None => false,
+        Hold::All => !tally.to_begin().is_empty(),
+        Hold::Only(last) => tally.to_begin().contains(last),
+    };
+    (asked && held()).then_some((index, stage))
 }
 
-/// What a stage has still to begin, or to begin again.
-fn to_begin<'a>(state: &'a State, plan: &Plan, index: u32) -> impl Iterator<Item = &'a Arc<Task>> {
-    state
-        .tasks_of_stage(plan.id, index)
-        .filter(|task| !task.state.in_flight() && !task.state.is_over())
+/// Which instances may not begin a stage before a person has confirmed it.
+enum Hold<'a> {
+    None,
+    All,
+    Only(&'a InstanceId),
 }
 
-fn holds(state: &State, stage: &Stage, task: &Task) -> bool {
-    if stage.confirmed_by.is_some() {
-        return false;
-    }
-    match stage.way.undo {
-        Undo::NotAtAll => true,
-        Undo::InPlace | Undo::Rebuild => {
-            let final_with_last = stage.finalizes_itself && stage.is_final_when_finalized();
-            final_with_last && is_last(state, stage, task)
+impl Hold<'_> {
+    fn holds(&self, instance: &InstanceId) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Only(last) => *last == instance,
         }
     }
 }
 
-/// Whether nothing of the component stays behind once this one has come along: whoever brought the others there, and
-/// those that are on their way counted in.
-fn is_last(state: &State, stage: &Stage, task: &Task) -> bool {
-    let mut others = state
-        .instances_of(&stage.component)
-        .filter(|other| other.id != task.instance);
-    let comes_to = |other: &Instance| {
-        let order = other.order.as_ref().filter(|_| other.slot.is_some());
-        let release = order.map(|order| &order.release);
-        let release = release.or(other.report.current.as_ref());
-        release.map(|release| release.version.clone())
+fn hold<'a>(state: &'a State, stage: &Stage) -> Hold<'a> {
+    if stage.confirmed_by.is_some() {
+        return Hold::None;
+    }
+    match stage.way.undo {
+        Undo::NotAtAll => Hold::All,
+        Undo::InPlace | Undo::Rebuild => {
+            let final_with_last = stage.finalizes_itself && stage.is_final_when_finalized();
+            match final_with_last {
+                true => last_behind(state, stage),
+                false => Hold::None,
+            }
+        }
+    }
+}
+
+/// What nothing of the component stays behind without: whoever brought the others there, and those that are on their
+/// way counted in.
+fn last_behind<'a>(state: &'a State, stage: &Stage) -> Hold<'a> {
+    let Some(members) = state.members(&stage.component) else {
+        return Hold::None;
     };
-    !others.any(|other| {
-        let version = comes_to(other);
-        version.is_some_and(|version| is_behind(state, &stage.component, &version, &stage.to))
-    })
+    let behind = |version: &Version| is_behind(state, &stage.component, version, &stage.to);
+    let counts = members.coming().iter();
+    let count: u32 = counts
+        .filter(|(version, _)| behind(version))
+        .map(|(_, count)| count)
+        .sum();
+    match count {
+        0 => Hold::All,
+        1 => {
+            let mut instances = state.instances_of(&stage.component);
+            let last = instances.find(|instance| instance.comes_to().is_some_and(&behind));
+            last.map_or(Hold::All, |last| Hold::Only(&last.id))
+        }
+        _ => Hold::None,
+    }
 }
 
 /// What keeps a task from getting its order until a person has confirmed its stage; nothing if it may.
 pub(super) fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let stage = plan.stage(task)?;
-    if !holds(state, stage, task) {
+    if !hold(state, stage).holds(&task.instance) {
         return None;
     }
     Some(match unconfirmed(state, plan) {
@@ -82,14 +104,30 @@ pub(super) fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<Stri
     })
 }
 
-/// Whether all that the plan has still to begin waits for a person's word and nothing else: that is no lack of progress.
+/// Whether all that the plan could begin now waits for a person's word and nothing else: that is no lack of progress.
 pub(super) fn waits_for_word(state: &State, plan: &Plan) -> bool {
-    let Some((index, _)) = unconfirmed(state, plan) else {
-        return false;
+    held_task(state, plan).is_some()
+}
+
+/// The task that a person's word would let go, if nothing else could go either.
+fn held_task<'a>(state: &'a State, plan: &Plan) -> Option<&'a Arc<Task>> {
+    let (index, stage) = unconfirmed(state, plan)?;
+    let ready = state.barrier(plan.id)?.ready();
+    let (_, groups) = ready.get_min()?;
+    let hold = hold(state, stage);
+    let held = match hold {
+        Hold::None => None,
+        Hold::All => groups.get_min()?.1.get_min(),
+        // Whatever else there is to begin is not held by it.
+        Hold::Only(last) => {
+            let to_begin = state.tally(plan.id)?.stage(index)?.to_begin();
+            Some(last).filter(|last| to_begin.len() == 1 && to_begin.contains(*last))
+        }
     };
-    to_begin(state, plan, index).all(|task| {
-        waits::before_wave(state, plan, task).is_none() && holds_back(state, plan, task).is_some()
-    })
+    let task = state.task_under_way(plan.id, held?)?;
+    waits::before_wave(state, plan, task)
+        .is_none()
+        .then_some(task)
 }
 
 /// What a person has to confirm, and how.
@@ -115,11 +153,10 @@ fn sentence(plan: &Plan, stage: &Stage, instance: &InstanceId) -> String {
 /// What a plan waits for a person to say, if it waits for that and nothing else.
 #[must_use]
 pub fn asked_for(state: &State, plan: &Plan) -> Option<String> {
-    if plan.state == PlanState::Running && waits_for_word(state, plan) {
-        let (index, stage) = unconfirmed(state, plan)?;
-        let mut tasks = state.tasks_of_stage(plan.id, index);
-        let held = tasks.find(|task| holds_back(state, plan, task).is_some())?;
-        return Some(sentence(plan, stage, &held.instance));
+    if plan.state == PlanState::Running
+        && let Some(held) = held_task(state, plan)
+    {
+        return Some(sentence(plan, plan.stage(held)?, &held.instance));
     }
     ready(state, plan)
 }

@@ -11,14 +11,8 @@ use crate::{
     state::State,
 };
 
-/// The first task that has moved.
-pub(super) fn follow(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    state
-        .tasks_of(plan.id)
-        .find_map(|task| follow_task(state, plan, task, now))
-}
-
-fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Option<Decision> {
+/// Where what its instance reports brings the task.
+pub(super) fn follow(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Option<Decision> {
     let instance = state.instance(&task.instance)?;
     let step = instance
         .progress_of(task.generation)
@@ -36,9 +30,7 @@ fn follow_task(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Optio
                 return way_back::begin(state, plan, task, instance, reason, now);
             }
         },
-        TaskState::Reverting(reason) if way_back::waits(task) => {
-            return way_back::give_order(state, plan, task, instance, reason, now);
-        }
+        TaskState::Reverting(_) if task.waits_to_go_back() => return None,
         TaskState::Reverting(reason) => match step? {
             Step::Draining
             | Step::Stopping

@@ -1,8 +1,13 @@
-//! The engine: what follows from the state. It is asked again after every change until it has nothing to
-//! say, and says one thing at a time, so that each decision is made on the state that the one before left.
+//! The engine: what follows from the state. It says one thing at a time, so that each decision is made on the state
+//! that the one before left, and is asked again until it has nothing to say.
 //!
-//! - `slots`: taken with an order, given back on evidence.
+//! [`Engine`] is the list of what has to be looked at: it is told of every change, so that a turn costs what changed
+//! and not what the fleet is. It decides nothing by itself and keeps nothing that matters: one that is made anew from
+//! the state comes to the same, and [`advance`] asks such a one.
+//!
+//! - `attention`: what a change touches; `agenda`: when to look again though nothing happened.
 //! - `follow`: tasks keep up with what their instances report; `way_back`: they got sick and go back.
+//! - `slots`: taken with an order, given back on evidence.
 //! - `compatible`: versions that would meet have to be compatible, or the plan pauses.
 //! - [`undo`]: which hops can be undone, because nothing has made them final.
 //! - [`finality`]: what a person has to confirm, because there is no way back from it.
@@ -10,9 +15,11 @@
 //! - `admit`: the next task gets its slot and its order.
 //! - [`budget`]: whether one more instance may go down.
 //! - [`waits`]: why a task does not move, from the same functions that hold it.
-//! - [`timers`]: when to ask again though nothing happened.
+//! - [`timers`]: the deadlines.
 
 mod admit;
+mod agenda;
+mod attention;
 pub mod budget;
 pub mod compatible;
 pub mod finality;
@@ -32,32 +39,33 @@ use crate::{
     state::State,
 };
 
-/// The next thing that follows from the state, if any.
+pub use attention::Engine;
+
+/// The next thing that follows from the state, if any, whatever was looked at before.
 #[must_use]
 pub fn advance(state: &State, now: Timestamp) -> Option<Change> {
-    let plans = || state.plans_under_way();
-    plans()
-        .find_map(|plan| follow::follow(state, plan, now))
-        .or_else(|| slots::give_back(state, now))
-        .or_else(|| plans().find_map(|plan| go_on(state, plan, now)))
-        .map(|(cause, resources)| Change {
-            actor: "engine".to_owned(),
-            cause,
-            resources,
-        })
+    Engine::new(state).advance(state, now)
 }
 
 type Decision = (String, Vec<Resource>);
 
-fn go_on(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    match &plan.state {
+/// What follows for a plan as a whole.
+fn go_on(
+    state: &State,
+    plan: &Plan,
+    search: &mut admit::Search,
+    now: Timestamp,
+) -> Option<Decision> {
+    way_back::give_orders(state, plan, now).or_else(|| match &plan.state {
         PlanState::Running => finality::finish(state, plan, now)
             .or_else(|| overdue::pause(state, plan, now))
             .or_else(|| compatible::pause(state, plan))
             .or_else(|| admit::prefetched(state, plan, now))
-            .or_else(|| admit::admit(state, plan, now)),
-        PlanState::Paused(_) | PlanState::ReadyToFinalize | PlanState::Finalizing => None,
-        PlanState::RollingBack(_) => None,
+            .or_else(|| admit::admit(state, plan, search, now)),
+        PlanState::Paused(_)
+        | PlanState::ReadyToFinalize
+        | PlanState::Finalizing
+        | PlanState::RollingBack(_) => None,
         PlanState::Aborting(reason) => {
             overdue::park(state, plan, now).or_else(|| aborted(state, plan, reason, now))
         }
@@ -67,11 +75,13 @@ fn go_on(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
         | PlanState::RolledBack(_)
         | PlanState::Superseded(_)
         | PlanState::Failed(_) => None,
-    }
+    })
 }
 
 fn aborted(state: &State, plan: &Plan, reason: &str, now: Timestamp) -> Option<Decision> {
-    let in_flight = state.tasks_of(plan.id).any(|task| task.state.in_flight());
+    let in_flight = state
+        .tally(plan.id)
+        .is_some_and(|tally| tally.any_in_flight());
     (!in_flight).then(|| ended(plan, PlanState::Aborted(reason.to_owned()), now))
 }
 

@@ -1,5 +1,7 @@
 //! What takes too long. A slot stays taken: that time has passed is no evidence of health.
 
+use std::sync::Arc;
+
 use evenkeel_words::timestamp::Timestamp;
 
 use super::{Decision, finality, timers, waits};
@@ -11,10 +13,7 @@ use crate::{
 
 /// Pauses a plan that has not moved for too long, or whose agent has not said how an order ended.
 pub(super) fn pause(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
-    let late = state
-        .tasks_of(plan.id)
-        .find(|task| order_overdue(plan, task, now));
-    let reason = match late {
+    let reason = match late(state, plan, now) {
         Some(task) => format!(
             "{}; look at the node, then resume or abort",
             unanswered(state, plan, task)
@@ -45,15 +44,20 @@ pub(super) fn pause(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
 /// node is lost for good. Its order stands, and its slot stays taken.
 pub(super) fn park(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
     let stuck = now >= timers::progress_overdue_at(plan);
-    let late = state
-        .tasks_of(plan.id)
-        .find(|task| order_overdue(plan, task, now) || (stuck && task.state.in_flight()))?;
-    let reason = match order_overdue(plan, late, now) {
-        true => unanswered(state, plan, late),
-        false => {
+    let in_flight = || {
+        let stage = state
+            .tally(plan.id)?
+            .stage(state.stage_under_way(plan.id)?)?;
+        state.task_under_way(plan.id, stage.in_flight().get_min()?)
+    };
+    let (late, reason) = match late(state, plan, now) {
+        Some(late) => (late, unanswered(state, plan, late)),
+        None => {
+            let late = in_flight().filter(|_| stuck)?;
             let why = waits::wait(state, plan, late);
             let why = why.map_or_else(String::new, |wait| format!(": {}", wait.sentence));
-            format!("no task moved for {:?}{why}", plan.policy.progress_deadline)
+            let deadline = plan.policy.progress_deadline;
+            (late, format!("no task moved for {deadline:?}{why}"))
         }
     };
     let parked = Task {
@@ -64,8 +68,11 @@ pub(super) fn park(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisio
     Some((cause, vec![Resource::Task(parked)]))
 }
 
-fn order_overdue(plan: &Plan, task: &Task, now: Timestamp) -> bool {
-    timers::order_overdue_at(plan, task).is_some_and(|at| now >= at)
+/// The task whose agent has longest not said how its order ended, if that is too long.
+fn late<'a>(state: &'a State, plan: &Plan, now: Timestamp) -> Option<&'a Arc<Task>> {
+    let (instance, at) = timers::first_overdue(state, plan)?;
+    let task = state.task_under_way(plan.id, instance)?;
+    (now >= at).then_some(task)
 }
 
 fn unanswered(state: &State, plan: &Plan, task: &Task) -> String {

@@ -40,13 +40,11 @@ pub(super) fn order(
     }
 }
 
-/// The first slot that can be given back.
-pub(super) fn give_back(state: &State, now: Timestamp) -> Option<Decision> {
-    state.slot_holders().find_map(|instance| {
-        let cause = format!("{} gave its slot back", instance.id);
-        let freed = freed(instance).or_else(|| never_begun(state, instance, now))?;
-        Some((cause, vec![Resource::Instance(freed)]))
-    })
+/// The holder's slot, if it can be given back.
+pub(super) fn give_back(state: &State, holder: &Instance, now: Timestamp) -> Option<Decision> {
+    let cause = format!("{} gave its slot back", holder.id);
+    let freed = freed(holder).or_else(|| never_begun(state, holder, now))?;
+    Some((cause, vec![Resource::Instance(freed)]))
 }
 
 /// The instance without its slot, if the plan ended before its agent began the order, and so long ago that

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use evenkeel_words::timestamp::Timestamp;
+use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use crate::{
-    instance::Slot,
+    instance::{Instance, Slot},
     plan::{Plan, PlanState, Task, TaskState},
     state::State,
 };
@@ -24,9 +24,22 @@ pub fn order_overdue_after(plan: &Plan) -> Duration {
 #[must_use]
 pub fn order_overdue_at(plan: &Plan, task: &Task) -> Option<Timestamp> {
     let admitted_at = task.admitted_at.filter(|_| task.state.ordered())?;
+    Some(overdue_at(plan, admitted_at))
+}
+
+fn overdue_at(plan: &Plan, admitted_at: Timestamp) -> Timestamp {
     // A person who resumes the plan gives it that long again.
     let since = admitted_at.max(plan.progressed_at);
-    Some(since.after(order_overdue_after(plan)))
+    since.after(order_overdue_after(plan))
+}
+
+/// The instance of the plan whose order is overdue first, and when.
+#[must_use]
+pub fn first_overdue<'a>(state: &'a State, plan: &Plan) -> Option<(&'a InstanceId, Timestamp)> {
+    let stage = state.stage_under_way(plan.id)?;
+    let ordered = state.tally(plan.id)?.stage(stage)?.ordered();
+    let (admitted_at, instance) = ordered.get_min()?;
+    Some((instance, overdue_at(plan, *admitted_at)))
 }
 
 /// When the plan pauses, or parks what is in flight if it was given up, unless a task moves before.
@@ -53,32 +66,30 @@ pub fn begun_no_more_at(state: &State, slot: &Slot) -> Option<Timestamp> {
     Some(ended_at.after(BEGIN_WITHIN.saturating_mul(2)))
 }
 
-/// When to ask the engine again though nothing happened: the first moment later than `after` at which
-/// something is due. What is due may still wait for something else as well.
-#[must_use]
-pub fn next(state: &State, after: Timestamp) -> Option<Timestamp> {
-    let slots = state.slot_holders().filter_map(|holder| {
-        let slot = holder.slot.as_ref()?;
-        begun_no_more_at(state, slot)
-    });
-    state
-        .plans_under_way()
-        .flat_map(|plan| due(state, plan))
-        .chain(slots)
-        .filter(|at| *at > after)
-        .min()
+/// When to look at a task again though nothing happened, after a moment.
+pub(super) fn of_task(
+    state: &State,
+    plan: &Plan,
+    task: &Task,
+    after: Timestamp,
+) -> Option<Timestamp> {
+    soaked_at(state, plan, task).filter(|at| *at > after)
 }
 
-fn due(state: &State, plan: &Plan) -> impl Iterator<Item = Timestamp> {
-    // A paused plan is not in a hurry, but what is in flight goes on to soak.
-    let hurries = !matches!(
-        plan.state,
-        PlanState::Paused(_) | PlanState::ReadyToFinalize
-    );
-    let of_tasks = state.tasks_of(plan.id).flat_map(move |task| {
-        let overdue = order_overdue_at(plan, task).filter(|_| hurries);
-        [soaked_at(state, plan, task), overdue]
-    });
-    let of_plan = hurries.then(|| progress_overdue_at(plan));
-    of_tasks.chain([of_plan]).flatten()
+/// When to look at the slot of an instance again though nothing happened, after a moment.
+pub(super) fn of_slot(state: &State, holder: &Instance, after: Timestamp) -> Option<Timestamp> {
+    let at = begun_no_more_at(state, holder.slot.as_ref()?)?;
+    Some(at).filter(|at| *at > after)
+}
+
+/// When to look at a plan again though nothing happened, after a moment.
+pub(super) fn of_plan(state: &State, plan: &Plan, after: Timestamp) -> Option<Timestamp> {
+    // A paused plan is not in a hurry.
+    if let PlanState::Paused(_) | PlanState::ReadyToFinalize = plan.state {
+        return None;
+    }
+    let order = first_overdue(state, plan).map(|(_, at)| at);
+    let progress = Some(progress_overdue_at(plan));
+    let due = [order, progress].into_iter().flatten();
+    due.filter(|at| *at > after).min()
 }

@@ -8,7 +8,7 @@ use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
 use semver::Version;
 
 use crate::{
-    plan::{Plan, PlanState, Stage, Target, TaskState},
+    plan::{Plan, PlanState, Stage, Target},
     state::State,
 };
 
@@ -54,8 +54,8 @@ pub fn ways_back(state: &State, component: &ComponentName) -> BTreeSet<(Version,
         };
         let final_by_itself = || stage.finalizes_itself && (since(confirmed_at) || all_there());
         let begun = || {
-            let mut tasks = state.tasks_of_stage(plan.id, index);
-            tasks.any(|task| task.generation > 0 || task.state == TaskState::Done)
+            let stage = state.tally(plan.id).and_then(|tally| tally.stage(index));
+            stage.is_some_and(|stage| !stage.begun().is_empty())
         };
         if !since(finalized_at) && is_open(plan, stage) && begun() && !final_by_itself() {
             ways.insert((stage.to.clone(), stage.from.clone()));

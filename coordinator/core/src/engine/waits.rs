@@ -5,9 +5,8 @@ use evenkeel_compat::Method;
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
-    budget::{self, Down, holds_back_way_back, other_domain_held},
+    budget::{self, Budget, holds_back_way_back},
     finality, timers,
-    way_back::waits as way_back_waits,
 };
 use crate::{
     instance::{Health, Instance, StageState, Step},
@@ -57,7 +56,7 @@ pub struct Wait {
 pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
     let (kind, sentence, until) = match &task.state {
         TaskState::Done | TaskState::Skipped(_) => return None,
-        TaskState::Reverting(reason) if way_back_waits(task) => {
+        TaskState::Reverting(reason) if task.waits_to_go_back() => {
             let (kind, sentence) = way_back(state, plan, task)?;
             let sentence = format!("it {reason}, and cannot be put back yet: {sentence}");
             (kind, sentence, None)
@@ -139,10 +138,7 @@ fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, Strin
         let name = task.state.name();
         return Some((WaitKind::Person, format!("the task is {name}: {reason}")));
     }
-    before_wave(state, plan, task).or_else(|| {
-        let component = &state.instance(&task.instance)?.report.component;
-        before_order(state, plan, task, &Down::of(state, component))
-    })
+    before_wave(state, plan, task).or_else(|| before_order(state, plan, task))
 }
 
 /// What keeps the whole wave of the task from beginning.
@@ -150,19 +146,14 @@ pub(super) fn before_wave(state: &State, plan: &Plan, task: &Task) -> Option<(Wa
     if let Some(sentence) = stage_before(state, plan, task) {
         return Some((WaitKind::Stage, sentence));
     }
-    if let Some(sentence) = prefetch(state, plan, task) {
+    if let Some(sentence) = prefetch(state, plan) {
         return Some((WaitKind::Prefetch, sentence));
     }
     wave(state, plan, task).map(|sentence| (WaitKind::Wave, sentence))
 }
 
-/// What keeps a task whose wave may begin from getting its order, with that much of its component down.
-pub(super) fn before_order(
-    state: &State,
-    plan: &Plan,
-    task: &Task,
-    down: &Down<'_>,
-) -> Option<(WaitKind, String)> {
+/// What keeps a task whose wave may begin from getting its order.
+pub(super) fn before_order(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
     let instance = state.instance(&task.instance)?;
     if let Some(sentence) = surprise(plan, task, instance) {
         return Some((WaitKind::Person, sentence));
@@ -181,10 +172,11 @@ pub(super) fn before_order(
     {
         return Some(wait);
     }
-    let budget = down
+    let budget = Budget::of(state, &instance.report.component);
+    let full = budget
         .holds_back(&plan.policy, instance)
-        .or_else(|| other_domain_held(state, &plan.policy, instance));
-    budget.map(|sentence| (WaitKind::Budget, sentence))
+        .or_else(|| budget.held_elsewhere(&plan.policy, instance));
+    full.map(|full| (WaitKind::Budget, full.to_string()))
 }
 
 /// One agent that has accepted more than this state knows of proves that the state is old: nothing that it
@@ -236,8 +228,8 @@ pub(crate) fn rebuild(
         return Some((WaitKind::Person, sentence));
     }
     let mut others = state
-        .instances_of(&instance.report.component)
-        .filter(|other| other.id != *id && other.group() == instance.group())
+        .group_of(instance)
+        .filter(|other| other.id != *id)
         .peekable();
     if others.peek().is_none() {
         let sentence =
@@ -246,9 +238,8 @@ pub(crate) fn rebuild(
     }
     others.find_map(|other| {
         let soaks = || {
-            let mut tasks = state.tasks_of_stage(plan, state.stage_under_way(plan)?);
-            let soaks = tasks.any(|task| task.instance == other.id && task.state.in_flight());
-            soaks.then(|| "is still on its way".to_owned())
+            let task = state.task_under_way(plan, &other.id)?;
+            task.state.in_flight().then(|| "is still on its way".to_owned())
         };
         let sick = || (!other.is_healthy()).then(|| "is not healthy".to_owned());
         let why = budget::unavailable(state, other).or_else(sick).or_else(soaks)?;
@@ -261,16 +252,12 @@ pub(crate) fn rebuild(
 }
 
 /// The barrier: nothing stops before every host of the stage holds the verified artifact.
-fn prefetch(state: &State, plan: &Plan, task: &Task) -> Option<String> {
-    let mut missing = state
-        .tasks_of_stage(plan.id, task.stage)
-        .filter(|other| match other.state {
-            TaskState::Pending => true,
-            TaskState::Prefetched => !holds(state, other),
-            _ => false,
-        });
-    let first = missing.next()?;
-    let more = match missing.count() {
+fn prefetch(state: &State, plan: &Plan) -> Option<String> {
+    let barrier = state.barrier(plan.id)?;
+    let missing = barrier.missing();
+    let first = missing.get_min().or(barrier.arrived().get_min())?;
+    let first = state.task_under_way(plan.id, first)?;
+    let more = match missing.len().max(1) - 1 {
         0 => String::new(),
         more => format!(" ({more} more do not either)"),
     };
@@ -299,23 +286,18 @@ fn not_held(state: &State, task: &Task) -> String {
     }
 }
 
-fn holds(state: &State, task: &Task) -> bool {
-    let instance = state.instance(&task.instance);
-    instance.is_some_and(|instance| instance.holds(&task.to.digest))
-}
-
 fn wave(state: &State, plan: &Plan, task: &Task) -> Option<String> {
-    let mut before = state
-        .tasks_of_stage(plan.id, task.stage)
-        .filter(|other| other.wave < task.wave && !other.state.is_over());
-    let first = before.next()?;
-    let more = match before.count() {
-        0 => String::new(),
-        more => format!(", {more} more are not done either"),
+    let tally = state.tally(plan.id)?.stage(task.stage)?;
+    let before = || tally.not_over().range(..task.wave);
+    let (wave, first) = before().next()?;
+    let first = state.task_under_way(plan.id, first.get_min()?)?;
+    let more = match before().map(|(_, ids)| ids.len()).sum::<usize>() {
+        0 | 1 => String::new(),
+        all => format!(", {} more are not done either", all - 1),
     };
     Some(format!(
         "wave {} has to be done before wave {} begins: {} is {}{more}",
-        first.wave,
+        wave,
         task.wave,
         first.instance,
         first.state.name()

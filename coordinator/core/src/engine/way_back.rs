@@ -14,11 +14,6 @@ use crate::{
     state::State,
 };
 
-/// Whether the task is to go back and has no order for it yet.
-pub(super) fn waits(task: &Task) -> bool {
-    matches!(task.state, TaskState::Reverting(_)) && task.admitted_at.is_none()
-}
-
 /// The task is to go back, at once if the budget has room.
 pub(super) fn begin(
     state: &State,
@@ -78,17 +73,18 @@ fn park(plan: &Plan, task: &Task, reason: &str, why: &str) -> Decision {
     (cause, vec![Resource::Plan(paused), Resource::Task(parked)])
 }
 
-/// The order to go back, if the budget has room.
-pub(super) fn give_order(
-    state: &State,
-    plan: &Plan,
-    task: &Task,
-    instance: &Instance,
-    reason: &str,
-    now: Timestamp,
-) -> Option<Decision> {
-    let method = plan.stage(task)?.way_back()?;
-    order(state, plan, task, instance, reason, method, now)
+/// The order to go back for the first task that waits for one and for which the budget has room.
+pub(super) fn give_orders(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
+    let stage = state.stage_under_way(plan.id)?;
+    let tally = state.tally(plan.id)?.stage(stage)?;
+    tally.to_go_back().iter().find_map(|id| {
+        let task = state.task_under_way(plan.id, id)?;
+        let TaskState::Reverting(reason) = &task.state else {
+            return None;
+        };
+        let method = plan.stage(task)?.way_back()?;
+        order(state, plan, task, state.instance(id)?, reason, method, now)
+    })
 }
 
 fn order(

@@ -185,7 +185,7 @@ pub struct Barrier {
     places: OrdMap<InstanceId, Place>,
     missing: OrdSet<InstanceId>,
     arrived: OrdSet<InstanceId>,
-    ready: OrdMap<u32, OrdSet<(String, InstanceId)>>,
+    ready: OrdMap<u32, OrdMap<String, OrdSet<InstanceId>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,9 +221,9 @@ impl Barrier {
         &self.arrived
     }
 
-    /// Those that are ready to be ordered, by wave; in each by group.
+    /// Those that are ready to be ordered, by wave and group.
     #[must_use]
-    pub fn ready(&self) -> &OrdMap<u32, OrdSet<(String, InstanceId)>> {
+    pub fn ready(&self) -> &OrdMap<u32, OrdMap<String, OrdSet<InstanceId>>> {
         &self.ready
     }
 
@@ -239,7 +239,7 @@ impl Barrier {
             }
             Some(Place::Ready { wave, group }) => {
                 if let Some(ready) = self.ready.get_mut(&wave) {
-                    ready.remove(&(group, id.clone()));
+                    remove_from(ready, &group, id);
                     if ready.is_empty() {
                         self.ready.remove(&wave);
                     }
@@ -259,7 +259,7 @@ impl Barrier {
             }
             Place::Ready { wave, group } => {
                 let ready = self.ready.entry(*wave).or_default();
-                ready.insert((group.clone(), id.clone()));
+                ready.entry(group.clone()).or_default().insert(id.clone());
             }
         }
         self.places.insert(id.clone(), place);

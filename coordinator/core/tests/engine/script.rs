@@ -11,7 +11,7 @@ use evenkeel_coordinator_core::{
     calls::Call,
     compatibility::VersionInUse,
     desired,
-    engine::{timers, waits},
+    engine::waits,
     plan::{PlanId, Policy, Target},
     release::{Artifact, SignedManifest},
 };
@@ -179,7 +179,7 @@ impl Script {
             "why" => said = self.why(words.next().parse().unwrap()),
             "show" => said = self.show(words.next().parse().unwrap()),
             "next" => {
-                let next = timers::next(&self.world.state, self.world.now);
+                let next = self.world.engine.next_due();
                 said.push(next.map_or("nothing is due".to_owned(), |at| {
                     format!("at {} something is due", since_start(at))
                 }));

@@ -7,7 +7,9 @@ use evenkeel_compat::{Level, Matrix, Rule, Scope};
 use evenkeel_coordinator_core::{
     calls::{self, Call, Outcome},
     change::{Change, RequestKey, Resource},
-    desired, engine, invariants,
+    desired,
+    engine::{self, Engine},
+    invariants,
     node::LivenessTimings,
     plan::{Plan, PlanId, PlanState},
     refusal::Refusal,
@@ -31,6 +33,7 @@ const TIMINGS: LivenessTimings = LivenessTimings {
 
 pub(crate) struct World {
     pub(crate) state: State,
+    pub(crate) engine: Engine,
     pub(crate) now: Timestamp,
     pub(crate) hosts: BTreeMap<NodeName, Host>,
     /// Every change from the beginning, and when.
@@ -61,6 +64,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let mut world = Self {
             state: State::default(),
+            engine: Engine::new(&State::default()),
             now: START,
             hosts: BTreeMap::new(),
             history: Vec::new(),
@@ -81,6 +85,7 @@ impl World {
             self.state.revision(),
             self.state.at(),
         );
+        self.engine = Engine::new(&self.state);
         self.heard.clear();
         for host in self.hosts.values_mut() {
             host.in_session = false;
@@ -97,6 +102,7 @@ impl World {
     fn apply(&mut self, change: Change) {
         let before = self.state.clone();
         let keys = self.state.apply(&change, self.now);
+        self.engine.note(&before, &self.state, &keys);
         for key in keys {
             match self.state.resource(&key) {
                 Some(resource) => self.view.insert(key, resource),
@@ -178,7 +184,7 @@ impl World {
             .map(|p| p.tasks_total as usize)
             .sum();
         for _ in 0..20 + 10 * tasks {
-            let Some(change) = engine::advance(&self.state, self.now) else {
+            let Some(change) = self.engine.advance(&self.state, self.now) else {
                 let wrong = invariants::violations_at_rest(&self.state, self.now);
                 self.restores();
                 return self.refuse(&wrong);
@@ -307,7 +313,7 @@ impl World {
 
     /// The next moment at which something may be due, but no later than `end`.
     pub(crate) fn pass_until(&mut self, end: Timestamp) {
-        let due = engine::timers::next(&self.state, self.now);
+        let due = self.engine.next_due();
         let silent = self.hosts.iter().filter(|(_, host)| !host.reachable);
         let judged = silent
             .filter_map(|(node, _)| self.heard.get(node))

@@ -1,6 +1,6 @@
 //! Names of things: validated once, at the edge, and typed from there on.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,12 +66,13 @@ pub fn check(kind: &'static str, text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+// Cheap to clone: whoever keeps many things in order keeps their names many times.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $kind:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as text.
@@ -85,7 +86,7 @@ macro_rules! name {
             type Error = NameError;
             fn try_from(text: String) -> Result<Self, NameError> {
                 check($kind, &text)?;
-                Ok(Self(text))
+                Ok(Self(text.into()))
             }
         }
 
@@ -98,7 +99,7 @@ macro_rules! name {
 
         impl From<$type> for String {
             fn from(name: $type) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
 

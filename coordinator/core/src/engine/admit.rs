@@ -1,6 +1,6 @@
 //! The next task gets its slot and its order.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use imbl::{OrdMap, OrdSet};
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(super) struct Search {
     /// The groups in which something changed since they were looked at.
-    stirred: BTreeSet<String>,
+    stirred: BTreeSet<Arc<str>>,
     at: Position,
     /// What held for the whole wave when it was looked through.
     setting: Option<Setting>,
@@ -29,7 +29,7 @@ enum Position {
     #[default]
     Start,
     /// Those from this one on have to be.
-    At(String),
+    At(Arc<str>),
     /// All were.
     End,
 }
@@ -50,7 +50,7 @@ impl Search {
     /// Something changed in this group.
     pub(super) fn stir(&mut self, group: &str) {
         if !self.stirred.contains(group) {
-            self.stirred.insert(group.to_owned());
+            self.stirred.insert(Arc::from(group));
         }
     }
 
@@ -117,7 +117,7 @@ fn next<'a>(
     state: &'a State,
     plan: &Plan,
     stage: &Stage,
-    ready: &OrdMap<String, OrdSet<InstanceId>>,
+    ready: &OrdMap<Arc<str>, OrdSet<InstanceId>>,
     search: &mut Search,
 ) -> Option<&'a Task> {
     let budget = Budget::of(state, &stage.component);
@@ -141,7 +141,7 @@ fn next<'a>(
         search.stirred.pop_first();
     }
     let rest = match &search.at {
-        Position::Start => ready.range::<_, String>(..),
+        Position::Start => ready.range::<_, Arc<str>>(..),
         Position::At(group) => ready.range(group.clone()..),
         Position::End => return None,
     };

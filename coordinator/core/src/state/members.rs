@@ -1,6 +1,8 @@
 //! What there is to know of a component's instances without looking at each: kept along with every change, so that a
 //! decision costs what it is about and not what the fleet is.
 
+use std::sync::Arc;
+
 use evenkeel_words::names::InstanceId;
 use imbl::{OrdMap, OrdSet};
 use semver::Version;
@@ -12,7 +14,7 @@ use crate::{instance::Instance, node::Liveness};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members {
     all: OrdSet<InstanceId>,
-    groups: OrdMap<String, OrdSet<InstanceId>>,
+    groups: OrdMap<Arc<str>, OrdSet<InstanceId>>,
     down: Outages,
     held: Outages,
     versions: OrdMap<Version, u32>,
@@ -28,7 +30,7 @@ impl Members {
 
     /// The groups that have members, by name, each with them.
     #[must_use]
-    pub fn groups(&self) -> &OrdMap<String, OrdSet<InstanceId>> {
+    pub fn groups(&self) -> &OrdMap<Arc<str>, OrdSet<InstanceId>> {
         &self.groups
     }
 
@@ -59,7 +61,7 @@ impl Members {
     pub(super) fn add(&mut self, instance: &Instance, liveness: Option<Liveness>) {
         let id = &instance.id;
         self.all.insert(id.clone());
-        let group = instance.group().to_owned();
+        let group = Arc::from(instance.group());
         self.groups.entry(group).or_default().insert(id.clone());
         if instance.slot.is_some() {
             self.held.add(instance);
@@ -79,7 +81,7 @@ impl Members {
     pub(super) fn remove(&mut self, instance: &Instance) {
         let id = &instance.id;
         self.all.remove(id);
-        remove_from(&mut self.groups, &instance.group().to_owned(), id);
+        remove_from(&mut self.groups, &Arc::from(instance.group()), id);
         self.held.remove(instance);
         self.down.remove(instance);
         for version in instance.versions().collect::<OrdSet<_>>() {

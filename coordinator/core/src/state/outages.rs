@@ -1,5 +1,7 @@
 //! Which instances of a component are out, told by group and by failure domain without looking at the others.
 
+use std::sync::Arc;
+
 use evenkeel_words::names::InstanceId;
 use imbl::{OrdMap, OrdSet};
 
@@ -9,7 +11,7 @@ use crate::{instance::Instance, node::Labels};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outages {
     all: OrdSet<InstanceId>,
-    groups: OrdMap<String, OrdSet<InstanceId>>,
+    groups: OrdMap<Arc<str>, OrdSet<InstanceId>>,
     /// By label and its value.
     labels: OrdMap<(String, String), OrdSet<InstanceId>>,
 }
@@ -59,7 +61,7 @@ impl Outages {
     pub(super) fn add(&mut self, instance: &Instance) {
         let id = &instance.id;
         self.all.insert(id.clone());
-        let group = instance.group().to_owned();
+        let group = Arc::from(instance.group());
         self.groups.entry(group).or_default().insert(id.clone());
         for key in owned(&instance.labels) {
             self.labels.entry(key).or_default().insert(id.clone());
@@ -71,7 +73,7 @@ impl Outages {
         if self.all.remove(&instance.id).is_none() {
             return;
         }
-        remove_from(&mut self.groups, &instance.group().to_owned(), &instance.id);
+        remove_from(&mut self.groups, &Arc::from(instance.group()), &instance.id);
         for key in owned(&instance.labels) {
             remove_from(&mut self.labels, &key, &instance.id);
         }

@@ -1,6 +1,8 @@
 //! What there is to know of a plan's tasks without looking at each: how far its stages and waves are, what is in
 //! flight, and, for the stage under way, which hosts hold the artifact.
 
+use std::sync::Arc;
+
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use imbl::{OrdMap, OrdSet};
 
@@ -185,14 +187,14 @@ pub struct Barrier {
     places: OrdMap<InstanceId, Place>,
     missing: OrdSet<InstanceId>,
     arrived: OrdSet<InstanceId>,
-    ready: OrdMap<u32, OrdMap<String, OrdSet<InstanceId>>>,
+    ready: OrdMap<u32, OrdMap<Arc<str>, OrdSet<InstanceId>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Missing,
     Arrived,
-    Ready { wave: u32, group: String },
+    Ready { wave: u32, group: Arc<str> },
 }
 
 impl Barrier {
@@ -223,7 +225,7 @@ impl Barrier {
 
     /// Those that are ready to be ordered, by wave and group.
     #[must_use]
-    pub fn ready(&self) -> &OrdMap<u32, OrdMap<String, OrdSet<InstanceId>>> {
+    pub fn ready(&self) -> &OrdMap<u32, OrdMap<Arc<str>, OrdSet<InstanceId>>> {
         &self.ready
     }
 
@@ -273,7 +275,7 @@ fn place_of(task: &Task, instance: Option<&Instance>) -> Option<Place> {
         (TaskState::Pending, Some(_)) => Some(Place::Arrived),
         (TaskState::Prefetched, Some(holder)) => Some(Place::Ready {
             wave: task.wave,
-            group: holder.group().to_owned(),
+            group: Arc::from(holder.group()),
         }),
         (
             TaskState::Admitted

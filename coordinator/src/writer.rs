@@ -484,6 +484,14 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
                 if state(before) != state(after) {
                     nodes.extend(after.tasks_of(*id).map(|task| task.instance.node.clone()));
                 }
+                let told = |state: &State| {
+                    let plan = state.plan(*id);
+                    plan.map(|plan| plan.finalizing.clone()).unwrap_or_default()
+                };
+                if told(before) != told(after) {
+                    let told = told(after).into_iter().filter_map(|told| told.instance);
+                    nodes.extend(told.map(|instance| instance.node));
+                }
             }
             Key::Coordinator
             | Key::Node(_)

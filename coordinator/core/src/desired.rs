@@ -7,7 +7,7 @@ use evenkeel_words::names::{InstanceName, NodeName};
 use crate::{
     engine::waits,
     instance::{Instance, Order},
-    plan::{PlanId, PlanState, TaskState},
+    plan::{Plan, PlanId, PlanState, TaskState},
     release::SignedManifest,
     state::State,
 };
@@ -58,7 +58,24 @@ fn is_rebuild_withheld(state: &State, instance: &Instance, plan: PlanId, order: 
     if order.method != Method::Rebuild && fallback != Some(Method::Rebuild) {
         return false;
     }
-    let running = state.plan(plan).map(|plan| &plan.state) == Some(&PlanState::Running);
+    let goes_on = |plan: &Plan| {
+        let undoes = plan.stages.iter().any(|stage| stage.undoes.is_some());
+        match plan.state {
+            PlanState::Running => true,
+            PlanState::RollingBack(_) => undoes,
+            PlanState::Draft
+            | PlanState::Paused(_)
+            | PlanState::ReadyToFinalize
+            | PlanState::Finalizing
+            | PlanState::Finalized
+            | PlanState::Aborting(_)
+            | PlanState::Aborted(_)
+            | PlanState::RolledBack(_)
+            | PlanState::Superseded(_)
+            | PlanState::Failed(_) => false,
+        }
+    };
+    let running = state.plan(plan).is_some_and(|plan| goes_on(plan));
     let goes_back = order.fallback.is_none() && is_reverting(state, plan, instance);
     !(running || goes_back) || waits::rebuild(state, plan, instance).is_some()
 }

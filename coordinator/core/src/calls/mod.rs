@@ -6,15 +6,18 @@
 mod compatibility;
 mod plan;
 mod release;
+mod verbs;
 
 use evenkeel_compat::Matrix;
 use evenkeel_words::{
     digest::Digest,
     limits::{REASON_BYTES_MAX, cut},
-    names::{ComponentName, SourceName},
+    names::{ComponentName, InstanceId, SourceName},
     timestamp::Timestamp,
 };
 use semver::Version;
+
+pub use verbs::may_be_retargeted;
 
 use crate::{
     change::{Change, Request, RequestKey, Resource},
@@ -75,6 +78,23 @@ pub enum Call {
     ResumePlan(PlanId),
     /// Start no more tasks ever.
     AbortPlan(PlanId, String),
+    /// Bring back what a plan has moved.
+    RollBackPlan(PlanId, String),
+    /// Give a plan up for another one, from wherever the fleet is.
+    RetargetPlan {
+        /// The plan.
+        plan: PlanId,
+        /// Where to bring what.
+        targets: Vec<Target>,
+        /// How carefully.
+        policy: Policy,
+        /// Why.
+        reason: String,
+    },
+    /// Let a task be tried again that was put back or parked.
+    RetryTask(PlanId, InstanceId),
+    /// Leave an instance out, for a reason.
+    SkipTask(PlanId, InstanceId, String),
     /// Go past the point from which there is no way back.
     FinalizePlan {
         /// The plan.
@@ -221,6 +241,41 @@ fn decide(
                 vec![Resource::Plan(plan)],
             ))
         }
+        Call::RollBackPlan(id, reason) => {
+            let resources = verbs::roll_back(state, *id, reason, &key.subject, now)?;
+            Ok((
+                format!("{id} begins to roll back"),
+                id.to_string(),
+                resources,
+            ))
+        }
+        Call::RetargetPlan {
+            plan: id,
+            targets,
+            policy,
+            reason,
+        } => {
+            let target = (targets.as_slice(), policy);
+            let plan = verbs::retarget(state, *id, target, reason, &key.subject, now)?;
+            Ok((
+                format!("{id} retargeted"),
+                id.to_string(),
+                vec![Resource::Plan(plan)],
+            ))
+        }
+        Call::RetryTask(id, instance) => {
+            let resources = verbs::retry(state, *id, instance, now)?;
+            Ok((
+                format!("{instance} tried again by {id}"),
+                id.to_string(),
+                resources,
+            ))
+        }
+        Call::SkipTask(id, instance, reason) => {
+            let resources = verbs::skip(state, *id, instance, reason, &key.subject, now)?;
+            let cause = format!("{instance} left out of {id}: {}", short(reason));
+            Ok((cause, id.to_string(), resources))
+        }
         Call::AbortPlan(id, reason) => {
             let plan = plan::abort(state, *id, reason, &key.subject, now)?;
             Ok((
@@ -256,25 +311,35 @@ fn fingerprint(call: &Call) -> String {
             ..
         } => format!("report {component} {source} {content}"),
         Call::CreatePlan { targets, policy } => {
-            let targets: Vec<_> = targets
-                .iter()
-                .map(|t| {
-                    format!(
-                        "{}={}{}",
-                        t.component,
-                        t.version,
-                        if t.allow_downgrade { "!" } else { "" }
-                    )
-                })
-                .collect();
-            format!("create {} {policy:?}", targets.join(","))
+            format!("create {} {policy:?}", told(targets))
         }
+        Call::RollBackPlan(id, reason) => format!("roll back {id} {}", short(reason)),
+        Call::RetargetPlan {
+            plan,
+            targets,
+            policy,
+            reason,
+        } => format!(
+            "retarget {plan} {} {policy:?} {}",
+            told(targets),
+            short(reason)
+        ),
+        Call::RetryTask(id, instance) => format!("retry {id} {instance}"),
+        Call::SkipTask(id, instance, reason) => format!("skip {id} {instance} {}", short(reason)),
         Call::FinalizePlan { plan, stage } => format!("finalize {plan} {stage:?}"),
         Call::StartPlan(id) => format!("start {id}"),
         Call::PausePlan(id, reason) => format!("pause {id} {}", short(reason)),
         Call::ResumePlan(id) => format!("resume {id}"),
         Call::AbortPlan(id, reason) => format!("abort {id} {}", short(reason)),
     }
+}
+
+fn told(targets: &[Target]) -> String {
+    let targets = targets.iter().map(|target| {
+        let down = if target.allow_downgrade { "!" } else { "" };
+        format!("{}={}{down}", target.component, target.version)
+    });
+    targets.collect::<Vec<_>>().join(",")
 }
 
 fn short(reason: &str) -> String {

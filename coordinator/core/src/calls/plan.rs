@@ -1,4 +1,4 @@
-//! What is asked of a plan: start, pause, resume, finalize, abort.
+//! What is asked of a plan: start, pause, resume, finalize, abort. What changes its course is in `verbs`.
 
 use evenkeel_words::{
     limits::{REASON_BYTES_MAX, cut},
@@ -8,8 +8,8 @@ use evenkeel_words::{
 use super::short;
 use crate::{
     change::Resource,
-    engine::finality,
-    plan::{Plan, PlanId, PlanState, Stage, TaskState},
+    engine::{conflict, finality},
+    plan::{Plan, PlanId, PlanState, TaskState},
     planner,
     refusal::{Refusal, RefusalKind},
     state::State,
@@ -21,37 +21,8 @@ pub(super) fn start(state: &State, id: PlanId, now: Timestamp) -> Result<Plan, R
         return Err(wrong_state(plan, "only a draft can be started"));
     }
     planner::check_unchanged(state, plan)?;
-    let conflict = state
-        .tasks_of(id)
-        .find_map(|task| Some((&task.instance, state.claimed_by(&task.instance)?)));
-    if let Some((instance, other)) = conflict {
-        return Err(Refusal::new(
-            RefusalKind::PlanConflict,
-            format!(
-                "{other} is under way and has a task for {instance}, as has {id}; one plan at a time may touch an instance"
-            ),
-        ));
-    }
-    let component = |other: &Plan| {
-        let moves = |stage: &&Stage| other.stages.iter().any(|s| s.component == stage.component);
-        plan.stages
-            .iter()
-            .find(moves)
-            .map(|stage| stage.component.clone())
-    };
-    // One that is ready to be finalized moves nothing any more, and may wait for what this one brings along.
-    let conflict = state
-        .plans_under_way()
-        .filter(|other| other.state != PlanState::ReadyToFinalize)
-        .find_map(|other| Some((other.id, component(other)?)));
-    if let Some((other, component)) = conflict {
-        return Err(Refusal::new(
-            RefusalKind::PlanConflict,
-            format!(
-                "{other} is under way and changes {component}, as does {id}; one plan at a time may change a component"
-            ),
-        ));
-    }
+    let tasks = state.tasks_of(id).map(AsRef::as_ref);
+    conflict::check(state, plan, tasks, None)?;
     Ok(Plan {
         state: PlanState::Running,
         started_at: Some(now),
@@ -123,6 +94,8 @@ pub(super) fn abort(
     let ended = matches!(next, PlanState::Aborted(_));
     Ok(Plan {
         state: next,
+        // Whoever gives it up altogether does not want another one either.
+        successor: None,
         ended_at: ended.then_some(now),
         // What is in flight has the whole progress deadline to end.
         progressed_at: now,
@@ -141,7 +114,7 @@ pub(super) fn finalize(
     finality::confirmed(state, plan, stage, subject, now).map_err(|why| wrong_state(plan, &why))
 }
 
-fn by(subject: &str, reason: &str) -> String {
+pub(super) fn by(subject: &str, reason: &str) -> String {
     let text = match short(reason).as_str() {
         "" => format!("{subject} asked for it"),
         reason => format!("{subject} asked for it: {reason}"),
@@ -149,7 +122,7 @@ fn by(subject: &str, reason: &str) -> String {
     cut(text, REASON_BYTES_MAX)
 }
 
-fn wrong_state(plan: &Plan, rule: &str) -> Refusal {
+pub(super) fn wrong_state(plan: &Plan, rule: &str) -> Refusal {
     let state = match &plan.state {
         PlanState::Draft => "a draft",
         other => other.name(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use imbl::{OrdMap, OrdSet};
 
-use super::{Decision, budget::Budget, finality, slots, waits};
+use super::{Decision, budget::Budget, finality, rollback, slots, waits};
 use crate::{
     change::Resource,
     plan::{Plan, Stage, Task, TaskState},
@@ -155,12 +155,18 @@ fn next<'a>(
     None
 }
 
-fn task_of<'a>(state: &'a State, plan: &Plan, instance: &InstanceId) -> Option<&'a Task> {
+/// The task of an instance in the stage under way.
+pub(super) fn task_of<'a>(
+    state: &'a State,
+    plan: &Plan,
+    instance: &InstanceId,
+) -> Option<&'a Task> {
     let task = state.task_under_way(plan.id, instance);
     task.map(AsRef::as_ref)
 }
 
-fn order(
+/// The task with its slot and its order.
+pub(super) fn order(
     state: &State,
     plan: &Plan,
     stage: &Stage,
@@ -169,7 +175,10 @@ fn order(
 ) -> Option<Decision> {
     let instance = state.instance(&task.instance)?;
     let target = (task.to.clone(), stage.way.method);
-    let fallback = stage.way_back().map(|method| (task.from.clone(), method));
+    let fallback = match stage.undoes {
+        None => stage.way_back().map(|method| (task.from.clone(), method)),
+        Some(_) => rollback::fallback(plan, stage, task, instance),
+    };
     let instance = slots::order(plan, instance, target, fallback, now);
     let cause = format!("{} admitted", task.instance);
     let task = Task {

@@ -38,6 +38,10 @@ pub fn not_allowed(state: &State, plan: &Plan, stage: &Stage) -> Option<String> 
 /// What the matrix says of a stage's hop, if that is less than it said when the plan was made.
 #[must_use]
 pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
+    // A restart brings nothing to another version.
+    if stage.from == stage.to {
+        return None;
+    }
     let AppliedMatrix {
         matrix, version, ..
     } = state.matrix().as_ref();
@@ -79,13 +83,13 @@ pub(super) fn way_back_blocked(state: &State, stage: &Stage) -> Option<String> {
     }
 }
 
-fn way_back_is_open(state: &State, stage: &Stage) -> bool {
+pub(super) fn way_back_is_open(state: &State, stage: &Stage) -> bool {
     let mut ways = undo::ways_back(state, &stage.component).into_iter();
     ways.any(|(from, to)| (&from, &to) == (&stage.from, &stage.to))
 }
 
 /// A version that instances of the stage would meet, and may not.
-fn meets(state: &State, plan: &Plan, matrix: &Matrix, stage: &Stage) -> Option<String> {
+pub(super) fn meets(state: &State, plan: &Plan, matrix: &Matrix, stage: &Stage) -> Option<String> {
     let apart = |component: &ComponentName, version: &Version| {
         let apart = matrix.beside((&stage.component, &stage.to), (component, version));
         let why = apart.err()?;

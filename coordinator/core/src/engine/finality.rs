@@ -10,7 +10,7 @@ use evenkeel_compat::Undo;
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use semver::Version;
 
-use super::{Decision, ended, undo::is_behind, waits};
+use super::{Decision, finalizing, undo::is_behind, waits};
 use crate::{
     change::Resource,
     plan::{Plan, PlanState, Stage, Task},
@@ -168,9 +168,15 @@ pub(super) fn ready(state: &State, plan: &Plan) -> Option<String> {
         return None;
     }
     if let Some(behind) = behind(state, plan) {
-        return Some(format!("every task is done, but {behind}"));
+        return Some(format!("every task is over, but {behind}"));
     }
     let stages: Vec<_> = plan.stages.iter().filter(|stage| loses(stage)).collect();
+    if stages.is_empty() {
+        return Some(format!(
+            "every task is over; `evenkeel plan finalize {}` ends it",
+            plan.id
+        ));
+    }
     let lost: Vec<_> = stages
         .iter()
         .map(|stage| format!("from {} {} to {}", stage.component, stage.to, stage.from))
@@ -191,7 +197,9 @@ pub(super) fn finish(state: &State, plan: &Plan, now: Timestamp) -> Option<Decis
     if state.stage_under_way(plan.id).is_some() {
         return None;
     }
-    if plan.stages.iter().any(loses) {
+    // Where an instance was left out, a person looks at what that means.
+    let left_out = plan.tasks_skipped > 0 && behind(state, plan).is_some();
+    if left_out || plan.stages.iter().any(loses) {
         let ready = Plan {
             state: PlanState::ReadyToFinalize,
             ..plan.clone()
@@ -199,7 +207,9 @@ pub(super) fn finish(state: &State, plan: &Plan, now: Timestamp) -> Option<Decis
         let cause = format!("{} {}", plan.id, ready.state.name());
         return Some((cause, vec![Resource::Plan(ready)]));
     }
-    Some(ended(plan, PlanState::Finalized, now))
+    let next = finalizing::begun(state, plan, now);
+    let cause = format!("{} {}", plan.id, next.state.name());
+    Some((cause, vec![Resource::Plan(next)]))
 }
 
 /// The plan with a person's word that there need be no way back.
@@ -237,8 +247,7 @@ pub fn confirmed(
             }
             let stages = confirmed.stages.iter_mut();
             stages.filter(|stage| loses(stage)).for_each(confirm);
-            confirmed.state = PlanState::Finalized;
-            confirmed.ended_at = Some(now);
+            confirmed = finalizing::begun(state, &confirmed, now);
         }
         PlanState::Running | PlanState::Paused(_) => {
             let unconfirmed = unconfirmed(state, plan);

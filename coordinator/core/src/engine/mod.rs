@@ -13,6 +13,9 @@
 //! - [`finality`]: what a person has to confirm, because there is no way back from it.
 //! - `overdue`: what takes too long pauses the plan, or ends it if it was given up.
 //! - `admit`: the next task gets its slot and its order.
+//! - [`rollback`]: a plan's way back, as stages of its own; [`retarget`]: another plan takes its place.
+//! - `finalizing`: storage systems are told that the version they run is final.
+//! - [`conflict`]: plans that would be at work on the same things.
 //! - [`budget`]: whether one more instance may go down.
 //! - [`waits`]: why a task does not move, from the same functions that hold it.
 //! - [`timers`]: the deadlines.
@@ -22,9 +25,13 @@ mod agenda;
 mod attention;
 pub mod budget;
 pub mod compatible;
+pub mod conflict;
 pub mod finality;
+mod finalizing;
 mod follow;
 mod overdue;
+pub mod retarget;
+pub mod rollback;
 mod slots;
 pub mod timers;
 pub mod undo;
@@ -47,7 +54,8 @@ pub fn advance(state: &State, now: Timestamp) -> Option<Change> {
     Engine::new(state).advance(state, now)
 }
 
-type Decision = (String, Vec<Resource>);
+/// What is decided: what it is, in a few words for people, and what is different.
+pub type Decision = (String, Vec<Resource>);
 
 /// What follows for a plan as a whole.
 fn go_on(
@@ -62,10 +70,9 @@ fn go_on(
             .or_else(|| compatible::pause(state, plan))
             .or_else(|| admit::prefetched(state, plan, now))
             .or_else(|| admit::admit(state, plan, search, now)),
-        PlanState::Paused(_)
-        | PlanState::ReadyToFinalize
-        | PlanState::Finalizing
-        | PlanState::RollingBack(_) => None,
+        PlanState::Paused(_) | PlanState::ReadyToFinalize => None,
+        PlanState::Finalizing => finalizing::go_on(state, plan, now),
+        PlanState::RollingBack(reason) => rollback::go_on(state, plan, reason, search, now),
         PlanState::Aborting(reason) => {
             overdue::park(state, plan, now).or_else(|| aborted(state, plan, reason, now))
         }
@@ -82,7 +89,11 @@ fn aborted(state: &State, plan: &Plan, reason: &str, now: Timestamp) -> Option<D
     let in_flight = state
         .tally(plan.id)
         .is_some_and(|tally| tally.any_in_flight());
-    (!in_flight).then(|| ended(plan, PlanState::Aborted(reason.to_owned()), now))
+    (!in_flight).then(|| match (&plan.successor, plan.rollback_began_at) {
+        (_, Some(_)) => ended(plan, PlanState::Failed(reason.to_owned()), now),
+        (Some(successor), None) => retarget::succeed(state, plan, successor, reason, now),
+        (None, None) => ended(plan, PlanState::Aborted(reason.to_owned()), now),
+    })
 }
 
 fn ended(plan: &Plan, state: PlanState, now: Timestamp) -> Decision {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
+use super::finalizing;
 use crate::{
     instance::{Instance, Slot},
     plan::{Plan, PlanState, Task, TaskState},
@@ -90,6 +91,9 @@ pub(super) fn of_plan(state: &State, plan: &Plan, after: Timestamp) -> Option<Ti
     }
     let order = first_overdue(state, plan).map(|(_, at)| at);
     let progress = Some(progress_overdue_at(plan));
-    let due = [order, progress].into_iter().flatten();
+    let finalizes = plan.state == PlanState::Finalizing;
+    let told = plan.finalizing.iter().filter(|_| finalizes);
+    let answers = told.map(|told| finalizing::answer_overdue_at(plan, told));
+    let due = [order, progress].into_iter().chain(answers).flatten();
     due.filter(|at| *at > after).min()
 }

@@ -8,7 +8,7 @@ use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
 use semver::Version;
 
 use crate::{
-    plan::{Plan, PlanState, Stage, Target},
+    plan::{Plan, PlanKind, PlanState, Stage, Target},
     state::State,
 };
 
@@ -37,8 +37,15 @@ pub fn ways_back(state: &State, component: &ComponentName) -> BTreeSet<(Version,
             stages.map(move |(index, stage)| (plan, index, stage))
         })
     };
-    let finalized = of_component().filter(|(plan, ..)| plan.state == PlanState::Finalized);
-    let finalized_at = finalized.filter_map(|(plan, ..)| plan.ended_at).max();
+    // A plan that only restarts makes nothing final.
+    let finalized = of_component().filter(|(plan, ..)| plan.kind == PlanKind::Upgrade);
+    let finalized = finalized.filter_map(|(plan, _, stage)| match plan.state {
+        PlanState::Finalized => plan.ended_at,
+        // Its storage system may have been told already.
+        _ if !stage.finalizes_itself && stage.is_final_when_finalized() => stage.confirmed_at,
+        _ => None,
+    });
+    let finalized_at = finalized.max();
     let confirmed_at = of_component()
         .filter(|(_, _, stage)| stage.finalizes_itself)
         .filter_map(|(_, _, stage)| stage.confirmed_at)

@@ -6,7 +6,7 @@ use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
     budget::{self, Budget, holds_back_way_back},
-    finality, timers,
+    finality, finalizing, rollback, timers,
 };
 use crate::{
     instance::{Health, Instance, StageState, Step},
@@ -87,6 +87,10 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
                 let until = hurries.then(|| timers::progress_overdue_at(plan));
                 (kind, sentence, until)
             }
+            PlanState::RollingBack(_) => {
+                let (kind, sentence) = admission(state, plan, task)?;
+                (kind, sentence, None)
+            }
             PlanState::Draft => (
                 WaitKind::Person,
                 format!("{} is a draft that nobody has started", plan.id),
@@ -102,7 +106,6 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
             | PlanState::Finalized
             | PlanState::Aborting(_)
             | PlanState::Aborted(_)
-            | PlanState::RollingBack(_)
             | PlanState::RolledBack(_)
             | PlanState::Superseded(_)
             | PlanState::Failed(_) => return None,
@@ -121,6 +124,9 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
 /// Why the plan as a whole does not move though all its tasks are done; nothing if that is not so.
 #[must_use]
 pub fn wait_of_plan(state: &State, plan: &Plan) -> Option<Wait> {
+    if let Some(wait) = finalizing::wait(plan) {
+        return Some(wait);
+    }
     let sentence = finality::ready(state, plan)?;
     Some(Wait {
         instance: None,
@@ -134,7 +140,10 @@ pub fn wait_of_plan(state: &State, plan: &Plan) -> Option<Wait> {
 
 /// What keeps a task of a running plan from getting its order; nothing if it may.
 fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
-    if let TaskState::Reverted(reason) | TaskState::Parked(reason) = &task.state {
+    let rolls_back = matches!(plan.state, PlanState::RollingBack(_));
+    if let TaskState::Reverted(reason) | TaskState::Parked(reason) = &task.state
+        && !rolls_back
+    {
         let name = task.state.name();
         return Some((WaitKind::Person, format!("the task is {name}: {reason}")));
     }
@@ -143,6 +152,11 @@ fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, Strin
 
 /// What keeps the whole wave of the task from beginning.
 pub(super) fn before_wave(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
+    if let PlanState::RollingBack(_) = plan.state
+        && let Some(sentence) = rollback::holds_back(state, plan, task)
+    {
+        return Some((WaitKind::Person, sentence));
+    }
     if let Some(sentence) = stage_before(state, plan, task) {
         return Some((WaitKind::Stage, sentence));
     }
@@ -173,10 +187,20 @@ pub(super) fn before_order(state: &State, plan: &Plan, task: &Task) -> Option<(W
         return Some(wait);
     }
     let budget = Budget::of(state, &instance.report.component);
-    let full = budget
-        .holds_back(&plan.policy, instance)
-        .or_else(|| budget.held_elsewhere(&plan.policy, instance));
-    full.map(|full| (WaitKind::Budget, full.to_string()))
+    let goes_back = plan.stage(task).is_some_and(|stage| stage.undoes.is_some());
+    let full = match goes_back {
+        true => holds_back_way_back(state, &plan.policy, instance),
+        false => {
+            let full = budget.holds_back(&plan.policy, instance);
+            full.map(|full| full.to_string())
+        }
+    };
+    let elsewhere = || {
+        let full = budget.held_elsewhere(&plan.policy, instance);
+        full.map(|full| full.to_string())
+    };
+    full.or_else(elsewhere)
+        .map(|sentence| (WaitKind::Budget, sentence))
 }
 
 /// One agent that has accepted more than this state knows of proves that the state is old: nothing that it

@@ -40,9 +40,15 @@ struct NewOrder<'a> {
 }
 
 impl NewOrder<'_> {
-    /// Whether it is the order to go to the new release, not the one to go back.
-    fn is_forward(&self) -> bool {
+    /// Whether a stage begins it: it is not the order to put back one that got sick.
+    fn is_begun(&self) -> bool {
         self.task.state == TaskState::Admitted
+    }
+
+    /// Whether it is the order to go to the new release, not one to go back.
+    fn is_forward(&self) -> bool {
+        let stage = self.plan.stage(self.task);
+        self.is_begun() && stage.is_some_and(|stage| stage.undoes.is_none())
     }
 }
 
@@ -142,13 +148,16 @@ fn orders_heard(before: &State, after: &State) -> Vec<String> {
         .collect()
 }
 
-/// Only a plan that runs begins anything.
+/// Only a plan that runs begins anything, and only one that rolls back a stage that undoes another.
 fn orders_of_running_plans(before: &State, after: &State) -> Vec<String> {
     new_orders(before, after)
-        .filter(NewOrder::is_forward)
+        .filter(NewOrder::is_begun)
         .filter(|new| {
             let plan = before.plan(new.plan.id);
-            plan.is_none_or(|plan| plan.state != PlanState::Running)
+            !plan.is_some_and(|plan| match new.is_forward() {
+                true => plan.state == PlanState::Running,
+                false => matches!(plan.state, PlanState::RollingBack(_)),
+            })
         })
         .map(|new| format!("{} was ordered by a plan that rests", new.instance.id))
         .collect()
@@ -165,7 +174,7 @@ fn orders_after_the_barrier(before: &State, after: &State) -> Vec<String> {
         _ => true,
     };
     new_orders(before, after)
-        .filter(NewOrder::is_forward)
+        .filter(NewOrder::is_begun)
         .filter(|new| {
             let mut tasks = before.tasks_of_stage(new.plan.id, new.task.stage);
             tasks.any(|task| !ready(task))
@@ -179,7 +188,7 @@ fn orders_after_the_barrier(before: &State, after: &State) -> Vec<String> {
 fn orders_compatible(before: &State, after: &State) -> Vec<String> {
     let matrix = &before.matrix().matrix;
     let mut wrong = Vec::new();
-    for new in new_orders(before, after).filter(NewOrder::is_forward) {
+    for new in new_orders(before, after).filter(NewOrder::is_begun) {
         let component = &new.instance.report.component;
         let to = &new.task.to.version;
         let hop = matrix.hop(component, &new.task.from.version, to);
@@ -225,7 +234,7 @@ fn orders_compatible(before: &State, after: &State) -> Vec<String> {
 /// What cannot be undone was confirmed by a person before.
 fn orders_confirmed(before: &State, after: &State) -> Vec<String> {
     new_orders(before, after)
-        .filter(NewOrder::is_forward)
+        .filter(NewOrder::is_begun)
         .filter(|new| {
             let Some(stage) = new.plan.stage(new.task) else {
                 return true;

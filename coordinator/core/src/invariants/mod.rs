@@ -188,6 +188,16 @@ fn counts_right(state: &State) -> Vec<String> {
         {
             wrong.push(format!("{} has miscounted its tasks", plan.id));
         }
+        if let PlanState::Superseded(by) = plan.state
+            && (by <= plan.id || state.plan(by).is_none())
+        {
+            wrong.push(format!("{} is superseded by nothing", plan.id));
+        }
+        if plan.state == PlanState::RolledBack(plan.state.reason().to_owned())
+            && done + skipped != total
+        {
+            wrong.push(format!("{} is rolled back and not done", plan.id));
+        }
         if plan.state == PlanState::Finalized && done + skipped != total {
             wrong.push(format!("{} is finalized and not done", plan.id));
         }

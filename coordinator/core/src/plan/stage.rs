@@ -68,6 +68,7 @@ impl Stage {
     /// Whether an instance may have to be started without its data, on the way there or back.
     #[must_use]
     pub fn may_rebuild(&self) -> bool {
+        // What undoes another stage falls back in place, if at all, and has no way back: the method is all there is.
         self.way.method == Method::Rebuild || self.way_back() == Some(Method::Rebuild)
     }
 

@@ -11,11 +11,14 @@ use evenkeel_compat::{Blocked, Component, Level, Matrix, Rule, Scope, Versions};
 use evenkeel_coordinator_core::{
     calls::Call,
     compatibility::VersionInUse,
-    engine::finality,
+    engine::{
+        finality,
+        waits::{self, WaitKind},
+    },
     node::Labels,
     plan::{PlanId, PlanState, Policy, Target},
 };
-use evenkeel_words::names::{ComponentName, NodeName};
+use evenkeel_words::names::{ComponentName, InstanceId, NodeName};
 use proptest::{collection::vec, prelude::*};
 use semver::Version;
 
@@ -66,6 +69,12 @@ enum Act {
     Pause,
     Resume,
     Abort,
+    RollBack,
+    Retarget(Option<u64>, Option<u64>),
+    Retry(usize, bool),
+    Skip(usize, bool),
+    CanFinalize(usize, bool),
+    NotFinal(usize),
 }
 
 fn fleets() -> impl Strategy<Value = Fleet> {
@@ -125,15 +134,22 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => node.clone().prop_map(Act::Forget),
         1 => node.clone().prop_map(Act::Remove),
         1 => node.clone().prop_map(Act::PutBack),
-        1 => (node, version.clone()).prop_map(|(node, version)| Act::ByHand(node, version)),
+        1 => (node.clone(), version.clone()).prop_map(|(node, version)| Act::ByHand(node, version)),
         1 => Just(Act::Restart),
         2 => (1..100_u64).prop_map(Act::Pass),
         2 => (1..500_u64).prop_map(Act::Live),
         1 => matrices().prop_map(Act::Matrix),
         1 => vec(version.clone(), 0..2).prop_map(Act::InUse),
         3 => Just(Act::Finalize),
-        3 => (prop::option::of(version.clone()), prop::option::of(version))
+        3 => (prop::option::of(version.clone()), prop::option::of(version.clone()))
             .prop_map(|(store, gate)| Act::Upgrade(store, gate)),
+        1 => Just(Act::RollBack),
+        1 => (prop::option::of(version.clone()), prop::option::of(version))
+            .prop_map(|(store, gate)| Act::Retarget(store, gate)),
+        2 => (node.clone(), any::<bool>()).prop_map(|(node, store)| Act::Retry(node, store)),
+        1 => (node.clone(), any::<bool>()).prop_map(|(node, store)| Act::Skip(node, store)),
+        1 => (node.clone(), any::<bool>()).prop_map(|(node, can)| Act::CanFinalize(node, can)),
+        1 => node.clone().prop_map(Act::NotFinal),
         1 => Just(Act::Pause),
         4 => Just(Act::Resume),
         1 => Just(Act::Abort),
@@ -208,6 +224,19 @@ fn version(minor: u64) -> Version {
     Version::new(1, minor, 0)
 }
 
+fn targets(store: Option<u64>, gate: Option<u64>) -> Vec<Target> {
+    let targets = [("store", store), ("gate", gate)].into_iter();
+    targets
+        .filter_map(|(component, minor)| {
+            Some(Target {
+                component: component.parse().unwrap(),
+                version: version(minor?),
+                allow_downgrade: true,
+            })
+        })
+        .collect()
+}
+
 struct Life {
     world: World,
     nodes: Vec<NodeName>,
@@ -273,18 +302,8 @@ impl Life {
 
     /// Asks for a plan and starts it; both may be refused.
     fn upgrade(&mut self, store: Option<u64>, gate: Option<u64>) {
-        let targets = [("store", store), ("gate", gate)];
         let call = Call::CreatePlan {
-            targets: targets
-                .into_iter()
-                .filter_map(|(component, minor)| {
-                    Some(Target {
-                        component: component.parse().unwrap(),
-                        version: version(minor?),
-                        allow_downgrade: true,
-                    })
-                })
-                .collect(),
+            targets: targets(store, gate),
             policy: self.policy.clone(),
         };
         if let Ok(outcome) = self.world.ask(None, &call) {
@@ -357,8 +376,44 @@ impl Life {
             Act::Pause => self.newest(|plan| Call::PausePlan(plan, "lunch".to_owned())),
             Act::Resume => self.newest(Call::ResumePlan),
             Act::Abort => self.newest(|plan| Call::AbortPlan(plan, String::new())),
+            Act::RollBack => self.newest(|plan| Call::RollBackPlan(plan, "no good".to_owned())),
+            Act::Retarget(store, gate) => {
+                let (targets, policy) = (targets(*store, *gate), self.policy.clone());
+                self.newest(|plan| Call::RetargetPlan {
+                    plan,
+                    targets: targets.clone(),
+                    policy: policy.clone(),
+                    reason: String::new(),
+                });
+            }
+            Act::Retry(index, store) => {
+                let instance = self.instance(*index, *store);
+                self.newest(|plan| Call::RetryTask(plan, instance.clone()));
+            }
+            Act::Skip(index, store) => {
+                let instance = self.instance(*index, *store);
+                let reason = || "its disk is new".to_owned();
+                self.newest(|plan| Call::SkipTask(plan, instance.clone(), reason()));
+            }
+            Act::CanFinalize(index, can) => {
+                if let Some(local) = self.local(*index) {
+                    local.can_finalize = *can;
+                }
+            }
+            Act::NotFinal(index) => {
+                if let Some(local) = self.local(*index) {
+                    local.not_final = Some("a member is behind".to_owned());
+                }
+            }
         }
         self.world.held_while_busy();
+    }
+
+    fn instance(&self, index: usize, store: bool) -> InstanceId {
+        InstanceId {
+            node: self.nodes[index % self.nodes.len()].clone(),
+            name: if store { "store" } else { "gate" }.parse().unwrap(),
+        }
     }
 
     fn host(&mut self, index: usize) -> &mut Host {
@@ -386,10 +441,31 @@ impl Life {
             .collect()
     }
 
+    /// A person looks at what a rollback has left, and has it tried again.
+    fn decide(&mut self, plan: PlanId) {
+        let tasks: Vec<_> = self.world.state.tasks_of(plan).cloned().collect();
+        for task in tasks {
+            let _ = self
+                .world
+                .ask(None, &Call::RetryTask(plan, task.instance.clone()));
+        }
+    }
+
     fn waits_for_a_word(&self, plan: PlanId) -> bool {
         let state = &self.world.state;
         let plan = state.plan(plan).unwrap();
         plan.state == PlanState::Running && finality::unconfirmed(state, plan).is_some()
+    }
+
+    /// Whether something of the plan waits for a person, in a sentence.
+    fn has_a_reason(&self, plan: PlanId) -> bool {
+        let state = &self.world.state;
+        let plan = state.plan(plan).unwrap();
+        let mut tasks = state.tasks_of(plan.id);
+        tasks.any(|task| {
+            let wait = waits::wait(state, plan, task);
+            wait.is_some_and(|wait| wait.kind == WaitKind::Person)
+        })
     }
 
     /// Faults stop; every plan ends or pauses with a reason.
@@ -402,6 +478,7 @@ impl Life {
             assert!(
                 matches!(state, PlanState::Paused(reason) if !reason.is_empty())
                     || *state == PlanState::ReadyToFinalize
+                    || matches!(state, PlanState::RollingBack(_)) && self.has_a_reason(plan)
                     || self.waits_for_a_word(plan),
                 "{plan} is still {state:?}\n{}",
                 self.world.log.join("\n")
@@ -443,15 +520,19 @@ proptest! {
             for plan in life.under_way() {
                 let _ = life.world.ask(None, &Call::ResumePlan(plan));
                 let _ = life.world.ask(None, &Call::FinalizePlan { plan, stage: None });
+                life.decide(plan);
             }
             life.settle();
         }
         // What was brought elsewhere by another plan does not come along any more.
         for plan in life.under_way() {
-            if *life.world.plan_state(plan) == PlanState::ReadyToFinalize {
+            let state = life.world.plan_state(plan);
+            let rolls_back = matches!(state, PlanState::RollingBack(_));
+            if *state == PlanState::ReadyToFinalize || rolls_back {
                 life.world.ask(None, &Call::AbortPlan(plan, String::new())).unwrap();
             }
         }
+        life.settle();
         prop_assert!(by_hand || life.under_way().is_empty(), "{:?}", life.world.log);
         let held: Vec<_> = life.world.state.slot_holders().collect();
         prop_assert!(held.is_empty(), "held for ever: {held:?}");

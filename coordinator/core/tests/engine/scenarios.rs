@@ -57,6 +57,15 @@ transcripts! {
     one_that_serves_neither_release_is_parked
     one_that_was_put_back_pauses_the_plan_until_it_is_resumed
     pause_starts_nothing_new_and_resume_goes_on
+    rollback_undoes_what_was_begun_last_stage_first
+    rollback_is_refused_where_there_is_no_way_back
+    a_rollback_that_is_given_up_has_failed
+    retarget_goes_on_from_the_mixed_fleet
+    a_retargeted_plan_without_a_way_is_aborted
+    one_that_is_left_out_keeps_the_plan_from_being_final
+    one_task_is_tried_again
+    storage_systems_are_told_that_it_is_final
+    a_plan_that_cannot_be_made_final_pauses_when_all_were_told
     the_canary_goes_first_and_then_the_rest
     the_last_one_is_held_in_a_fleet_that_was_mixed_before
     the_only_copy_is_not_sent_where_the_way_back_is_a_rebuild

@@ -155,7 +155,7 @@ impl Script {
             "node" => self.node(&mut words),
             "every-step" => self.every_step = true,
             "publish" | "matrix" | "in-use" | "create" | "start" | "pause" | "resume" | "abort"
-            | "finalize" => {
+            | "finalize" | "rollback" | "retarget" | "retry" | "skip" => {
                 let call = call(command);
                 match self.world.ask(words.options.get("id").copied(), &call) {
                     Err(refusal) => {
@@ -270,6 +270,16 @@ impl Script {
             ("sick", Some(local)) => local.sick = Some(words.rest()),
             ("well", Some(local)) => (local.sick, local.shaky) = (None, false),
             ("shaky", Some(local)) => local.shaky = true,
+            ("can-finalize", Some(local)) => {
+                local.can_finalize = true;
+                host.in_session = false;
+            }
+            ("not-final", Some(local)) => local.not_final = Some(words.rest()),
+            ("makes-final", Some(local)) => local.not_final = None,
+            ("configured", Some(local)) => {
+                local.configuration = words.rest();
+                host.in_session = false;
+            }
             ("cannot-fetch", Some(local)) => local.unfetchable = Some(words.rest()),
             ("can-fetch", Some(local)) => local.unfetchable = None,
             ("by-hand", Some(local)) => local.by_hand(release(&words.version())),
@@ -340,10 +350,12 @@ impl Script {
                 let order = desired.order.map_or("no order".to_owned(), |order| {
                     format!("order {} for {}", order.generation, order.release.version)
                 });
+                let finalize = desired.finalize.map(|id| format!(", to finalize as {id}"));
                 format!(
-                    "{}: {order}, {} to prefetch",
+                    "{}: {order}, {} to prefetch{}",
                     desired.name,
-                    desired.prefetch.len()
+                    desired.prefetch.len(),
+                    finalize.unwrap_or_default()
                 )
             })
             .collect()
@@ -387,6 +399,21 @@ fn call(command: &str) -> Call {
         },
         "start" => Call::StartPlan(words.next().parse().unwrap()),
         "pause" => Call::PausePlan(words.next().parse().unwrap(), words.rest()),
+        "rollback" => Call::RollBackPlan(words.next().parse().unwrap(), words.rest()),
+        "retarget" => Call::RetargetPlan {
+            plan: words.next().parse().unwrap(),
+            policy: policy(&words),
+            targets: targets(&mut words),
+            reason: String::new(),
+        },
+        "retry" => {
+            let plan = words.next().parse().unwrap();
+            Call::RetryTask(plan, words.next().parse().unwrap())
+        }
+        "skip" => {
+            let (plan, instance) = (words.next().parse().unwrap(), words.next().parse().unwrap());
+            Call::SkipTask(plan, instance, words.rest())
+        }
         "resume" => Call::ResumePlan(words.next().parse().unwrap()),
         "abort" => Call::AbortPlan(words.next().parse().unwrap(), words.rest()),
         verb => panic!("no such call: {verb}"),

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use evenkeel_common::{
     clock::{self, Timestamp, millis},
     failpoint,
-    names::{InstanceName, NodeName},
+    names::{InstanceId, InstanceName, NodeName},
     problem::{ErrorCode, Problem},
 };
 use evenkeel_coordinator_core::{
@@ -22,6 +22,7 @@ use evenkeel_coordinator_core::{
     change::{Change, RequestKey, Resource},
     engine::Engine,
     instance::Report,
+    measures::Measure,
     node::{Liveness, LivenessTimings},
     reports::{self, Hello},
     state::{Key, State},
@@ -80,6 +81,10 @@ enum Event {
     Reports {
         node: NodeName,
         reports: BTreeMap<InstanceName, Report>,
+    },
+    Measures {
+        node: NodeName,
+        measures: Vec<(InstanceName, Measure)>,
     },
 }
 
@@ -146,6 +151,18 @@ impl Core {
         reports: BTreeMap<InstanceName, Report>,
     ) -> Result<(), Problem> {
         self.send(Event::Reports { node, reports }).await
+    }
+
+    /// Hands over what an agent measured.
+    ///
+    /// # Errors
+    /// `Unavailable` when the coordinator is stopping.
+    pub async fn measures(
+        &self,
+        node: NodeName,
+        measures: Vec<(InstanceName, Measure)>,
+    ) -> Result<(), Problem> {
+        self.send(Event::Measures { node, measures }).await
     }
 
     async fn send(&self, event: Event) -> Result<(), Problem> {
@@ -242,6 +259,8 @@ struct Turn {
     records: Vec<Bytes>,
     bytes: usize,
     keys: BTreeSet<Key>,
+    /// Something was seen that is in no record.
+    seen: bool,
     answers: Vec<Answer>,
 }
 
@@ -354,6 +373,7 @@ impl Writer {
                 }
                 turn.answers.push(Answer::Hello(answer));
             }
+            Event::Measures { node, measures } => self.see(turn, &node, measures),
             Event::Reports { node, reports } => {
                 self.heard.insert(node.clone(), self.uptime());
                 if let Some(change) = reports::report(&self.state, &node, &reports) {
@@ -363,6 +383,20 @@ impl Writer {
                     self.take(turn, &change);
                 }
             }
+        }
+    }
+
+    /// What was measured is seen at once, and kept nowhere.
+    fn see(&mut self, turn: &mut Turn, node: &NodeName, measures: Vec<(InstanceName, Measure)>) {
+        let at = self.now();
+        for (name, measure) in measures {
+            let id = InstanceId {
+                node: node.clone(),
+                name,
+            };
+            self.state.see(&id, Measure { at, ..measure });
+            self.engine.note_measure(&self.state, &id);
+            turn.seen = true;
         }
     }
 
@@ -438,6 +472,8 @@ impl Writer {
             self.sessions
                 .notify(&affected(&before, &self.state, &turn.keys));
             self.update_view(&turn.keys, position);
+        } else if turn.seen {
+            self.snapshot.store(Arc::new(self.state.clone()));
         }
         for answer in turn.answers {
             // Who asked may have gone.

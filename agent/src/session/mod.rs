@@ -175,6 +175,7 @@ impl Session {
                 .into_iter()
                 .map(|(name, facts)| wire::say(&name, facts))
                 .collect(),
+            measures: Vec::new(),
         };
         SessionRequest {
             message: Some(session_request::Message::Hello(hello)),
@@ -203,6 +204,7 @@ impl Session {
             let report = Report {
                 clock_ms: clock::now_ms(),
                 instances,
+                measures: Vec::new(),
             };
             place.send(SessionRequest {
                 message: Some(session_request::Message::Report(report)),

@@ -12,6 +12,7 @@ pub mod desired;
 pub mod engine;
 pub mod instance;
 pub mod invariants;
+pub mod measures;
 pub mod node;
 pub mod plan;
 pub mod planner;

@@ -26,8 +26,8 @@ use evenkeel_coordinator_core::{
     state::State,
 };
 use evenkeel_proto::v1::{
-    DesiredState, FetchArtifactRequest, FetchArtifactResponse, Hello, Report, SessionRequest,
-    SessionResponse, Welcome, agent_service_server::AgentService, session_request,
+    DesiredState, FetchArtifactRequest, FetchArtifactResponse, Hello, InstanceMeasures, Report,
+    SessionRequest, SessionResponse, Welcome, agent_service_server::AgentService, session_request,
     session_response,
 };
 use futures_util::Stream;
@@ -39,7 +39,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Shared, caller};
 use crate::{
     artifacts::next_chunk,
-    convert::{desired_to_proto, hello_from_proto, parse, reports_from_proto},
+    convert::{desired_to_proto, hello_from_proto, measures_from_proto, parse, reports_from_proto},
 };
 
 /// How long an agent may take to say its first word.
@@ -283,7 +283,7 @@ impl Session<'_> {
         }
     }
 
-    async fn welcome(&mut self, hello: Hello) -> Result<(), Status> {
+    async fn welcome(&mut self, mut hello: Hello) -> Result<(), Status> {
         if hello.node != self.node.as_str() {
             return Err(Problem::new(
                 ErrorCode::PermissionDenied,
@@ -295,11 +295,13 @@ impl Session<'_> {
             .into());
         }
         self.clock_ms = hello.clock_ms;
+        let measures = std::mem::take(&mut hello.measures);
         let hello = hello_from_proto(hello).map_err(Problem::from)?;
         self.instances = hello.instances.keys().cloned().collect();
         let core = &self.shared.core;
         tracing::info!(node = %self.node, agent = %hello.agent_version, instances = hello.instances.len(), "session begun");
         core.hello(self.node.clone(), hello).await?;
+        self.see(measures).await?;
         let interval = self.shared.settings.heartbeat_interval;
         let welcome = Welcome {
             epoch: core.snapshot().epoch(),
@@ -308,8 +310,21 @@ impl Session<'_> {
         self.send(session_response::Message::Welcome(welcome)).await
     }
 
+    /// Has what was measured taken in, of the instances that the agent said it has.
+    async fn see(&self, measures: Vec<InstanceMeasures>) -> Result<(), Status> {
+        if measures.is_empty() {
+            return Ok(());
+        }
+        let core = &self.shared.core;
+        let mut measures = measures_from_proto(measures).map_err(Problem::from)?;
+        measures.retain(|(name, _)| self.instances.contains(name));
+        let seen = core.measures(self.node.clone(), measures).await;
+        seen.map_err(Status::from)
+    }
+
     async fn hear(&mut self, report: Report) -> Result<(), Status> {
         self.clock_ms = self.clock_ms.max(report.clock_ms);
+        self.see(report.measures).await?;
         let reports = reports_from_proto(report.instances).map_err(Problem::from)?;
         if let Some(name) = reports.keys().find(|name| !self.instances.contains(*name)) {
             return Err(bad(&format!(

@@ -1,10 +1,18 @@
 //! What agents say and hear.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use evenkeel_common::{clock::millis, limits::INSTANCES_PER_NODE_MAX, names::InstanceName};
+use evenkeel_common::{
+    clock::{Timestamp, millis},
+    limits::{INSTANCES_PER_NODE_MAX, METRIC_NAME_BYTES_MAX, METRICS_MAX},
+    names::InstanceName,
+};
 use evenkeel_coordinator_core::{
-    desired::DesiredInstance, engine::timers::BEGIN_WITHIN, instance::Report, reports::Hello,
+    desired::DesiredInstance, engine::timers::BEGIN_WITHIN, instance::Report, measures::Measure,
+    reports::Hello,
 };
 use evenkeel_proto::v1;
 
@@ -66,6 +74,69 @@ pub fn reports_from_proto(
         }
     }
     Ok(read)
+}
+
+/// What was measured of some instances of a node; when it was heard is for whoever takes it in to say.
+///
+/// # Errors
+/// Names the field at fault.
+pub fn measures_from_proto(
+    measures: Vec<v1::InstanceMeasures>,
+) -> Result<Vec<(InstanceName, Measure)>, Invalid> {
+    if measures.len() > INSTANCES_PER_NODE_MAX {
+        return Err(Invalid::new(
+            "measures",
+            format!(
+                "has {} entries, a node may have {INSTANCES_PER_NODE_MAX} instances",
+                measures.len()
+            ),
+        ));
+    }
+    let read = measures.into_iter().map(|measured| {
+        let name: InstanceName = parse("measures.name", &measured.name)?;
+        let metrics = metrics_within_limits(measured.metrics)
+            .map_err(|error| error.within(&format!("measures[{name}]")))?;
+        let measure = Measure {
+            at: Timestamp::default(),
+            up: Duration::from_millis(measured.up_ms),
+            probes: measured.probes,
+            failures: measured.probe_failures,
+            latency_p50: Duration::from_micros(measured.latency_p50_us),
+            latency_p99: Duration::from_micros(measured.latency_p99_us),
+            restarts: measured.restarts,
+            metrics,
+        };
+        Ok((name, measure))
+    });
+    read.collect()
+}
+
+fn metrics_within_limits(metrics: HashMap<String, f64>) -> Result<BTreeMap<String, f64>, Invalid> {
+    if metrics.len() > METRICS_MAX {
+        return Err(Invalid::new(
+            "metrics",
+            format!(
+                "has {} entries, at most {METRICS_MAX} are allowed",
+                metrics.len()
+            ),
+        ));
+    }
+    if let Some(name) = metrics
+        .keys()
+        .find(|name| name.len() > METRIC_NAME_BYTES_MAX)
+    {
+        return Err(Invalid::new(
+            "metrics",
+            format!("{name:?} is longer than the {METRIC_NAME_BYTES_MAX} bytes allowed"),
+        ));
+    }
+    if let Some((name, _)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
+        return Err(Invalid::new(
+            "metrics",
+            format!("{name} is not a finite number"),
+        ));
+    }
+    Ok(metrics.into_iter().collect())
 }
 
 /// What ought to be, for one instance.

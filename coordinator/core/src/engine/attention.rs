@@ -69,6 +69,11 @@ impl Engine {
         }
     }
 
+    /// Something was measured of an instance: a comparison may wait for that.
+    pub fn note_measure(&mut self, state: &State, id: &InstanceId) {
+        self.plans.extend(state.claimed_by(id));
+    }
+
     /// The next thing that follows from the state, if any. It has to be applied, and noted, before this is asked again.
     #[must_use]
     pub fn advance(&mut self, state: &State, now: Timestamp) -> Option<Change> {

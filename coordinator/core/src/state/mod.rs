@@ -20,6 +20,7 @@ use crate::{
     change::{Change, Request, RequestKey, Resource},
     compatibility::{AppliedMatrix, ReportedVersions},
     instance::{GoneInstance, Instance},
+    measures::{Measure, Measures},
     node::{Liveness, Node},
     plan::{Plan, PlanId, Task, TaskId},
     release::Release,
@@ -84,6 +85,8 @@ pub struct State {
     fenced: OrdSet<NodeName>,
     requests_by_age: OrdSet<(Timestamp, RequestKey)>,
     newest: OrdSet<(u64, Key)>,
+    // Seen, and kept nowhere.
+    measures: Measures,
 }
 
 impl State {
@@ -121,6 +124,13 @@ impl State {
         keys
     }
 
+    /// Takes in what was measured of an instance. That is no change: nothing that was decided is different.
+    pub fn see(&mut self, id: &InstanceId, measure: Measure) {
+        if self.instances.contains_key(id) {
+            self.measures.put(id.clone(), measure);
+        }
+    }
+
     fn stamped(&self, mut resource: Resource) -> Resource {
         let (at, rev) = (self.at, self.revision);
         match &mut resource {
@@ -141,6 +151,7 @@ impl State {
         match resource {
             Resource::Coordinator { epoch } => {
                 self.epoch = epoch;
+                self.measures = Measures::default();
                 Key::Coordinator
             }
             Resource::Node(node) => {
@@ -183,6 +194,7 @@ impl State {
                 let key = Key::Instance(gone.id.clone());
                 let (id, revision) = (gone.id.clone(), gone.revision);
                 self.slots.remove(&id);
+                self.measures.forget(&id);
                 let old = self.instances.remove(&id);
                 if let Some(old) = &old {
                     self.leave_component(old);

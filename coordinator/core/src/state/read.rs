@@ -18,6 +18,7 @@ use crate::{
     change::{Request, RequestKey, Resource},
     compatibility::{AppliedMatrix, ReportedVersions},
     instance::{GoneInstance, Instance},
+    measures::Measure,
     node::Node,
     plan::{Plan, PlanId, Task, TaskId},
     refusal::{Refusal, RefusalKind},
@@ -343,6 +344,12 @@ impl State {
     #[must_use]
     pub fn matrix(&self) -> &Arc<AppliedMatrix> {
         &self.matrix
+    }
+
+    /// What was measured of an instance lately.
+    #[must_use]
+    pub fn measure_of(&self, id: &InstanceId) -> Option<&Arc<Measure>> {
+        self.measures.of(id)
     }
 
     /// What was said of external components, by component and source.

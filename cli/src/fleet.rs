@@ -1,6 +1,9 @@
-//! `evenkeel fleet`: nodes and instances as they change.
+//! `evenkeel fleet`: how it is as a whole, nodes and instances as they change, and the freeze.
 
-use clap::Subcommand;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand};
+use evenkeel_proto::v1;
 use evenkeel_proto::v1::fleet_service_client::FleetServiceClient;
 use evenkeel_proto::v1::watch_fleet_response::Change;
 use evenkeel_proto::v1::{WatchFleetRequest, WatchFleetResponse};
@@ -8,18 +11,38 @@ use serde::Serialize;
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
+use crate::args::ChangeArgs;
+use crate::client::required;
 use crate::failure::Failure;
 use crate::follow::{Follower, follow};
+use crate::look::Look;
 use crate::output::Output;
 use crate::session::Session;
-use crate::table::printable;
-use crate::view::{Instance, Node};
+use crate::table::{Table, printable};
+use crate::time::age;
+use crate::view::{Fleet, Freeze, Instance, Node};
 
 /// What can be done with the fleet.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FleetCommand {
+    /// How the fleet is as a whole, and what keeps everything in it from starting
+    Status,
     /// Every node and instance, then each change, until interrupted
     Watch,
+    /// Begin nothing new anywhere; what is in flight is finished, and what failed is put back
+    Freeze(FreezeArgs),
+    /// Lift the freeze; plans go on
+    Unfreeze(ChangeArgs),
+}
+
+/// Why nothing is to start.
+#[derive(Debug, Args)]
+pub(crate) struct FreezeArgs {
+    /// Why, for those who are held up by it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    change: ChangeArgs,
 }
 
 pub(crate) async fn run(session: &Session, command: FleetCommand) -> Result<(), Failure> {
@@ -30,7 +53,90 @@ pub(crate) async fn run(session: &Session, command: FleetCommand) -> Result<(), 
             };
             follow(&session.client, &mut watch).await
         }
+        FleetCommand::Status => {
+            let answer = session
+                .client
+                .call(v1::GetFleetRequest {}, async |channel, request| {
+                    FleetServiceClient::new(channel).get_fleet(request).await
+                })
+                .await?;
+            show(session, answer.fleet)
+        }
+        FleetCommand::Freeze(args) => {
+            let request_id = args.change.request_id();
+            let request = v1::FreezeFleetRequest {
+                request_id: request_id.to_string(),
+                reason: args.reason,
+            };
+            let answer = session
+                .client
+                .change(request_id, request, async |channel, request| {
+                    FleetServiceClient::new(channel).freeze_fleet(request).await
+                })
+                .await?;
+            show(session, answer.fleet)
+        }
+        FleetCommand::Unfreeze(change) => {
+            let request_id = change.request_id();
+            let request = v1::UnfreezeFleetRequest {
+                request_id: request_id.to_string(),
+            };
+            let answer = session
+                .client
+                .change(request_id, request, async |channel, request| {
+                    FleetServiceClient::new(channel)
+                        .unfreeze_fleet(request)
+                        .await
+                })
+                .await?;
+            show(session, answer.fleet)
+        }
     }
+}
+
+fn show(session: &Session, fleet: Option<v1::Fleet>) -> Result<(), Failure> {
+    let fleet = Fleet::from(required(fleet, "fleet")?);
+    let output = session.output;
+    output.result(&fleet, || page(&fleet, output.look, SystemTime::now()))
+}
+
+fn page(fleet: &Fleet, look: Look, now: SystemTime) -> String {
+    let mut pairs = Table::pairs(look);
+    let of = |part: u32, all: u32, is: &str| format!("{all}, {part} of them {is}");
+    pairs.pair("Nodes", of(fleet.nodes_up, fleet.nodes, "heard"));
+    pairs.pair(
+        "Instances",
+        of(fleet.instances_available, fleet.instances, "available"),
+    );
+    let plans = match fleet.plans_under_way.as_slice() {
+        [] => "none".to_owned(),
+        plans => plans.join(", "),
+    };
+    pairs.pair("Under way", plans);
+    let frozen = fleet
+        .freeze
+        .as_ref()
+        .filter(|freeze| freeze.lifted_at.is_none());
+    pairs.pair(
+        "Frozen",
+        match frozen {
+            None => "no".to_owned(),
+            Some(freeze) => format!(
+                "{} ago by {}: {}",
+                age(freeze.frozen_at.as_deref(), now),
+                freeze.frozen_by,
+                freeze.reason
+            ),
+        },
+    );
+    pairs.pair(
+        "Breaker",
+        match fleet.breaker.as_str() {
+            "" => "closed",
+            open => open,
+        },
+    );
+    pairs.render()
 }
 
 struct Watch {
@@ -47,6 +153,8 @@ struct Line {
     instance: Option<Instance>,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_gone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freeze: Option<Freeze>,
 }
 
 impl Follower for Watch {
@@ -69,6 +177,7 @@ impl Follower for Watch {
             node: None,
             instance: None,
             instance_gone: None,
+            freeze: None,
         };
         let text = match change.change {
             Some(Change::Node(node)) => {
@@ -82,6 +191,10 @@ impl Follower for Watch {
             Some(Change::InstanceGone(name)) => {
                 let name = line.instance_gone.insert(name);
                 Some(printable(&format!("{name}  gone from its node")))
+            }
+            Some(Change::Freeze(freeze)) => {
+                let freeze = line.freeze.insert(freeze.into());
+                Some(freeze_line(freeze))
             }
             None => None,
         };
@@ -100,6 +213,19 @@ fn node_line(node: &Node) -> String {
     if !node.fenced.is_empty() {
         text = format!("{text}  fenced: {}", node.fenced);
     }
+    printable(&text)
+}
+
+fn freeze_line(freeze: &Freeze) -> String {
+    let text = match &freeze.lifted_at {
+        None => format!(
+            "{}  the fleet is frozen by {}: {}",
+            freeze.frozen_at.as_deref().unwrap_or("-"),
+            freeze.frozen_by,
+            freeze.reason
+        ),
+        Some(at) => format!("{at}  the freeze is lifted by {}", freeze.lifted_by),
+    };
     printable(&text)
 }
 

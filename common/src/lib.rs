@@ -16,4 +16,4 @@ pub mod secrets;
 pub mod telemetry;
 pub mod tls;
 
-pub use evenkeel_words::{limits, names, text};
+pub use evenkeel_words::{amount, limits, names, text, window};

@@ -1,5 +1,7 @@
 //! The coordinator's configuration: what the file and the environment say, and what is made of it.
 
+mod policy;
+
 use std::{net::SocketAddr, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,6 +13,8 @@ use evenkeel_common::{
 };
 use evenkeel_coordinator_core::{node::LivenessTimings, plan::Policy};
 use serde::Deserialize;
+
+use self::policy::PolicyDefaults;
 
 /// Variables of the environment that lie over the file begin with this and two underscores.
 pub const ENV_PREFIX: &str = "EVENKEEL_COORDINATOR";
@@ -46,20 +50,6 @@ struct Agents {
     suspect_after: Option<Duration>,
     #[serde(with = "config::duration::option")]
     lost_after: Option<Duration>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct PolicyDefaults {
-    max_unavailable: Option<u32>,
-    failure_domain: Option<String>,
-    canary: Option<u32>,
-    #[serde(with = "config::duration::option")]
-    soak: Option<Duration>,
-    #[serde(with = "config::duration::option")]
-    instance_deadline: Option<Duration>,
-    #[serde(with = "config::duration::option")]
-    progress_deadline: Option<Duration>,
 }
 
 /// What the coordinator runs by, checked.
@@ -110,7 +100,7 @@ impl Settings {
                 suspect_after: agents.suspect_after.unwrap_or(heartbeat_interval * 3),
                 lost_after: agents.lost_after.unwrap_or(heartbeat_interval * 6),
             },
-            policy: file.policy.over(Policy::default()),
+            policy: file.policy.over(Policy::default())?,
         };
         settings.check()?;
         Ok(settings)
@@ -155,18 +145,5 @@ impl Settings {
         self.policy
             .check()
             .map_err(|refusal| ConfigError::setting("policy", refusal.message))
-    }
-}
-
-impl PolicyDefaults {
-    fn over(self, default: Policy) -> Policy {
-        Policy {
-            max_unavailable: self.max_unavailable.unwrap_or(default.max_unavailable),
-            failure_domain: self.failure_domain.filter(|label| !label.is_empty()),
-            canary: self.canary.unwrap_or(default.canary),
-            soak: self.soak.unwrap_or(default.soak),
-            instance_deadline: self.instance_deadline.unwrap_or(default.instance_deadline),
-            progress_deadline: self.progress_deadline.unwrap_or(default.progress_deadline),
-        }
     }
 }

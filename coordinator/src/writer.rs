@@ -533,6 +533,7 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
             | Key::Node(_)
             | Key::Release(..)
             | Key::Task(_)
+            | Key::Freeze
             | Key::Matrix
             | Key::ReportedVersions(..)
             | Key::Request(_) => {}

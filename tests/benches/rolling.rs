@@ -15,7 +15,7 @@ use anyhow::{Context as _, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_proto::v1::{PlanPolicy, PlanState};
 use evenkeel_tests::{
-    api::down,
+    api::{down, one_wave},
     fleet::{Fleet, FleetSpec, NodeSpec},
     matrix, places, ports,
 };
@@ -98,6 +98,7 @@ interval = "5s"
         let policy = PlanPolicy {
             canary: Some(0),
             soak: Some(prost_types::Duration::default()),
+            waves: one_wave(),
             ..Default::default()
         };
         let plan = api

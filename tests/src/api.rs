@@ -11,12 +11,12 @@ use evenkeel_common::{
     tls::{self, TlsFiles},
 };
 use evenkeel_proto::v1::{
-    self, AbortPlanRequest, ApplyMatrixRequest, CompatibilityMatrix, CreatePlanRequest,
+    self, AbortPlanRequest, Amount, ApplyMatrixRequest, CompatibilityMatrix, CreatePlanRequest,
     ExplainPlanRequest, FinalizePlanRequest, GetMatrixRequest, GetPlanRequest,
     ListInstancesRequest, ListNodesRequest, ListPlansRequest, ListReleasesRequest,
     ListReportedVersionsRequest, ListTasksRequest, Plan, PlanPolicy, PlanState, PlanTarget,
     PreviewPlanRequest, PreviewPlanResponse, PublishHeader, PublishReleaseRequest,
-    ReportVersionsRequest, ResumePlanRequest, StartPlanRequest, VersionInUse,
+    ReportVersionsRequest, ResumePlanRequest, StartPlanRequest, VersionInUse, amount::Kind,
     compatibility_service_client::CompatibilityServiceClient,
     fleet_service_client::FleetServiceClient, plan_service_client::PlanServiceClient,
     publish_release_request::Part, release_service_client::ReleaseServiceClient,
@@ -60,7 +60,14 @@ pub fn first_stage(instance: &str) -> TaskKey {
     (0, instance.to_owned())
 }
 
-/// A policy for tests that have no time: no soak, half a minute an instance.
+/// All that come after the canary together.
+#[must_use]
+pub fn one_wave() -> Vec<Amount> {
+    let all = Kind::Percent(100);
+    vec![Amount { kind: Some(all) }]
+}
+
+/// A policy for tests that have no time: no soak, one wave after the canary, half a minute an instance.
 #[must_use]
 pub fn quick_policy() -> PlanPolicy {
     let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
@@ -68,6 +75,7 @@ pub fn quick_policy() -> PlanPolicy {
         soak: seconds(0),
         instance_deadline: seconds(30),
         progress_deadline: seconds(60),
+        waves: one_wave(),
         ..Default::default()
     }
 }

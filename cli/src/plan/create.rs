@@ -1,20 +1,21 @@
 //! `evenkeel plan create`: a draft, or with `--dry-run` a look at what it would be.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use clap::Args;
 use evenkeel_common::names::ComponentName;
 use evenkeel_common::problem::ErrorCode;
 use evenkeel_proto::v1;
 use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
-use evenkeel_proto::v1::{CreatePlanRequest, PlanPolicy, PreviewPlanRequest};
+use evenkeel_proto::v1::{CreatePlanRequest, PreviewPlanRequest};
 use semver::Version;
 use uuid::Uuid;
 
 use super::drive::{Ask, drive};
+use super::policy::PolicyArgs;
 use super::{page, refusal, show};
-use crate::args::{ChangeArgs, duration, duration_or_zero};
+use crate::args::ChangeArgs;
 use crate::client::required;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -102,50 +103,6 @@ impl TargetArgs {
             )),
         }
     }
-}
-
-/// How carefully to go about it.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Policy (the coordinator's configuration has the defaults)")]
-struct PolicyArgs {
-    /// How many instances of a group may be down at once, whoever took them down
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_unavailable: Option<u32>,
-    /// The label that names an instance's failure domain; instances of two domains are never down at once
-    #[arg(long, value_name = "LABEL")]
-    failure_domain: Option<String>,
-    /// How many instances go first, alone, and soak before any other is touched
-    #[arg(long, value_name = "N")]
-    canary: Option<u32>,
-    /// How long an instance has to stay good before it counts as done
-    #[arg(long, value_name = "DURATION", value_parser = duration_or_zero)]
-    soak: Option<Duration>,
-    /// How long one instance may take; past it the release before is put back
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    instance_deadline: Option<Duration>,
-    /// The plan pauses when no task moved for this long
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    progress_deadline: Option<Duration>,
-}
-
-impl PolicyArgs {
-    fn policy(self) -> Result<PlanPolicy, Failure> {
-        Ok(PlanPolicy {
-            max_unavailable: self.max_unavailable,
-            failure_domain: self.failure_domain,
-            canary: self.canary,
-            soak: wire(self.soak)?,
-            instance_deadline: wire(self.instance_deadline)?,
-            progress_deadline: wire(self.progress_deadline)?,
-        })
-    }
-}
-
-fn wire(duration: Option<Duration>) -> Result<Option<prost_types::Duration>, Failure> {
-    duration
-        .map(prost_types::Duration::try_from)
-        .transpose()
-        .map_err(|_| Failure::new(Exit::Usage, "a duration is too long"))
 }
 
 pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 mod create;
 mod drive;
 mod page;
+mod policy;
 mod progress;
 mod refusal;
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use super::policy;
 use super::stages::{self, finalize_command};
 use super::text::{done, targets, tasks_in_columns, waits_for_word};
 use crate::look::Look;
 use crate::table::Table;
-use crate::time::{age, readable};
-use crate::view::{Plan, PlanPolicy, Stage, Task};
+use crate::time::age;
+use crate::view::{Plan, Stage, Task};
 
 /// A plan, with its tasks if it has any.
 pub(super) fn plan(plan: &Plan, tasks: &[Task], look: Look, now: SystemTime) -> String {
@@ -55,7 +56,7 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
         pairs.pair("Finalizing", finalizing(plan));
     }
     if let Some(policy) = &plan.policy {
-        pairs.pair("Policy", self::policy(policy));
+        pairs.pair("Policy", policy::told(policy));
     }
     pairs.pair("Matrix", format!("version {}", plan.matrix_version));
     if is_kept {
@@ -90,12 +91,21 @@ fn restarts(stages: &[Stage]) -> String {
     }
 }
 
+fn waits_for_a_person(plan: &Plan) -> bool {
+    let policy = plan.policy.as_ref();
+    policy.is_some_and(|policy| policy.pause_before_finalize == Some(true))
+}
+
 /// Whether a person is asked before a way back is gone.
 fn finalizing(plan: &Plan) -> String {
     let stages = plan.stages.iter().enumerate();
     let asking: Vec<_> = stages.filter(|(_, stage)| stages::asks(stage)).collect();
     let number = |&(index, _): &(usize, &Stage)| index + 1;
     let which = match asking.as_slice() {
+        [] if waits_for_a_person(plan) => {
+            let command = finalize_command(&plan.name);
+            return format!("asks for {command}: its policy leaves the last word to a person");
+        }
         [] => return "by itself, once every task is done".to_owned(),
         [one] => format!("stage {}", number(one)),
         [first, second] => format!("stages {} and {}", number(first), number(second)),
@@ -118,28 +128,6 @@ fn finalizing(plan: &Plan) -> String {
     };
     let command = finalize_command(&plan.name);
     format!("asks for {command}: after it, {which} {can}")
-}
-
-fn policy(policy: &PlanPolicy) -> String {
-    let number = |name: &str, number: Option<u32>| number.map(|number| format!("{name} {number}"));
-    let duration = |name: &str, duration: &Option<String>| {
-        let text = duration.as_deref()?;
-        Some(format!("{name} {}", readable(Some(text))))
-    };
-    let domain = policy.failure_domain.as_deref().map(|label| match label {
-        "" => "no failure domains".to_owned(),
-        label => format!("failure domain {label}"),
-    });
-    let said = [
-        number("max unavailable", policy.max_unavailable),
-        domain,
-        number("canary", policy.canary),
-        duration("soak", &policy.soak),
-        duration("instance deadline", &policy.instance_deadline),
-        duration("progress deadline", &policy.progress_deadline),
-    ];
-    let said: Vec<_> = said.into_iter().flatten().collect();
-    said.join(", ")
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ pub(super) fn preview() -> v1::Plan {
                 seconds: 600,
                 nanos: 0,
             }),
+            ..v1::PlanPolicy::default()
         }),
         tasks_total: 19,
         matrix_version: 7,

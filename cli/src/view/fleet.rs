@@ -17,6 +17,7 @@ pub(crate) struct Node {
     pub(crate) agent_version: String,
     pub(crate) liveness: String,
     pub(crate) fenced: String,
+    pub(crate) silent_since: Option<String>,
     pub(crate) changed_at: Option<String>,
     pub(crate) revision: u64,
 }
@@ -30,8 +31,61 @@ impl From<v1::Node> for Node {
             platform: node.platform,
             agent_version: node.agent_version,
             fenced: node.fenced,
+            silent_since: rfc3339(node.silent_since),
             changed_at: rfc3339(node.changed_at),
             revision: node.revision,
+        }
+    }
+}
+
+/// A person's word that nothing new starts anywhere.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Freeze {
+    pub(crate) reason: String,
+    pub(crate) frozen_by: String,
+    pub(crate) frozen_at: Option<String>,
+    pub(crate) lifted_by: String,
+    pub(crate) lifted_at: Option<String>,
+    pub(crate) revision: u64,
+}
+
+impl From<v1::Freeze> for Freeze {
+    fn from(freeze: v1::Freeze) -> Self {
+        Self {
+            reason: freeze.reason,
+            frozen_by: freeze.frozen_by,
+            frozen_at: rfc3339(freeze.frozen_at),
+            lifted_by: freeze.lifted_by,
+            lifted_at: rfc3339(freeze.lifted_at),
+            revision: freeze.revision,
+        }
+    }
+}
+
+/// The fleet as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Fleet {
+    pub(crate) nodes: u32,
+    pub(crate) nodes_up: u32,
+    pub(crate) instances: u32,
+    pub(crate) instances_available: u32,
+    pub(crate) freeze: Option<Freeze>,
+    pub(crate) breaker: String,
+    pub(crate) breaker_until: Option<String>,
+    pub(crate) plans_under_way: Vec<String>,
+}
+
+impl From<v1::Fleet> for Fleet {
+    fn from(fleet: v1::Fleet) -> Self {
+        Self {
+            nodes: fleet.nodes,
+            nodes_up: fleet.nodes_up,
+            instances: fleet.instances,
+            instances_available: fleet.instances_available,
+            freeze: fleet.freeze.map(Into::into),
+            breaker: fleet.breaker,
+            breaker_until: rfc3339(fleet.breaker_until),
+            plans_under_way: fleet.plans_under_way,
         }
     }
 }

@@ -5,12 +5,14 @@
 mod fleet;
 mod matrix;
 mod plan;
+mod policy;
 mod preview;
 mod release;
 
-pub(crate) use fleet::{Instance, Node, ReleaseRef};
+pub(crate) use fleet::{Fleet, Freeze, Instance, Node, ReleaseRef};
 pub(crate) use matrix::{CompatibilityMatrix, ReportedVersions, VersionInUse, wire};
-pub(crate) use plan::{Plan, PlanPolicy, Stage, Task, Wait};
+pub(crate) use plan::{Plan, Stage, Task, Wait};
+pub(crate) use policy::PlanPolicy;
 pub(crate) use preview::{PlanRefusal, Preview, Reachable, RuledOut};
 pub(crate) use release::Release;
 

@@ -4,8 +4,8 @@ use evenkeel_proto::v1;
 use serde::Serialize;
 
 use super::matrix::level;
-use super::{ReleaseRef, RuledOut, word};
-use crate::time::{rfc3339, seconds};
+use super::{PlanPolicy, ReleaseRef, RuledOut, word};
+use crate::time::rfc3339;
 
 /// One component from one version to the next.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,30 +69,6 @@ impl From<v1::PlanTarget> for PlanTarget {
             component: target.component,
             version: target.version,
             allow_downgrade: target.allow_downgrade,
-        }
-    }
-}
-
-/// How carefully a plan goes about it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct PlanPolicy {
-    pub(crate) max_unavailable: Option<u32>,
-    pub(crate) failure_domain: Option<String>,
-    pub(crate) canary: Option<u32>,
-    pub(crate) soak: Option<String>,
-    pub(crate) instance_deadline: Option<String>,
-    pub(crate) progress_deadline: Option<String>,
-}
-
-impl From<v1::PlanPolicy> for PlanPolicy {
-    fn from(policy: v1::PlanPolicy) -> Self {
-        Self {
-            max_unavailable: policy.max_unavailable,
-            failure_domain: policy.failure_domain,
-            canary: policy.canary,
-            soak: seconds(policy.soak),
-            instance_deadline: seconds(policy.instance_deadline),
-            progress_deadline: seconds(policy.progress_deadline),
         }
     }
 }

@@ -29,6 +29,7 @@ const PAGE_SIZE: usize = 2;
 /// What the coordinator has and was asked.
 #[derive(Default)]
 pub(crate) struct State {
+    pub(crate) fleet: Fleet,
     pub(crate) nodes: Vec<Node>,
     pub(crate) instances: Vec<Instance>,
     pub(crate) releases: Vec<Release>,
@@ -205,6 +206,39 @@ impl Canned {
 
 #[tonic::async_trait]
 impl FleetService for Canned {
+    async fn get_fleet(
+        &self,
+        _request: Request<GetFleetRequest>,
+    ) -> Result<Response<GetFleetResponse>, Status> {
+        let fleet = Some(self.state().fleet.clone());
+        Ok(Response::new(GetFleetResponse { fleet, revision: 7 }))
+    }
+
+    async fn freeze_fleet(
+        &self,
+        request: Request<FreezeFleetRequest>,
+    ) -> Result<Response<FreezeFleetResponse>, Status> {
+        let request = request.into_inner();
+        let mut state = self.note("freeze", request.request_id)?;
+        state.fleet.freeze = Some(Freeze {
+            reason: request.reason,
+            frozen_by: "ada".to_owned(),
+            ..Freeze::default()
+        });
+        let fleet = Some(state.fleet.clone());
+        Ok(Response::new(FreezeFleetResponse { fleet }))
+    }
+
+    async fn unfreeze_fleet(
+        &self,
+        request: Request<UnfreezeFleetRequest>,
+    ) -> Result<Response<UnfreezeFleetResponse>, Status> {
+        let mut state = self.note("unfreeze", request.into_inner().request_id)?;
+        state.fleet.freeze = None;
+        let fleet = Some(state.fleet.clone());
+        Ok(Response::new(UnfreezeFleetResponse { fleet }))
+    }
+
     async fn get_node(
         &self,
         request: Request<GetNodeRequest>,

@@ -7,6 +7,7 @@ use evenkeel_words::timestamp::Timestamp;
 
 use crate::{
     compatibility::{AppliedMatrix, ReportedVersions},
+    freeze::Freeze,
     instance::{GoneInstance, Instance},
     node::Node,
     plan::{Plan, Task},
@@ -41,6 +42,8 @@ pub enum Resource {
     Matrix(AppliedMatrix),
     /// What one source said of an external component.
     ReportedVersions(ReportedVersions),
+    /// The newest freeze of the fleet.
+    Freeze(Freeze),
     /// A call that was answered.
     Request(Request),
 }

@@ -10,6 +10,7 @@ pub mod change;
 pub mod compatibility;
 pub mod desired;
 pub mod engine;
+pub mod freeze;
 pub mod instance;
 pub mod invariants;
 pub mod measures;

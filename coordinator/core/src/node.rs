@@ -61,6 +61,8 @@ pub struct Node {
     pub agent_version: Version,
     /// What is known of the agent's being there.
     pub liveness: Liveness,
+    /// Since when it is not heard that was before, while it is not.
+    pub silent_since: Option<Timestamp>,
     /// Why its agent refuses this coordinator's orders, if it does.
     pub fenced: Option<String>,
     /// When something of this changed last.

@@ -99,6 +99,7 @@ fn node(state: &State, name: &NodeName, hello: &Hello) -> Option<Node> {
         platform: hello.platform.clone(),
         agent_version: hello.agent_version.clone(),
         liveness: Liveness::Up,
+        silent_since: None,
         fenced: fenced(state, name, hello),
         changed_at: old.map_or_else(Default::default, |old| old.changed_at),
         revision: old.map_or(0, |old| old.revision),

@@ -1,19 +1,29 @@
-//! `FleetService`: nodes and instances, read only.
+//! `FleetService`: nodes and instances, read only; and the freeze.
 
-use evenkeel_common::names::{ComponentName, InstanceId, NodeName};
-use evenkeel_coordinator_core::state::{Key, State};
+use evenkeel_common::{
+    names::{ComponentName, InstanceId, NodeName},
+    problem::Problem,
+};
+use evenkeel_coordinator_core::{
+    calls::Call,
+    state::{Key, State},
+};
 use evenkeel_proto::v1::{
+    self, FreezeFleetRequest, FreezeFleetResponse, GetFleetRequest, GetFleetResponse,
     GetInstanceRequest, GetInstanceResponse, GetNodeRequest, GetNodeResponse, ListInstancesRequest,
-    ListInstancesResponse, ListNodesRequest, ListNodesResponse, WatchFleetRequest,
-    WatchFleetResponse, fleet_service_server::FleetService, watch_fleet_response::Change,
+    ListInstancesResponse, ListNodesRequest, ListNodesResponse, UnfreezeFleetRequest,
+    UnfreezeFleetResponse, WatchFleetRequest, WatchFleetResponse,
+    fleet_service_server::FleetService, watch_fleet_response::Change,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
-    Shared, not_found, paging,
+    Shared, caller, not_found, paging, reason, request_key, time,
     watch::{Interest, Watch, watch},
 };
-use crate::convert::{Invalid, instance_to_proto, node_to_proto, parse};
+use crate::convert::{
+    Invalid, fleet_to_proto, freeze_to_proto, instance_to_proto, node_to_proto, parse,
+};
 
 /// See [`FleetService`].
 #[derive(Debug)]
@@ -29,8 +39,60 @@ fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
 }
 
+impl Fleet {
+    /// The fleet as a whole, as it is now.
+    fn now(&self) -> (v1::Fleet, u64) {
+        let state = self.0.core.snapshot();
+        // Available is told from counts; how many there are is not.
+        let fleet = tokio::task::block_in_place(|| fleet_to_proto(&state, time(&state)));
+        (fleet, state.revision())
+    }
+
+    /// Hands a call to the writer and answers with the fleet as it is afterwards.
+    async fn call<T>(
+        &self,
+        request: &Request<T>,
+        request_id: &str,
+        call: Call,
+    ) -> Result<Option<v1::Fleet>, Problem> {
+        let key = request_key(&caller(request)?, request_id)?;
+        self.0.core.call(key, call).await?;
+        Ok(Some(self.now().0))
+    }
+}
+
 #[tonic::async_trait]
 impl FleetService for Fleet {
+    async fn get_fleet(
+        &self,
+        _request: Request<GetFleetRequest>,
+    ) -> Result<Response<GetFleetResponse>, Status> {
+        let (fleet, revision) = self.now();
+        Ok(Response::new(GetFleetResponse {
+            fleet: Some(fleet),
+            revision,
+        }))
+    }
+
+    async fn freeze_fleet(
+        &self,
+        request: Request<FreezeFleetRequest>,
+    ) -> Result<Response<FreezeFleetResponse>, Status> {
+        let asked = request.get_ref().clone();
+        let call = Call::FreezeFleet(reason(&asked.reason)?);
+        let fleet = self.call(&request, &asked.request_id, call).await?;
+        Ok(Response::new(FreezeFleetResponse { fleet }))
+    }
+
+    async fn unfreeze_fleet(
+        &self,
+        request: Request<UnfreezeFleetRequest>,
+    ) -> Result<Response<UnfreezeFleetResponse>, Status> {
+        let id = request.get_ref().request_id.clone();
+        let fleet = self.call(&request, &id, Call::UnfreezeFleet).await?;
+        Ok(Response::new(UnfreezeFleetResponse { fleet }))
+    }
+
     async fn get_node(
         &self,
         request: Request<GetNodeRequest>,
@@ -129,6 +191,7 @@ impl Interest for WholeFleet {
                 Some(instance) => Change::Instance(instance_to_proto(instance)),
                 None => Change::InstanceGone(id.to_string()),
             },
+            Key::Freeze => Change::Freeze(freeze_to_proto(state.freeze()?)),
             Key::Coordinator
             | Key::Release(..)
             | Key::Plan(_)

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use evenkeel_common::{
+    clock::{self, Timestamp},
     identity::Identity,
     limits::{MATRIX_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX},
     problem::{ErrorCode, Problem},
     tls::{Incoming, PeerConnection},
 };
-use evenkeel_coordinator_core::change::RequestKey;
+use evenkeel_coordinator_core::{change::RequestKey, state::State};
 use evenkeel_proto::{
     DESCRIPTORS,
     v1::{
@@ -119,6 +120,25 @@ pub async fn serve(shared: Shared, incoming: Incoming) -> anyhow::Result<()> {
             tokio::time::sleep(SHUTDOWN_WITHIN).await;
         } => Ok(()),
     }
+}
+
+/// The longest reason of an operator's, in characters.
+const REASON_CHARS_MAX: usize = 500;
+
+/// A reason as an operator gives it.
+fn reason(text: &str) -> Result<String, Problem> {
+    if text.chars().count() > REASON_CHARS_MAX {
+        return Err(Problem::new(
+            ErrorCode::BadArgument,
+            format!("reason: is longer than {REASON_CHARS_MAX} characters"),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// What time it is, for what is told of a state: never before the state was made.
+fn time(state: &State) -> Timestamp {
+    clock::now().max(state.at())
 }
 
 /// Who calls: the one that the certificate names.

@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{
-    Shared, caller, not_found, paging, plan_id, request_key,
+    Shared, caller, not_found, paging, plan_id, reason, request_key, time,
     watch::{Interest, Watch, watch},
 };
 use crate::convert::{
@@ -39,9 +39,6 @@ const WAITS_MAX: usize = 1_000;
 
 /// Drafts that are computed at once.
 const DRAFTS_MAX: usize = 2;
-
-/// The longest reason of an operator's, in characters.
-const REASON_CHARS_MAX: usize = 500;
 
 /// See [`PlanService`].
 #[derive(Debug)]
@@ -109,16 +106,6 @@ fn preview(plan: &evenkeel_coordinator_core::plan::Plan) -> Plan {
         name: String::new(),
         ..plan_to_proto(plan)
     }
-}
-
-fn reason(text: &str) -> Result<String, Problem> {
-    if text.chars().count() > REASON_CHARS_MAX {
-        return Err(Problem::new(
-            ErrorCode::BadArgument,
-            format!("reason: is longer than {REASON_CHARS_MAX} characters"),
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 #[tonic::async_trait]
@@ -295,11 +282,12 @@ impl PlanService for Plans {
         let id = plan_id(&request.name)?;
         let state = self.shared.core.snapshot();
         let plan = state.known_plan(id).map_err(problem_of)?;
+        let now = time(&state);
         let waits = if request.instance.is_empty() {
             // Each wait is found by looking at the whole plan: others must not stand still meanwhile.
             tokio::task::block_in_place(|| {
                 let tasks = state.tasks_of(id);
-                let of_tasks = tasks.filter_map(|task| waits::wait(&state, plan, task));
+                let of_tasks = tasks.filter_map(|task| waits::wait(&state, plan, task, now));
                 let waits = waits::wait_of_plan(&state, plan)
                     .into_iter()
                     .chain(of_tasks);
@@ -317,7 +305,7 @@ impl PlanService for Plans {
                 let message = format!("{id} has no task for an instance {instance}");
                 return Err(not_found(message).into());
             }
-            let waits = tasks.filter_map(|task| waits::wait(&state, plan, task));
+            let waits = tasks.filter_map(|task| waits::wait(&state, plan, task, now));
             waits.map(|wait| wait_to_proto(&wait)).collect()
         };
         Ok(Response::new(ExplainPlanResponse { waits }))
@@ -361,6 +349,7 @@ impl Interest for OnePlan {
             | Key::Task(_)
             | Key::Matrix
             | Key::ReportedVersions(..)
+            | Key::Freeze
             | Key::Request(_) => return None,
         };
         Some(WatchPlanResponse {

@@ -5,12 +5,15 @@ use evenkeel_common::{
     limits::{REASON_BYTES_MAX, cut},
 };
 use evenkeel_coordinator_core::{
+    engine::breaker,
+    freeze::Freeze,
     instance::{
         Fence, Finalized, GoneInstance, Health, Instance, Order, Process, Progress, Report, Slot,
         StageState, StagedRelease, Status, Step,
     },
     node::{Liveness, Node},
     plan::PlanId,
+    state::State,
 };
 use evenkeel_proto::{store::v1 as store, v1};
 use prost::Message as _;
@@ -19,7 +22,7 @@ use std::time::Duration;
 use super::{
     Invalid, check_labels,
     compatibility::{fallback_method_to, order_method_from, order_method_to},
-    enumerated, labels_to, parse,
+    enumerated, labels_to, optional_time, parse,
     release::{reference_from, reference_to},
     required, time_from, time_to, version,
 };
@@ -49,6 +52,7 @@ pub fn node_to_proto(node: &Node) -> v1::Node {
         }
         .into(),
         fenced: node.fenced.clone().unwrap_or_default(),
+        silent_since: node.silent_since.map(time_to),
         changed_at: Some(time_to(node.changed_at)),
         revision: node.revision,
     }
@@ -67,8 +71,60 @@ pub(super) fn node_from(node: v1::Node) -> Result<Node, Invalid> {
             v1::Liveness::AgentLost => Liveness::AgentLost,
         },
         fenced: Some(node.fenced).filter(|reason| !reason.is_empty()),
+        silent_since: optional_time("silent_since", node.silent_since.as_ref())?,
         changed_at: time_from("changed_at", &node.changed_at.unwrap_or_default())?,
         revision: node.revision,
+    })
+}
+
+/// The fleet as a whole, as it is at `now`.
+#[must_use]
+pub fn fleet_to_proto(state: &State, now: Timestamp) -> v1::Fleet {
+    let (nodes, nodes_up) = state.nodes_heard();
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let down: usize = state
+        .components()
+        .filter_map(|component| state.members(component))
+        .map(|members| members.down().len())
+        .sum();
+    let instances = count(state.instances().count());
+    v1::Fleet {
+        nodes,
+        nodes_up,
+        instances,
+        instances_available: instances.saturating_sub(count(down)),
+        freeze: state.freeze().map(|freeze| freeze_to_proto(freeze)),
+        breaker: breaker::open(state, now).unwrap_or_default(),
+        breaker_until: breaker::closes_at(state, now).map(time_to),
+        plans_under_way: state
+            .plans_under_way()
+            .map(|plan| plan.id.to_string())
+            .collect(),
+    }
+}
+
+/// A freeze, for the API and the store.
+#[must_use]
+pub fn freeze_to_proto(freeze: &Freeze) -> v1::Freeze {
+    let lifted = freeze.lifted.as_ref();
+    v1::Freeze {
+        reason: freeze.reason.clone(),
+        frozen_by: freeze.by.clone(),
+        frozen_at: Some(time_to(freeze.at)),
+        lifted_by: lifted.map_or_else(String::new, |(by, _)| by.clone()),
+        lifted_at: lifted.map(|(_, at)| time_to(*at)),
+        revision: freeze.revision,
+    }
+}
+
+pub(super) fn freeze_from(freeze: v1::Freeze) -> Result<Freeze, Invalid> {
+    let lifted_at = optional_time("lifted_at", freeze.lifted_at.as_ref())?;
+    Ok(Freeze {
+        reason: freeze.reason,
+        by: freeze.frozen_by,
+        at: time_from("frozen_at", &required("frozen_at", freeze.frozen_at)?)?,
+        lifted: lifted_at.map(|at| (freeze.lifted_by, at)),
+        revision: freeze.revision,
     })
 }
 

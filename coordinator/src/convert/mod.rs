@@ -7,6 +7,7 @@ mod agent;
 mod compatibility;
 mod fleet;
 mod plan;
+mod policy;
 mod record;
 mod release;
 
@@ -25,11 +26,12 @@ pub use agent::{desired_to_proto, hello_from_proto, measures_from_proto, reports
 pub use compatibility::{
     matrix_from_proto, matrix_to_proto, reported_to_proto, versions_in_use_from_proto,
 };
-pub use fleet::{instance_to_proto, node_to_proto};
+pub use fleet::{fleet_to_proto, freeze_to_proto, instance_to_proto, node_to_proto};
 pub use plan::{
-    no_path_to_proto, plan_shown, plan_to_proto, policy_from_proto, ruled_out_to_proto,
-    stage_to_proto, targets_from_proto, task_to_proto, wait_to_proto,
+    no_path_to_proto, plan_shown, plan_to_proto, ruled_out_to_proto, stage_to_proto,
+    targets_from_proto, task_to_proto, wait_to_proto,
 };
+pub use policy::policy_from_proto;
 pub use record::{
     StoredRecord, change_to_record, key_to_bytes, record_from_bytes, resource_from_bytes,
     resource_to_bytes,

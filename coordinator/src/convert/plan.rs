@@ -7,8 +7,8 @@ use evenkeel_coordinator_core::{
         waits::{Wait, WaitKind},
     },
     plan::{
-        ComponentFinalize, Plan, PlanKind, PlanState, Policy, RuledOut, Stage, Successor, Target,
-        Task, TaskState,
+        ComponentFinalize, Plan, PlanKind, PlanState, RuledOut, Stage, Successor, Target, Task,
+        TaskState,
     },
     planner::{self, NoPath, Remedy},
     state::State,
@@ -19,57 +19,11 @@ use semver::Version;
 use super::{
     Invalid,
     compatibility::{level_from, level_to, stage_method_from, stage_method_to, undo_from, undo_to},
-    duration_from, duration_to, enumerated, error_code, optional_time, parse,
+    enumerated, error_code, optional_time, parse,
+    policy::{policy_from_store, policy_to},
     release::{reference_from, reference_to},
     required, time_from, time_to, version,
 };
-
-/// A policy out of what a caller asks for and what the configuration has for the rest.
-///
-/// # Errors
-/// Names the field at fault.
-pub fn policy_from_proto(
-    asked: Option<v1::PlanPolicy>,
-    defaults: &Policy,
-) -> Result<Policy, Invalid> {
-    let asked = asked.unwrap_or_default();
-    let duration = |field, asked: &Option<prost_types::Duration>, default| match asked {
-        Some(asked) => duration_from(field, asked),
-        None => Ok(default),
-    };
-    let failure_domain = match asked.failure_domain {
-        Some(label) if label.is_empty() => None,
-        Some(label) => Some(label),
-        None => defaults.failure_domain.clone(),
-    };
-    Ok(Policy {
-        max_unavailable: asked.max_unavailable.unwrap_or(defaults.max_unavailable),
-        failure_domain,
-        canary: asked.canary.unwrap_or(defaults.canary),
-        soak: duration("policy.soak", &asked.soak, defaults.soak)?,
-        instance_deadline: duration(
-            "policy.instance_deadline",
-            &asked.instance_deadline,
-            defaults.instance_deadline,
-        )?,
-        progress_deadline: duration(
-            "policy.progress_deadline",
-            &asked.progress_deadline,
-            defaults.progress_deadline,
-        )?,
-    })
-}
-
-fn policy_to(policy: &Policy) -> v1::PlanPolicy {
-    v1::PlanPolicy {
-        max_unavailable: Some(policy.max_unavailable),
-        failure_domain: Some(policy.failure_domain.clone().unwrap_or_default()),
-        canary: Some(policy.canary),
-        soak: Some(duration_to(policy.soak)),
-        instance_deadline: Some(duration_to(policy.instance_deadline)),
-        progress_deadline: Some(duration_to(policy.progress_deadline)),
-    }
-}
 
 fn kind_to(kind: PlanKind) -> v1::PlanKind {
     match kind {
@@ -98,7 +52,7 @@ fn successor_to(successor: &Successor) -> v1::PlanSuccessor {
 fn successor_from(successor: v1::PlanSuccessor) -> Result<Successor, Invalid> {
     Ok(Successor {
         targets: targets_from_proto(successor.targets)?,
-        policy: policy_from_proto(successor.policy, &Policy::default())?,
+        policy: policy_from_store(successor.policy.unwrap_or_default())?,
         asked_by: successor.asked_by,
     })
 }
@@ -184,6 +138,7 @@ pub fn plan_to_proto(plan: &Plan) -> v1::Plan {
         matrix_version: plan.matrix_version,
         ruled_out: plan.ruled_out.iter().map(ruled_out_to_proto).collect(),
         waits_for_finalize: false,
+        resumed_at: plan.resumed_at.map(time_to),
     }
 }
 
@@ -409,7 +364,7 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
             .map(ruled_out_from)
             .collect::<Result<_, _>>()?,
         matrix_version: plan.matrix_version,
-        policy: policy_from_proto(Some(required("policy", plan.policy)?), &Policy::default())?,
+        policy: policy_from_store(required("policy", plan.policy)?)?,
         tasks_total: plan.tasks_total,
         tasks_done: plan.tasks_done,
         tasks_skipped: plan.tasks_skipped,
@@ -424,6 +379,7 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
         created_at: time_from("created_at", &plan.created_at.unwrap_or_default())?,
         started_at: optional_time("started_at", plan.started_at.as_ref())?,
         ended_at: optional_time("ended_at", plan.ended_at.as_ref())?,
+        resumed_at: optional_time("resumed_at", plan.resumed_at.as_ref())?,
         progressed_at: time_from("progressed_at", &plan.progressed_at.unwrap_or_default())?,
         changed_at: time_from("changed_at", &plan.changed_at.unwrap_or_default())?,
         revision: plan.revision,
@@ -517,6 +473,9 @@ pub fn wait_to_proto(wait: &Wait) -> v1::Wait {
             WaitKind::Wave => v1::WaitKind::Wave,
             WaitKind::Agent => v1::WaitKind::Agent,
             WaitKind::Soak => v1::WaitKind::Soak,
+            WaitKind::Window => v1::WaitKind::Window,
+            WaitKind::Freeze => v1::WaitKind::Freeze,
+            WaitKind::Breaker => v1::WaitKind::Breaker,
         }
         .into(),
         sentence: wait.sentence.clone(),

@@ -97,6 +97,7 @@ pub fn key_to_bytes(key: &Key) -> Vec<u8> {
         Key::Task(id) => format!("task/{}/{}/{}", id.plan, id.stage, id.instance),
         Key::Matrix => "matrix".to_owned(),
         Key::ReportedVersions(component, source) => format!("reported/{component}/{source}"),
+        Key::Freeze => "freeze".to_owned(),
         Key::Request(key) => format!("request/{}/{}", key.request_id, key.subject),
     }
     .into_bytes()
@@ -115,6 +116,7 @@ fn resource_to(resource: &Resource) -> store::Resource {
         Resource::ReportedVersions(report) => {
             Kind::ReportedVersions(compatibility::reported_to_proto(report))
         }
+        Resource::Freeze(freeze) => Kind::Freeze(fleet::freeze_to_proto(freeze)),
         Resource::Request(request) => Kind::Request(store::Request {
             subject: request.key.subject.clone(),
             request_id: request.key.request_id.clone(),
@@ -141,6 +143,7 @@ fn resource_from(resource: store::Resource) -> Result<Resource, Invalid> {
         Kind::ReportedVersions(report) => {
             Resource::ReportedVersions(compatibility::reported_from(report)?)
         }
+        Kind::Freeze(freeze) => Resource::Freeze(fleet::freeze_from(freeze)?),
         Kind::Request(request) => Resource::Request(Request {
             key: RequestKey {
                 subject: request.subject,

@@ -32,7 +32,7 @@ use self::{
     view::{Row, write_line},
 };
 use crate::{
-    api::{Api, up},
+    api::{Api, one_wave, up},
     fleet::Fleet,
     places, processes,
     systems::samplestore::{COMPONENT, Layout},
@@ -157,6 +157,7 @@ fn policy() -> anyhow::Result<PlanPolicy> {
         soak: Some(SOAK.try_into()?),
         instance_deadline: Some(INSTANCE_DEADLINE.try_into()?),
         progress_deadline: Some(PROGRESS_DEADLINE.try_into()?),
+        waves: one_wave(),
         ..PlanPolicy::default()
     })
 }

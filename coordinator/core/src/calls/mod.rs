@@ -4,6 +4,7 @@
 //! Here is what can be asked for and how a repeated call is recognised; a module for each kind of thing decides.
 
 mod compatibility;
+mod fleet;
 mod plan;
 mod release;
 mod verbs;
@@ -95,6 +96,10 @@ pub enum Call {
     RetryTask(PlanId, InstanceId),
     /// Leave an instance out, for a reason.
     SkipTask(PlanId, InstanceId, String),
+    /// Start nothing new anywhere, for this reason.
+    FreezeFleet(String),
+    /// Start again what waits.
+    UnfreezeFleet,
     /// Go past the point from which there is no way back.
     FinalizePlan {
         /// The plan.
@@ -110,7 +115,7 @@ pub struct Outcome {
     /// What is different; nothing where the call had been answered before.
     pub change: Option<Change>,
     /// What the answer shows: a plan's name, `<component>/<version>` of a release,
-    /// `matrix/<version>`, or `<component>/<source>` of a report.
+    /// `matrix/<version>`, `<component>/<source>` of a report, or `fleet`.
     pub resource: String,
 }
 
@@ -284,6 +289,16 @@ fn decide(
                 vec![Resource::Plan(plan)],
             ))
         }
+        Call::FreezeFleet(reason) => {
+            let freeze = fleet::freeze(state, reason, &key.subject, now)?;
+            let resources = vec![Resource::Freeze(freeze)];
+            Ok(("fleet frozen".to_owned(), "fleet".to_owned(), resources))
+        }
+        Call::UnfreezeFleet => {
+            let freeze = fleet::unfreeze(state, &key.subject, now)?;
+            let resources = vec![Resource::Freeze(freeze)];
+            Ok(("freeze lifted".to_owned(), "fleet".to_owned(), resources))
+        }
     }
 }
 
@@ -331,6 +346,8 @@ fn fingerprint(call: &Call) -> String {
         Call::PausePlan(id, reason) => format!("pause {id} {}", short(reason)),
         Call::ResumePlan(id) => format!("resume {id}"),
         Call::AbortPlan(id, reason) => format!("abort {id} {}", short(reason)),
+        Call::FreezeFleet(reason) => format!("freeze {}", short(reason)),
+        Call::UnfreezeFleet => "unfreeze".to_owned(),
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn resume(state: &State, id: PlanId, now: Timestamp) -> Result<Vec<Re
     let mut resources = vec![Resource::Plan(Plan {
         state: PlanState::Running,
         progressed_at: now,
+        resumed_at: Some(now),
         ..Plan::clone(plan)
     })];
     resources.extend(state.tasks_of(id).filter_map(|task| {

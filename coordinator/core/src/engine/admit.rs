@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use imbl::{OrdMap, OrdSet};
 
-use super::{Decision, budget::Budget, finality, rollback, slots, waits};
+use super::{Decision, budget::Budget, finality, hold, rollback, slots, waits};
 use crate::{
     change::Resource,
     plan::{Plan, Stage, Task, TaskState},
@@ -41,6 +41,8 @@ struct Setting {
     wave: u32,
     /// The failure domains in which something is out.
     domains: BTreeSet<Option<String>>,
+    /// As much of the component is out as may be.
+    component_full: bool,
     /// Nothing of the stage waits for a person's word.
     confirmed: bool,
     fenced: bool,
@@ -94,13 +96,17 @@ pub(super) fn admit(
     let stage = plan.stage_at(barrier.stage())?;
     let first = ready.get_min()?.1.get_min()?;
     let first = task_of(state, plan, first)?;
-    if waits::before_wave(state, plan, first).is_some() {
+    if hold::holds_back(state, plan, now).is_some()
+        || waits::before_wave(state, plan, first).is_some()
+    {
         return None;
     }
+    let budget = Budget::of(state, &stage.component);
     let setting = Setting {
         stage: barrier.stage(),
         wave: *wave,
-        domains: Budget::of(state, &stage.component).domains(&plan.policy),
+        domains: budget.domains(&plan.policy),
+        component_full: budget.component_full(&plan.policy),
         confirmed: finality::unconfirmed(state, plan).is_none(),
         fenced: state.fenced_nodes().next().is_some(),
     };

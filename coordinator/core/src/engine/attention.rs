@@ -61,7 +61,7 @@ impl Engine {
                 Key::Instance(id) => self.note_instance(before, after, id),
                 Key::Plan(id) => self.note_plan(before, after, *id),
                 Key::Task(id) => self.note_task(after, id),
-                Key::Release(..) | Key::Matrix | Key::ReportedVersions(..) => {
+                Key::Release(..) | Key::Matrix | Key::ReportedVersions(..) | Key::Freeze => {
                     self.look_at_all_plans(after);
                 }
                 Key::Request(_) => {}

@@ -4,7 +4,9 @@
 use std::{collections::BTreeSet, fmt};
 
 use evenkeel_words::names::{ComponentName, InstanceId};
+use imbl::OrdSet;
 
+use super::limits::{self, Counts, Limit};
 use crate::{
     instance::Instance,
     node::Liveness,
@@ -61,17 +63,19 @@ pub enum Full<'a> {
         candidate: &'a InstanceId,
         /// Its failure domain.
         domain: Option<&'a str>,
+        /// In how many of them something may be out.
+        at_once: u32,
     },
-    /// As much of the group is out as may be.
-    Group {
+    /// As much of the group or the component is out as may be.
+    Limit {
         /// Where the state keeps it.
         state: &'a State,
-        /// How many of the group are out.
-        out: usize,
-        /// One of them.
-        first: &'a InstanceId,
-        /// How many may be.
-        max: u32,
+        /// How many others are out.
+        out: u32,
+        /// One of them, if there are any.
+        first: Option<&'a InstanceId>,
+        /// The limit.
+        limit: Limit,
     },
 }
 
@@ -84,33 +88,40 @@ impl fmt::Display for Full<'_> {
                 other_domain,
                 candidate,
                 domain,
-            } => write!(
-                f,
-                "{other} in {} {}; {candidate} is in {}, and two failure domains are never down at once",
-                other_domain.unwrap_or("no failure domain"),
-                why(state, other),
-                domain.unwrap_or("none"),
-            ),
-            Self::Group {
-                state,
-                out: 1,
-                first,
-                max,
-            } => write!(
-                f,
-                "{first} {}, and max_unavailable is {max}",
-                why(state, first)
-            ),
-            Self::Group {
+                at_once,
+            } => {
+                write!(
+                    f,
+                    "{other} in {} {}; {candidate} is in {}, and ",
+                    other_domain.unwrap_or("no failure domain"),
+                    why(state, other),
+                    domain.unwrap_or("none"),
+                )?;
+                match at_once {
+                    1 => write!(f, "two failure domains are never down at once"),
+                    max => write!(f, "never more than {max} failure domains are down at once"),
+                }
+            }
+            Self::Limit {
                 state,
                 out,
                 first,
-                max,
-            } => write!(
-                f,
-                "{out} of its group count as down ({first} {}), and max_unavailable is {max}",
-                why(state, first)
-            ),
+                limit,
+            } => {
+                let of = match limit {
+                    Limit::Group(_) | Limit::Healthy { .. } => "group",
+                    Limit::Component(_) => "component",
+                };
+                match (out, first) {
+                    (_, None) => write!(f, "of its {of} {limit}"),
+                    (1, Some(first)) => write!(f, "{first} {}, and {limit}", why(state, first)),
+                    (out, Some(first)) => write!(
+                        f,
+                        "{out} of its {of} count as down ({first} {}), and {limit}",
+                        why(state, first)
+                    ),
+                }
+            }
         }
     }
 }
@@ -156,17 +167,40 @@ impl<'a> Budget<'a> {
     #[must_use]
     pub fn holds_back(&self, policy: &'a Policy, candidate: &'a Instance) -> Option<Full<'a>> {
         self.domain_full(policy, candidate)
-            .or_else(|| self.group_full(policy, candidate))
+            .or_else(|| self.limit_reached(policy, candidate, true))
     }
 
-    /// What we hold of other components in another failure domain than the candidate's.
+    /// The same for one that is down already.
+    fn holds_back_one_down(&self, policy: &'a Policy, candidate: &'a Instance) -> Option<Full<'a>> {
+        self.domain_full(policy, candidate)
+            .or_else(|| self.limit_reached(policy, candidate, false))
+    }
+
+    /// What we hold of other components in other failure domains than the candidate's, if those are as many as may be.
     #[must_use]
     pub fn held_elsewhere(&self, policy: &'a Policy, candidate: &'a Instance) -> Option<Full<'a>> {
         let label = policy.failure_domain.as_deref()?;
-        let domain = candidate.labels.get(label).map(String::as_str)?;
-        let mut others = self.held_of_others();
-        let other = others.find_map(|out| elsewhere(out, label, Some(domain)))?;
-        Some(self.other_domain(other, candidate, Some(domain)))
+        let own = candidate.labels.get(label).map(String::as_str)?;
+        let held = || self.held_of_others().flat_map(|out| out.by_label(label));
+        let (value, ids) = held().find(|(value, _)| *value != own)?;
+        let domains = held().map(|(value, _)| Some(value)).collect();
+        if !limits::too_many_domains(policy, Some(own), &domains) {
+            return None;
+        }
+        let other = (ids.get_min()?, Some(value));
+        Some(self.other_domain(policy, other, candidate, Some(own)))
+    }
+
+    /// Whether as much of the component is out as may be.
+    #[must_use]
+    pub fn component_full(&self, policy: &Policy) -> bool {
+        let max = limits::of_component(policy, self.size());
+        max.is_some_and(|max| count(self.out.map_or(0, Outages::len)) >= max)
+    }
+
+    fn size(&self) -> u32 {
+        let members = self.state.members(self.component);
+        count(members.map_or(0, |members| members.all().len()))
     }
 
     /// The failure domains in which something of the component is out, or of any other is held by us.
@@ -198,23 +232,26 @@ impl<'a> Budget<'a> {
         let domain = candidate.labels.get(label).map(String::as_str);
         let out = self.out?;
         // Nowhere is another domain than any.
-        let nowhere = || {
-            if domain.is_none() || unlabelled(out, label) == 0 {
-                return None;
-            }
+        let nowhere = unlabelled(out, label) > 0;
+        let somewhere_else = || {
             let mut ids = out.all();
             let other = ids.find(|id| {
                 let instance = self.state.instance(id);
                 instance.is_some_and(|instance| !instance.labels.contains_key(label))
             });
+            let other = other.filter(|_| nowhere && domain.is_some());
             other.map(|id| (id, None))
         };
-        let other = elsewhere(out, label, domain).or_else(nowhere)?;
-        Some(self.other_domain(other, candidate, domain))
+        let other = elsewhere(out, label, domain).or_else(somewhere_else)?;
+        let known = out.by_label(label).map(|(value, _)| Some(value));
+        let domains = known.chain(nowhere.then_some(None)).collect();
+        limits::too_many_domains(policy, domain, &domains)
+            .then(|| self.other_domain(policy, other, candidate, domain))
     }
 
     fn other_domain(
         &self,
+        policy: &Policy,
         (other, other_domain): (&'a InstanceId, Option<&'a str>),
         candidate: &'a Instance,
         domain: Option<&'a str>,
@@ -225,24 +262,51 @@ impl<'a> Budget<'a> {
             other_domain,
             candidate: &candidate.id,
             domain,
+            at_once: policy.failure_domains_at_once,
         }
     }
 
-    fn group_full(&self, policy: &Policy, candidate: &Instance) -> Option<Full<'a>> {
-        let ids = self.out?.of_group(candidate.group())?;
-        let out = ids.len() - usize::from(ids.contains(&candidate.id));
-        let max = policy.max_unavailable;
-        if u32::try_from(out).is_ok_and(|out| out < max) {
-            return None;
-        }
-        let first = ids.iter().find(|id| **id != candidate.id)?;
-        Some(Full::Group {
+    fn limit_reached(
+        &self,
+        policy: &Policy,
+        candidate: &Instance,
+        takes_down: bool,
+    ) -> Option<Full<'a>> {
+        let members = self.state.members(self.component)?;
+        let own = self.out.is_some_and(|out| out.contains(&candidate.id));
+        let of_group = self.out.and_then(|out| out.of_group(candidate.group()));
+        let others = |out: usize| count(out.saturating_sub(usize::from(own)));
+        let group = members.groups().get(candidate.group());
+        let counts = Counts {
+            group: count(group.map_or(0, OrdSet::len)),
+            group_down: others(of_group.map_or(0, OrdSet::len)),
+            component: self.size(),
+            component_down: others(self.out.map_or(0, Outages::len)),
+            takes_down,
+        };
+        let limit = limits::broken(policy, &counts)?;
+        let not_itself = |id: &&InstanceId| **id != candidate.id;
+        let (out, first) = match limit {
+            Limit::Group(_) | Limit::Healthy { .. } => (
+                counts.group_down,
+                of_group.into_iter().flatten().find(not_itself),
+            ),
+            Limit::Component(_) => (
+                counts.component_down,
+                self.out.into_iter().flat_map(Outages::all).find(not_itself),
+            ),
+        };
+        Some(Full::Limit {
             state: self.state,
             out,
             first,
-            max,
+            limit,
         })
     }
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// One that is out in another domain than this, and that domain.
@@ -268,10 +332,9 @@ fn unlabelled(out: &Outages, label: &str) -> usize {
 #[must_use]
 pub fn holds_back_way_back(state: &State, policy: &Policy, instance: &Instance) -> Option<String> {
     let component = &instance.report.component;
-    let budget = match down_by_itself(state, instance) {
-        Some(_) => Budget::of_held(state, component),
-        None => Budget::of(state, component),
+    let full = match down_by_itself(state, instance) {
+        Some(_) => Budget::of_held(state, component).holds_back_one_down(policy, instance),
+        None => Budget::of(state, component).holds_back(policy, instance),
     };
-    let full = budget.holds_back(policy, instance);
     full.map(|full| full.to_string())
 }

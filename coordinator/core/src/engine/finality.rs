@@ -181,6 +181,12 @@ pub(super) fn ready(state: &State, plan: &Plan) -> Option<String> {
         .iter()
         .map(|stage| format!("from {} {} to {}", stage.component, stage.to, stage.from))
         .collect();
+    if lost.is_empty() {
+        return Some(format!(
+            "every task is done; its policy leaves the last word to a person; `evenkeel plan finalize {}` says it",
+            plan.id
+        ));
+    }
     Some(format!(
         "every task is done; finalizing takes the way back away ({}); `evenkeel plan finalize {}` does it",
         lost.join(", "),
@@ -199,7 +205,8 @@ pub(super) fn finish(state: &State, plan: &Plan, now: Timestamp) -> Option<Decis
     }
     // Where an instance was left out, a person looks at what that means.
     let left_out = plan.tasks_skipped > 0 && behind(state, plan).is_some();
-    if left_out || plan.stages.iter().any(loses) {
+    let asks = plan.policy.pause_before_finalize || left_out;
+    if asks || plan.stages.iter().any(loses) {
         let ready = Plan {
             state: PlanState::ReadyToFinalize,
             ..plan.clone()

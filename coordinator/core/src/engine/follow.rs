@@ -2,7 +2,7 @@
 
 use evenkeel_words::timestamp::Timestamp;
 
-use super::{Decision, slots, timers, way_back};
+use super::{Decision, failure::failed, slots, timers, way_back};
 use crate::{
     change::Resource,
     instance::{Health, Instance, Status, Step},
@@ -50,7 +50,7 @@ pub(super) fn follow(state: &State, plan: &Plan, task: &Task, now: Timestamp) ->
         | TaskState::Parked(_)
         | TaskState::Skipped(_) => return None,
     };
-    Some(moved(plan, task, instance, next, now))
+    Some(moved(state, plan, task, instance, next, now))
 }
 
 /// Where the order's newest step brings the task, if that is further than it was: an agent that turns back
@@ -113,6 +113,7 @@ fn soak(
 }
 
 fn moved(
+    state: &State,
     plan: &Plan,
     task: &Task,
     instance: &Instance,
@@ -125,15 +126,19 @@ fn moved(
     };
     match &next {
         TaskState::Done => plan.tasks_done = plan.tasks_done.saturating_add(1),
-        TaskState::Reverted(reason) => pause(
+        TaskState::Reverted(reason) => failed(
+            state,
             &mut plan,
+            task,
             format!(
                 "{} was put back to {}: {reason}; resume tries it again, abort gives up",
                 task.instance, task.from.version
             ),
         ),
-        TaskState::Parked(reason) => pause(
+        TaskState::Parked(reason) => failed(
+            state,
             &mut plan,
+            task,
             format!(
                 "{} serves neither {} nor {}: {reason}; mend it by hand, then resume or abort",
                 task.instance, task.to.version, task.from.version

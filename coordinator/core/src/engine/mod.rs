@@ -12,24 +12,31 @@
 //! - [`undo`]: which hops can be undone, because nothing has made them final.
 //! - [`finality`]: what a person has to confirm, because there is no way back from it.
 //! - `overdue`: what takes too long pauses the plan, or ends it if it was given up.
+//! - `failure`: a task has failed, and by its policy the plan goes on or not; [`plan_deadline`]: it takes too long.
 //! - `admit`: the next task gets its slot and its order.
 //! - [`rollback`]: a plan's way back, as stages of its own; [`retarget`]: another plan takes its place.
 //! - `finalizing`: storage systems are told that the version they run is final.
 //! - [`conflict`]: plans that would be at work on the same things.
-//! - [`budget`]: whether one more instance may go down.
+//! - [`hold`]: what keeps a plan as a whole from beginning anything; [`breaker`]: too much of the fleet is silent.
+//! - [`budget`]: whether one more instance may go down; [`limits`] is its arithmetic.
 //! - [`waits`]: why a task does not move, from the same functions that hold it.
 //! - [`timers`]: the deadlines.
 
 mod admit;
 mod agenda;
 mod attention;
+pub mod breaker;
 pub mod budget;
 pub mod compatible;
 pub mod conflict;
+mod failure;
 pub mod finality;
 mod finalizing;
 mod follow;
+pub mod hold;
+pub mod limits;
 mod overdue;
+pub mod plan_deadline;
 pub mod retarget;
 pub mod rollback;
 mod slots;
@@ -66,6 +73,9 @@ fn go_on(
 ) -> Option<Decision> {
     way_back::give_orders(state, plan, now).or_else(|| match &plan.state {
         PlanState::Running => finality::finish(state, plan, now)
+            .or_else(|| failure::roll_back(state, plan, now))
+            .or_else(|| failure::nothing_else_left(state, plan))
+            .or_else(|| plan_deadline::passed(state, plan, now))
             .or_else(|| overdue::pause(state, plan, now))
             .or_else(|| compatible::pause(state, plan))
             .or_else(|| admit::prefetched(state, plan, now))

@@ -18,11 +18,11 @@ pub(super) fn pause(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
             "{}; look at the node, then resume or abort",
             unanswered(state, plan, task)
         ),
-        None if now >= timers::progress_overdue_at(plan)
+        None if timers::beginning_overdue_at(state, plan, now).is_some_and(|at| now >= at)
             && !finality::waits_for_word(state, plan) =>
         {
             let mut tasks = state.tasks_of(plan.id);
-            let first = tasks.find_map(|task| Some((task, waits::wait(state, plan, task)?)));
+            let first = tasks.find_map(|task| Some((task, waits::wait(state, plan, task, now)?)));
             let first = first.map_or_else(String::new, |(task, wait)| {
                 format!("; {} waits: {}", task.instance, wait.sentence)
             });
@@ -54,7 +54,7 @@ pub(super) fn park(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisio
         Some(late) => (late, unanswered(state, plan, late)),
         None => {
             let late = in_flight().filter(|_| stuck)?;
-            let why = waits::wait(state, plan, late);
+            let why = waits::wait(state, plan, late, now);
             let why = why.map_or_else(String::new, |wait| format!(": {}", wait.sentence));
             let deadline = plan.policy.progress_deadline;
             (late, format!("no task moved for {deadline:?}{why}"))

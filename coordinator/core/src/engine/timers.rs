@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
-use super::finalizing;
+use super::{finalizing, hold, plan_deadline};
 use crate::{
     instance::{Instance, Slot},
     plan::{Plan, PlanState, Task, TaskState},
@@ -49,6 +49,15 @@ pub fn progress_overdue_at(plan: &Plan) -> Timestamp {
     plan.progressed_at.after(plan.policy.progress_deadline)
 }
 
+/// The same for a plan that may begin something, or is to: time in which it was not to, because the fleet was frozen or
+/// none of its windows open, does not count. Nothing while that is so.
+#[must_use]
+pub fn beginning_overdue_at(state: &State, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+    let free_since = hold::free_since(state, plan, now)?;
+    let since = plan.progressed_at.max(free_since);
+    Some(since.after(plan.policy.progress_deadline))
+}
+
 /// When the task has soaked for long enough, if it is soaking. Time in which its agent was not heard does
 /// not count: the soak begins anew when its node comes back.
 #[must_use]
@@ -90,10 +99,17 @@ pub(super) fn of_plan(state: &State, plan: &Plan, after: Timestamp) -> Option<Ti
         return None;
     }
     let order = first_overdue(state, plan).map(|(_, at)| at);
-    let progress = Some(progress_overdue_at(plan));
+    let running = plan.state == PlanState::Running;
+    let progress = match running {
+        true => beginning_overdue_at(state, plan, after),
+        false => Some(progress_overdue_at(plan)),
+    };
+    let hold = hold::changes_at(state, plan, after);
+    let deadline = running.then(|| plan_deadline::due_at(plan));
     let finalizes = plan.state == PlanState::Finalizing;
     let told = plan.finalizing.iter().filter(|_| finalizes);
     let answers = told.map(|told| finalizing::answer_overdue_at(plan, told));
-    let due = [order, progress].into_iter().chain(answers).flatten();
+    let due = [order, progress, hold, deadline.flatten()];
+    let due = due.into_iter().chain(answers).flatten();
     due.filter(|at| *at > after).min()
 }

@@ -6,7 +6,9 @@ use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
     budget::{self, Budget, holds_back_way_back},
-    finality, finalizing, rollback, timers,
+    finality, finalizing,
+    hold::{self, Hold},
+    rollback, timers,
 };
 use crate::{
     instance::{Health, Instance, StageState, Step},
@@ -32,6 +34,12 @@ pub enum WaitKind {
     Agent,
     /// The soak to pass.
     Soak,
+    /// One of the plan's windows to open.
+    Window,
+    /// A person to lift the fleet's freeze.
+    Freeze,
+    /// The breaker to close.
+    Breaker,
 }
 
 /// Why a task does not move.
@@ -53,7 +61,7 @@ pub struct Wait {
 
 /// Why the task does not move; nothing if it has come to its end, or is about to move.
 #[must_use]
-pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
+pub fn wait(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Option<Wait> {
     let (kind, sentence, until) = match &task.state {
         TaskState::Done | TaskState::Skipped(_) => return None,
         TaskState::Reverting(reason) if task.waits_to_go_back() => {
@@ -82,14 +90,22 @@ pub fn wait(state: &State, plan: &Plan, task: &Task) -> Option<Wait> {
         | TaskState::Reverted(_)
         | TaskState::Parked(_) => match &plan.state {
             PlanState::Running => {
-                let (kind, sentence) = admission(state, plan, task)?;
-                let hurries = !finality::waits_for_word(state, plan);
-                let until = hurries.then(|| timers::progress_overdue_at(plan));
-                (kind, sentence, until)
+                if let Some(hold) = held(state, plan, task, now) {
+                    (hold.kind, hold.sentence, hold.until)
+                } else {
+                    let (kind, sentence) = admission(state, plan, task)?;
+                    let hurries = !finality::waits_for_word(state, plan);
+                    let until = hurries.then(|| timers::beginning_overdue_at(state, plan, now));
+                    (kind, sentence, until.flatten())
+                }
             }
             PlanState::RollingBack(_) => {
-                let (kind, sentence) = admission(state, plan, task)?;
-                (kind, sentence, None)
+                if let Some(hold) = hold::holds_back(state, plan, now) {
+                    (hold.kind, hold.sentence, hold.until)
+                } else {
+                    let (kind, sentence) = admission(state, plan, task)?;
+                    (kind, sentence, None)
+                }
             }
             PlanState::Draft => (
                 WaitKind::Person,
@@ -136,6 +152,11 @@ pub fn wait_of_plan(state: &State, plan: &Plan) -> Option<Wait> {
         since: plan.progressed_at,
         until: None,
     })
+}
+
+/// What keeps the whole plan, and so a task that has not failed, from going on.
+fn held(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Option<Hold> {
+    hold::holds_back(state, plan, now).filter(|_| !task.state.has_failed())
 }
 
 /// What keeps a task of a running plan from getting its order; nothing if it may.
@@ -312,7 +333,7 @@ fn not_held(state: &State, task: &Task) -> String {
 
 fn wave(state: &State, plan: &Plan, task: &Task) -> Option<String> {
     let tally = state.tally(plan.id)?.stage(task.stage)?;
-    let before = || tally.not_over().range(..task.wave);
+    let before = || tally.awaited().range(..task.wave);
     let (wave, first) = before().next()?;
     let first = state.task_under_way(plan.id, first.get_min()?)?;
     let more = match before().map(|(_, ids)| ids.len()).sum::<usize>() {

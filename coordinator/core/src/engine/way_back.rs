@@ -6,11 +6,11 @@
 use evenkeel_compat::Method;
 use evenkeel_words::timestamp::Timestamp;
 
-use super::{Decision, compatible, follow::pause, slots, waits};
+use super::{Decision, compatible, failure::failed, slots, waits};
 use crate::{
     change::Resource,
     instance::Instance,
-    plan::{Plan, Task, TaskState},
+    plan::{OnFailure, Plan, Task, TaskState},
     state::State,
 };
 
@@ -24,15 +24,21 @@ pub(super) fn begin(
     now: Timestamp,
 ) -> Option<Decision> {
     let stage = plan.stage(task)?;
+    if plan.policy.on_failure == OnFailure::Pause {
+        let why = "its plan's policy leaves it as it is";
+        return Some(park(state, plan, task, &reason, why));
+    }
     let Some(method) = stage.way_back() else {
-        return Some(park(plan, task, &reason, "there is no way back"));
+        return Some(park(state, plan, task, &reason, "there is no way back"));
     };
     if let Some(blocked) = compatible::way_back_blocked(state, stage) {
-        return Some(park(plan, task, &reason, &blocked));
+        return Some(park(state, plan, task, &reason, &blocked));
     }
     let mut paused = plan.clone();
-    pause(
+    failed(
+        state,
         &mut paused,
+        task,
         format!(
             "{} {reason}; it is put back to {}; resume tries it again, abort gives up",
             task.instance, task.from.version
@@ -56,10 +62,12 @@ pub(super) fn begin(
 }
 
 /// What cannot be undone waits for a person.
-fn park(plan: &Plan, task: &Task, reason: &str, why: &str) -> Decision {
+fn park(state: &State, plan: &Plan, task: &Task, reason: &str, why: &str) -> Decision {
     let mut paused = plan.clone();
-    pause(
+    failed(
+        state,
         &mut paused,
+        task,
         format!(
             "{} {reason}, and is not put back to {} ({why}); mend it by hand, then resume or abort",
             task.instance, task.from.version

@@ -1,6 +1,6 @@
 //! What may not happen between one state and the next.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_compat::{Method, Undo};
 
@@ -8,7 +8,7 @@ use crate::{
     engine::undo::ways_back,
     instance::{Health, Instance, Status},
     node::Liveness,
-    plan::{Plan, PlanState, Task, TaskState},
+    plan::{Amount, Plan, PlanState, Task, TaskState},
     state::State,
 };
 
@@ -105,36 +105,60 @@ fn slots_returned_on_evidence(before: &State, after: &State) -> Vec<String> {
         .collect()
 }
 
-/// What an order takes down is within the budget, with all that is down or unknown already, and in one
-/// failure domain with it. An order to go back takes nothing down if the instance was down.
+/// What an order takes down is within the budget, with all that is down or unknown already, and in as few failure
+/// domains with it as the policy says. An order to go back takes nothing down if the instance was down.
 fn orders_within_budget(before: &State, after: &State) -> Vec<String> {
     let mut wrong = Vec::new();
     let taken_down =
         new_orders(before, after).filter(|new| new.is_forward() || serves(before, new.instance));
     for NewOrder { plan, instance, .. } in taken_down {
-        let down = before
-            .instances_of(&instance.report.component)
-            .filter(|other| other.id != instance.id && !serves(before, other));
-        let mut groups = BTreeMap::from([(instance.group(), 1)]);
-        for other in down {
-            *groups.entry(other.group()).or_default() += 1;
-            let label = plan.policy.failure_domain.as_ref();
-            if label.is_some_and(|l| other.labels.get(l) != instance.labels.get(l)) {
-                wrong.push(format!(
-                    "{} was ordered while {} of another domain is down",
-                    instance.id, other.id
-                ));
-            }
-        }
-        let group: u32 = groups[instance.group()];
-        if group > plan.policy.max_unavailable {
+        let policy = &plan.policy;
+        let all: Vec<_> = before.instances_of(&instance.report.component).collect();
+        let goes_down = |other: &&&Arc<Instance>| other.id == instance.id || !serves(before, other);
+        let down: Vec<_> = all.iter().filter(goes_down).collect();
+        let of_group = |other: &&&Arc<Instance>| other.group() == instance.group();
+        let size = all.iter().filter(of_group).count();
+        let group = down.iter().filter(|other| of_group(other)).count();
+        if group > share(policy.max_unavailable, size, false) {
             wrong.push(format!(
                 "{} was ordered as number {group} down",
                 instance.id
             ));
         }
+        let of_all = policy.max_unavailable_component;
+        if of_all.is_some_and(|max| down.len() > share(max, all.len(), false)) {
+            wrong.push(format!(
+                "{} was ordered as number {} of its component down",
+                instance.id,
+                down.len()
+            ));
+        }
+        let kept = policy.min_healthy;
+        if kept.is_some_and(|least| size - group < share(least, size, true)) {
+            wrong.push(format!("{} was ordered and too few are left", instance.id));
+        }
+        if let Some(label) = &policy.failure_domain {
+            let domains: BTreeSet<_> = down.iter().map(|other| other.labels.get(label)).collect();
+            if domains.len() > share(Amount::Count(policy.failure_domains_at_once), 0, false) {
+                wrong.push(format!(
+                    "{} was ordered while others of {domains:?} are down",
+                    instance.id
+                ));
+            }
+        }
     }
     wrong
+}
+
+/// What an amount comes to: said here once more, apart from the arithmetic that is checked.
+fn share(amount: Amount, of: usize, up: bool) -> usize {
+    match amount {
+        Amount::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        Amount::Percent(percent) => {
+            let hundredths = of * usize::from(percent);
+            hundredths / 100 + usize::from(up && hundredths % 100 > 0)
+        }
+    }
 }
 
 /// An order is given where its agent is there to hear it, and takes orders.

@@ -14,7 +14,7 @@ use crate::{
     change::Resource,
     engine::{self, waits},
     instance::Instance,
-    plan::{Plan, PlanId, PlanState, Task, TaskState},
+    plan::{Amount, Plan, PlanId, PlanState, Task, TaskState},
     state::{Key, State},
 };
 
@@ -25,7 +25,7 @@ pub use between::violations_between;
 pub fn violations(state: &State) -> Vec<String> {
     [
         slots_within_budget(state),
-        slots_in_one_domain(state),
+        slots_in_few_domains(state),
         slots_have_orders(state),
         orders_have_slots(state),
         plans_apart(state),
@@ -44,7 +44,7 @@ pub fn violations_at_rest(state: &State, now: Timestamp) -> Vec<String> {
             .map(|change| format!("the engine has more to say: {}", change.cause))
             .into_iter()
             .collect(),
-        waits_have_sentences(state),
+        waits_have_sentences(state, now),
     ]
     .concat()
 }
@@ -65,7 +65,11 @@ fn policy_of<T>(state: &State, instance: &Instance, read: impl Fn(&Plan) -> T) -
 fn slots_within_budget(state: &State) -> Vec<String> {
     let mut groups = BTreeMap::<_, (u32, u32)>::new();
     for holder in state.slot_holders() {
-        let max = policy_of(state, holder, |plan| plan.policy.max_unavailable);
+        // What a share comes to is asked for when an order is given: the group may have become smaller since.
+        let max = policy_of(state, holder, |plan| match plan.policy.max_unavailable {
+            Amount::Count(max) => max,
+            Amount::Percent(_) => u32::MAX,
+        });
         let group = groups
             .entry((&holder.report.component, holder.group()))
             .or_default();
@@ -81,23 +85,30 @@ fn slots_within_budget(state: &State) -> Vec<String> {
         .collect()
 }
 
-/// What plans with the same failure domain label hold of a component is in one domain.
-fn slots_in_one_domain(state: &State) -> Vec<String> {
-    let mut domains = BTreeMap::<_, BTreeSet<_>>::new();
+/// What plans with the same failure domain label hold of a component is in no more domains than the most generous of
+/// them allows.
+fn slots_in_few_domains(state: &State) -> Vec<String> {
+    let mut domains = BTreeMap::<_, (BTreeSet<_>, usize)>::new();
     for holder in state.slot_holders() {
-        let label = policy_of(state, holder, |plan| plan.policy.failure_domain.clone());
-        if let Some(label) = label.flatten() {
-            let domain = holder.labels.get(&label);
-            domains
-                .entry((&holder.report.component, label))
-                .or_default()
-                .insert(domain);
-        }
+        let policy = policy_of(state, holder, |plan| plan.policy.clone());
+        let Some((label, at_once)) = policy
+            .and_then(|policy| Some((policy.failure_domain?, policy.failure_domains_at_once)))
+        else {
+            continue;
+        };
+        let domain = holder.labels.get(&label);
+        let held = domains
+            .entry((&holder.report.component, label))
+            .or_default();
+        held.0.insert(domain);
+        held.1 = held.1.max(usize::try_from(at_once).unwrap_or(usize::MAX));
     }
     domains
         .into_iter()
-        .filter(|(_, held)| held.len() > 1)
-        .map(|((component, label), held)| format!("{component} is held in two {label}s: {held:?}"))
+        .filter(|(_, (held, at_once))| held.len() > *at_once)
+        .map(|((component, label), (held, _))| {
+            format!("{component} is held in too many {label}s: {held:?}")
+        })
         .collect()
 }
 
@@ -259,14 +270,14 @@ fn revisions_right(state: &State) -> Vec<String> {
 }
 
 /// Whatever does not move has a reason that can be told.
-fn waits_have_sentences(state: &State) -> Vec<String> {
+fn waits_have_sentences(state: &State, now: Timestamp) -> Vec<String> {
     tasks_under_way(state)
         .filter(|(plan, task)| {
             let given_up = matches!(plan.state, PlanState::Aborting(_)) && !task.state.in_flight();
             !task.state.is_over() && !given_up
         })
         .filter(|(plan, task)| {
-            waits::wait(state, plan, task).is_none_or(|wait| wait.sentence.is_empty())
+            waits::wait(state, plan, task, now).is_none_or(|wait| wait.sentence.is_empty())
         })
         .map(|(plan, task)| {
             let state = task.state.name();

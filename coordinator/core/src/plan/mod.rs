@@ -3,11 +3,11 @@
 //! A plan has stages ([`Stage`]), a stage has a task ([`Task`]) for each instance, and [`Policy`] says how
 //! carefully they go.
 
-mod amount;
 mod finalizing;
 mod policy;
 mod stage;
 mod task;
+mod window;
 
 use std::{fmt, num::NonZeroU64, str::FromStr};
 
@@ -15,13 +15,14 @@ use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
 use semver::Version;
 
 pub use self::{
-    amount::Amount,
     finalizing::ComponentFinalize,
-    policy::Policy,
+    policy::{OnFailure, Policy},
     stage::Stage,
     task::{Task, TaskId, TaskState},
+    window::Window,
 };
 use crate::refusal::{Refusal, RefusalKind};
+pub use evenkeel_words::amount::Amount;
 
 /// A plan's name: `plan-1`, `plan-2`, … in the order of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -230,6 +231,8 @@ pub struct Plan {
     pub finalizing: Vec<ComponentFinalize>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When a person resumed it last, if anyone did.
+    pub resumed_at: Option<Timestamp>,
     /// When a task of it moved last; what the progress deadline counts from.
     pub progressed_at: Timestamp,
     /// When something of this changed last.

@@ -122,6 +122,26 @@ impl TaskState {
         }
     }
 
+    /// Whether it was put back, or serves neither release, and is to be begun again or left out.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        match self {
+            Self::Reverted(_) | Self::Parked(_) => true,
+            Self::Pending
+            | Self::Prefetched
+            | Self::Admitted
+            | Self::Quiesced
+            | Self::Stopped
+            | Self::Swapped
+            | Self::Started
+            | Self::Verified
+            | Self::Rejoined
+            | Self::Done
+            | Self::Reverting(_)
+            | Self::Skipped(_) => false,
+        }
+    }
+
     /// Whether the task has to be seen to its end even if the plan is given up: it was ordered, or soaks.
     #[must_use]
     pub fn in_flight(&self) -> bool {

@@ -85,6 +85,7 @@ fn plan(state: &State, outline: Outline<'_>) -> Plan {
         successor: None,
         finalizing: Vec::new(),
         ended_at: None,
+        resumed_at: None,
         progressed_at: outline.now,
         changed_at: outline.now,
         revision: 0,
@@ -131,16 +132,16 @@ fn stage(
     let domain = |instance: &Instance| label.and_then(|label| instance.labels.get(label).cloned());
     movers.sort_by_cached_key(|(instance, ..)| (domain(instance), instance.id.clone()));
 
-    let canary = usize::try_from(plan.policy.canary).unwrap_or(usize::MAX);
-    let tasks = movers.into_iter().enumerate();
+    let waves = waves(&plan.policy, movers.len());
+    let tasks = movers.into_iter().zip(waves);
     Ok(tasks
-        .map(|(index, (instance, from, to))| {
+        .map(|((instance, from, to), wave)| {
             held.insert(instance.id.clone(), to.clone());
             Task {
                 plan: plan.id,
                 instance: instance.id.clone(),
                 stage: number,
-                wave: u32::from(canary > 0 && index >= canary),
+                wave,
                 state: TaskState::Pending,
                 from,
                 to,
@@ -152,6 +153,24 @@ fn stage(
             }
         })
         .collect())
+}
+
+/// The wave of each of `count` instances, in the order in which they go: the canary, if there is one, then as many as
+/// the policy says each time, and all that are left in the last.
+fn waves(policy: &Policy, count: usize) -> impl Iterator<Item = u32> {
+    let all = u32::try_from(count).unwrap_or(u32::MAX);
+    let canary = Some(policy.canary).filter(|canary| *canary > 0);
+    let sizes = canary
+        .into_iter()
+        .chain(policy.waves.iter().map(move |wave| wave.of_rounded_up(all)));
+    let last = policy.waves.len() + usize::from(canary.is_some());
+    let sizes: Vec<u32> = sizes.take(last.saturating_sub(1)).collect();
+    let last = u32::try_from(sizes.len()).unwrap_or(u32::MAX);
+    let of_sizes = (0_u32..).zip(sizes);
+    of_sizes
+        .flat_map(|(wave, size)| (0..size).map(move |_| wave))
+        .chain(std::iter::repeat(last))
+        .take(count)
 }
 
 /// What a rebuild sets aside is kept for a while, and nothing is set aside on top of it.
@@ -259,4 +278,37 @@ fn unpublished(state: &State, component: &ComponentName, version: &Version) -> R
         RefusalKind::NotFound,
         format!("{component} {version} is not published; {published}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Amount;
+
+    fn laid_out(canary: u32, sizes: &[&str], count: usize) -> Vec<u32> {
+        let policy = Policy {
+            canary,
+            waves: sizes.iter().map(|size| size.parse().unwrap()).collect(),
+            ..Policy::default()
+        };
+        waves(&policy, count).collect()
+    }
+
+    #[test]
+    fn a_canary_goes_first_then_wave_by_wave_and_the_last_takes_what_is_left() {
+        let of_twenty = laid_out(1, &["10%", "50%", "100%"], 20);
+        let sizes: Vec<_> = (0..5)
+            .map(|wave| of_twenty.iter().filter(|w| **w == wave).count())
+            .collect();
+        assert_eq!(sizes, [1, 2, 10, 7, 0]);
+        assert!(of_twenty.is_sorted());
+        assert_eq!(laid_out(1, &["10%", "50%", "100%"], 3), [0, 1, 2]);
+        assert_eq!(laid_out(1, &["100%"], 3), [0, 1, 1]);
+        assert_eq!(laid_out(0, &["100%"], 3), [0, 0, 0]);
+        assert_eq!(laid_out(2, &["1", "1"], 5), [0, 0, 1, 2, 2]);
+        assert_eq!(laid_out(9, &["1"], 3), [0, 0, 0]);
+        assert_eq!(laid_out(0, &["4294967295", "1"], 2), [0, 0]);
+        assert_eq!(laid_out(1, &["1"], 0), []);
+        assert_eq!(Policy::default().waves[2], Amount::ALL);
+    }
 }

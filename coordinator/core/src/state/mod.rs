@@ -19,6 +19,7 @@ use semver::Version;
 use crate::{
     change::{Change, Request, RequestKey, Resource},
     compatibility::{AppliedMatrix, ReportedVersions},
+    freeze::Freeze,
     instance::{GoneInstance, Instance},
     measures::{Measure, Measures},
     node::{Liveness, Node},
@@ -55,6 +56,8 @@ pub enum Key {
     Matrix,
     /// What one source said of an external component.
     ReportedVersions(ComponentName, SourceName),
+    /// The newest freeze of the fleet.
+    Freeze,
     /// An answered call.
     Request(RequestKey),
 }
@@ -73,6 +76,7 @@ pub struct State {
     tasks: OrdMap<TaskId, Arc<Task>>,
     matrix: Arc<AppliedMatrix>,
     reported: OrdMap<(ComponentName, SourceName), Arc<ReportedVersions>>,
+    freeze: Option<Arc<Freeze>>,
     requests: OrdMap<RequestKey, Arc<Request>>,
     // Derived from the above.
     components: OrdMap<ComponentName, Members>,
@@ -83,6 +87,8 @@ pub struct State {
     barriers: OrdMap<PlanId, Barrier>,
     slots: OrdSet<InstanceId>,
     fenced: OrdSet<NodeName>,
+    up: OrdSet<NodeName>,
+    silent: OrdSet<(Timestamp, NodeName)>,
     requests_by_age: OrdSet<(Timestamp, RequestKey)>,
     newest: OrdSet<(u64, Key)>,
     // Seen, and kept nowhere.
@@ -134,7 +140,13 @@ impl State {
     fn stamped(&self, mut resource: Resource) -> Resource {
         let (at, rev) = (self.at, self.revision);
         match &mut resource {
-            Resource::Node(x) => (x.changed_at, x.revision) = (at, rev),
+            Resource::Node(x) => {
+                (x.changed_at, x.revision) = (at, rev);
+                x.silent_since = match x.liveness {
+                    Liveness::Suspect | Liveness::AgentLost => x.silent_since.or(Some(at)),
+                    Liveness::Unknown | Liveness::Up => None,
+                };
+            }
             Resource::Instance(x) => (x.changed_at, x.revision) = (at, rev),
             Resource::Release(x) => (x.changed_at, x.revision) = (at, rev),
             Resource::Plan(x) => (x.changed_at, x.revision) = (at, rev),
@@ -142,6 +154,7 @@ impl State {
             Resource::InstanceGone(x) => x.revision = rev,
             Resource::Matrix(x) => x.revision = rev,
             Resource::ReportedVersions(x) => x.revision = rev,
+            Resource::Freeze(x) => x.revision = rev,
             Resource::Coordinator { .. } | Resource::Request(_) => {}
         }
         resource
@@ -161,8 +174,10 @@ impl State {
                     Some(_) => self.fenced.insert(name.clone()),
                     None => self.fenced.remove(&name),
                 };
-                let liveness = node.liveness;
+                let (liveness, silent_since) = (node.liveness, node.silent_since);
                 let old = self.nodes.insert(name.clone(), Arc::new(node));
+                let was = old.as_ref().and_then(|old| old.silent_since);
+                self.hear(&name, liveness == Liveness::Up, was, silent_since);
                 if old.as_ref().map(|old| old.liveness) != Some(liveness) {
                     self.judge_instances_on(&name, liveness);
                 }
@@ -257,6 +272,12 @@ impl State {
                 self.renew(&key, old.map(|old| old.revision), revision);
                 key
             }
+            Resource::Freeze(freeze) => {
+                let revision = freeze.revision;
+                let old = self.freeze.replace(Arc::new(freeze));
+                self.renew(&Key::Freeze, old.map(|old| old.revision), revision);
+                Key::Freeze
+            }
             Resource::Request(request) => {
                 let key = request.key.clone();
                 self.requests_by_age.insert((request.at, key.clone()));
@@ -267,6 +288,26 @@ impl State {
                 }
                 Key::Request(key)
             }
+        }
+    }
+
+    /// Keeps count of the nodes that are heard, and since when the others are not.
+    fn hear(
+        &mut self,
+        name: &NodeName,
+        up: bool,
+        was_silent_since: Option<Timestamp>,
+        silent_since: Option<Timestamp>,
+    ) {
+        match up {
+            true => self.up.insert(name.clone()),
+            false => self.up.remove(name),
+        };
+        if let Some(was) = was_silent_since {
+            self.silent.remove(&(was, name.clone()));
+        }
+        if let Some(since) = silent_since {
+            self.silent.insert((since, name.clone()));
         }
     }
 

@@ -17,6 +17,7 @@ use super::{Barrier, Key, Members, State, Tally};
 use crate::{
     change::{Request, RequestKey, Resource},
     compatibility::{AppliedMatrix, ReportedVersions},
+    freeze::Freeze,
     instance::{GoneInstance, Instance},
     measures::Measure,
     node::Node,
@@ -53,6 +54,9 @@ impl State {
                 .reported
                 .get(&(component.clone(), source.clone()))
                 .map(|x| Resource::ReportedVersions(ReportedVersions::clone(x))),
+            Key::Freeze => self
+                .freeze()
+                .map(|freeze| Resource::Freeze(Freeze::clone(freeze))),
             Key::Request(key) => self
                 .requests
                 .get(key)
@@ -179,6 +183,30 @@ impl State {
     /// The nodes whose agents refuse our orders, by name.
     pub fn fenced_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.fenced.iter().filter_map(|name| self.nodes.get(name))
+    }
+
+    /// How many nodes there are, and how many of them are heard.
+    #[must_use]
+    pub fn nodes_heard(&self) -> (u32, u32) {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (count(self.nodes.len()), count(self.up.len()))
+    }
+
+    /// Since when each silent node is, the longest first.
+    pub fn silent_since(&self) -> impl DoubleEndedIterator<Item = Timestamp> {
+        self.silent.iter().map(|(since, _)| *since)
+    }
+
+    /// The newest freeze of the fleet, lifted or not.
+    #[must_use]
+    pub fn freeze(&self) -> Option<&Arc<Freeze>> {
+        self.freeze.as_ref()
+    }
+
+    /// The freeze that is in place, if one is.
+    #[must_use]
+    pub fn frozen(&self) -> Option<&Arc<Freeze>> {
+        self.freeze().filter(|freeze| freeze.lifted.is_none())
     }
 
     /// The instances of one component, by name.

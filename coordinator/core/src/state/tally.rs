@@ -23,6 +23,8 @@ pub struct Tally {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StageTally {
     not_over: OrdMap<u32, OrdSet<InstanceId>>,
+    awaited: OrdMap<u32, OrdSet<InstanceId>>,
+    failed: OrdSet<InstanceId>,
     in_flight: OrdSet<InstanceId>,
     ordered: OrdSet<(Timestamp, InstanceId)>,
     to_go_back: OrdSet<InstanceId>,
@@ -75,6 +77,18 @@ impl StageTally {
         &self.not_over
     }
 
+    /// Those of each wave that the waves after it wait for, of waves that have any: neither over nor failed.
+    #[must_use]
+    pub fn awaited(&self) -> &OrdMap<u32, OrdSet<InstanceId>> {
+        &self.awaited
+    }
+
+    /// Those that were put back or serve neither release, or are being put back.
+    #[must_use]
+    pub fn failed(&self) -> &OrdSet<InstanceId> {
+        &self.failed
+    }
+
     /// Those that have to be seen to their end even if the plan is given up.
     #[must_use]
     pub fn in_flight(&self) -> &OrdSet<InstanceId> {
@@ -120,6 +134,12 @@ impl StageTally {
                 .or_default()
                 .insert(id.clone());
         }
+        if is.awaited {
+            self.awaited
+                .entry(task.wave)
+                .or_default()
+                .insert(id.clone());
+        }
         if let Some(at) = is.ordered_at {
             self.ordered.insert((at, id.clone()));
         }
@@ -136,6 +156,9 @@ impl StageTally {
         if is.not_over {
             remove_from(&mut self.not_over, &task.wave, id);
         }
+        if is.awaited {
+            remove_from(&mut self.awaited, &task.wave, id);
+        }
         if let Some(at) = is.ordered_at {
             self.ordered.remove(&(at, id.clone()));
         }
@@ -146,13 +169,14 @@ impl StageTally {
         }
     }
 
-    fn sets(&mut self, is: &Traits) -> [(bool, &mut OrdSet<InstanceId>); 5] {
+    fn sets(&mut self, is: &Traits) -> [(bool, &mut OrdSet<InstanceId>); 6] {
         [
             (is.in_flight, &mut self.in_flight),
             (is.to_go_back, &mut self.to_go_back),
             (is.not_over && !is.in_flight, &mut self.to_begin),
             (is.untouched, &mut self.untouched),
             (is.begun, &mut self.begun),
+            (is.failed, &mut self.failed),
         ]
     }
 }
@@ -160,6 +184,8 @@ impl StageTally {
 /// What a task is, as far as it is counted.
 struct Traits {
     not_over: bool,
+    awaited: bool,
+    failed: bool,
     in_flight: bool,
     to_go_back: bool,
     untouched: bool,
@@ -171,6 +197,8 @@ impl Traits {
     fn of(task: &Task) -> Self {
         Self {
             not_over: !task.state.is_over(),
+            awaited: !task.state.is_over() && !task.state.has_failed(),
+            failed: task.state.has_failed() || matches!(task.state, TaskState::Reverting(_)),
             in_flight: task.state.in_flight(),
             to_go_back: task.waits_to_go_back(),
             untouched: matches!(task.state, TaskState::Pending | TaskState::Prefetched),

@@ -16,7 +16,7 @@ use evenkeel_coordinator_core::{
         waits::{self, WaitKind},
     },
     node::Labels,
-    plan::{PlanId, PlanState, Policy, Target},
+    plan::{Amount, PlanId, PlanState, Policy, Target},
 };
 use evenkeel_words::names::{ComponentName, InstanceId, NodeName};
 use proptest::{collection::vec, prelude::*};
@@ -100,12 +100,13 @@ fn fleets() -> impl Strategy<Value = Fleet> {
                 starts: nodes.iter().map(|(_, start)| *start).collect(),
                 matrix: matrix.unwrap_or_else(anything_goes),
                 policy: Policy {
-                    max_unavailable,
+                    max_unavailable: Amount::Count(max_unavailable),
                     failure_domain: domains.then(|| "zone".to_owned()),
                     canary,
                     soak,
                     instance_deadline: Duration::from_secs(60),
                     progress_deadline: Duration::from_secs(200),
+                    ..Policy::default()
                 },
             },
         )
@@ -463,7 +464,7 @@ impl Life {
         let plan = state.plan(plan).unwrap();
         let mut tasks = state.tasks_of(plan.id);
         tasks.any(|task| {
-            let wait = waits::wait(state, plan, task);
+            let wait = waits::wait(state, plan, task, self.world.now);
             wait.is_some_and(|wait| wait.kind == WaitKind::Person)
         })
     }

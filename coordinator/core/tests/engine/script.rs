@@ -12,7 +12,7 @@ use evenkeel_coordinator_core::{
     compatibility::VersionInUse,
     desired,
     engine::waits,
-    plan::{PlanId, Policy, Target},
+    plan::{OnFailure, PlanId, Policy, Target, Window},
     release::{Artifact, SignedManifest},
 };
 use evenkeel_words::{
@@ -155,7 +155,7 @@ impl Script {
             "node" => self.node(&mut words),
             "every-step" => self.every_step = true,
             "publish" | "matrix" | "in-use" | "create" | "start" | "pause" | "resume" | "abort"
-            | "finalize" | "rollback" | "retarget" | "retry" | "skip" => {
+            | "finalize" | "rollback" | "retarget" | "retry" | "skip" | "freeze" | "unfreeze" => {
                 let call = call(command);
                 match self.world.ask(words.options.get("id").copied(), &call) {
                     Err(refusal) => {
@@ -297,7 +297,7 @@ impl Script {
         let state = &self.world.state;
         let plan = state.plan(id).unwrap();
         let tasks = state.tasks_of(id);
-        let of_tasks = tasks.filter_map(|task| waits::wait(state, plan, task));
+        let of_tasks = tasks.filter_map(|task| waits::wait(state, plan, task, self.world.now));
         let waits = waits::wait_of_plan(state, plan).into_iter().chain(of_tasks);
         waits
             .map(|wait| {
@@ -415,6 +415,8 @@ fn call(command: &str) -> Call {
             Call::SkipTask(plan, instance, words.rest())
         }
         "resume" => Call::ResumePlan(words.next().parse().unwrap()),
+        "freeze" => Call::FreezeFleet(words.rest()),
+        "unfreeze" => Call::UnfreezeFleet,
         "abort" => Call::AbortPlan(words.next().parse().unwrap(), words.rest()),
         verb => panic!("no such call: {verb}"),
     }
@@ -498,15 +500,40 @@ pub(crate) fn published(
 
 fn policy(words: &Words) -> Policy {
     let defaults = Policy::default();
+    let amount = |name: &str| words.options.get(name).map(|text| text.parse().unwrap());
+    let waves = words.options.get("waves").copied().unwrap_or("100%");
+    let windows = words.options.get("window").copied();
     Policy {
-        max_unavailable: words.number("max_unavailable", defaults.max_unavailable),
+        max_unavailable: amount("max_unavailable").unwrap_or(defaults.max_unavailable),
+        max_unavailable_component: amount("max_unavailable_component"),
+        min_healthy: amount("min_healthy"),
         failure_domain: words
             .options
             .get("failure_domain")
             .map(|label| (*label).to_owned()),
+        failure_domains_at_once: words.number("failure_domains_at_once", 1),
         canary: words.number("canary", defaults.canary),
+        waves: waves.split(',').map(|wave| wave.parse().unwrap()).collect(),
         soak: words.duration("soak", defaults.soak),
         instance_deadline: words.duration("instance_deadline", defaults.instance_deadline),
         progress_deadline: words.duration("progress_deadline", defaults.progress_deadline),
+        plan_deadline: words
+            .options
+            .get("plan_deadline")
+            .map(|text| duration(text)),
+        on_failure: match words.options.get("on_failure").copied() {
+            Some("pause") => OnFailure::Pause,
+            None | Some("revert") => OnFailure::Revert,
+            Some("rollback") => OnFailure::Rollback,
+            Some(other) => panic!("no such action: {other}"),
+        },
+        failures_tolerated: words.number("failures_tolerated", 0),
+        pause_before_finalize: words.options.contains_key("pause_before_finalize"),
+        windows: windows.into_iter().map(window).collect(),
     }
+}
+
+/// `0_22_*_*_SAT_for_4h_in_UTC`: a window as people write it, in one word.
+fn window(word: &str) -> Window {
+    Window::new(word.replace('_', " ").parse().unwrap()).unwrap()
 }

@@ -2,7 +2,14 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::refusal::{Refusal, RefusalKind};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// Why a text is no amount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no amount; write a number like 3, or a share of 1% to 100%")]
+pub struct NoAmount {
+    text: String,
+}
 
 /// A number of instances, or a share of however many there are: `3`, `25%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,20 +67,38 @@ impl fmt::Display for Amount {
 }
 
 impl FromStr for Amount {
-    type Err = Refusal;
+    type Err = NoAmount;
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    fn from_str(text: &str) -> Result<Self, NoAmount> {
         let plain = |digits: &str| !digits.starts_with('+');
         let amount = match text.strip_suffix('%') {
             Some(digits) if plain(digits) => digits.parse().ok().map(Self::Percent),
             None if plain(text) => text.parse().ok().map(Self::Count),
             Some(_) | None => None,
         };
-        amount.filter(|amount| amount.is_valid()).ok_or_else(|| {
-            let message =
-                format!("{text:?} is no amount: a number such as 3, or a share of 1% to 100%");
-            Refusal::new(RefusalKind::BadArgument, message)
-        })
+        amount
+            .filter(|amount| amount.is_valid())
+            .ok_or_else(|| NoAmount {
+                text: text.to_owned(),
+            })
+    }
+}
+
+/// As configuration files have it: a number, or a text.
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u32),
+            Text(String),
+        }
+        let written = Written::deserialize(deserializer)
+            .map_err(|_| D::Error::custom("write a number like 3, or a share like \"25%\""))?;
+        match written {
+            Written::Number(count) => Ok(Self::Count(count)),
+            Written::Text(text) => text.parse().map_err(D::Error::custom),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What people working on Evenkeel type often, as `cargo xtask <command>`.
 //!
-//! One module a command ([`fetch`], [`programs`], [`demo`], [`test`], [`lint`]) over a few that they share: [`pins`] says
+//! One module a command ([`fetch`], [`programs`], [`demo`], [`test`], [`sim`], [`lint`]) over a few that they share: [`pins`] says
 //! which foreign programs are used and what their bytes must be, [`cache`] where they are kept, [`process`] how other
 //! programs are run, [`workspace`] what Cargo knows of this tree. Everything this program has to say goes to stderr, so
 //! the output of what it runs stays usable.
@@ -16,6 +16,7 @@ mod pins;
 mod place;
 mod process;
 mod programs;
+mod sim;
 mod source;
 mod test;
 mod tools;
@@ -66,6 +67,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Live lives of simulated fleets (docs/SIMULATION.md): `--seeds N --from S [--trace]`, `--bug NAME`.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// Passed to the simulation as they are.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Build with optimisation, then run every benchmark (docs/BENCHMARKS.md).
     Bench,
     /// Check formatting, clippy and the proto files.
@@ -106,6 +114,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Demo { arguments } => return demo::run(&Workspace::load()?, &arguments),
         Command::Test { arguments } => return test::run(&Workspace::load()?, &cache, &arguments),
+        Command::Sim { arguments } => return sim::run(&Workspace::load()?, &arguments),
         Command::Bench => bench::run(&Workspace::load()?)?,
         Command::Lint => lint::run(&Workspace::load()?, &cache)?,
         Command::Deny => lint::deny(&Workspace::load()?, &cache)?,

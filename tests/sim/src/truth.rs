@@ -1,0 +1,618 @@
+//! The rules, asked of what there really is: of the hosts, not of what the coordinator believes of them. And the
+//! core's own invariants, asked after its changes.
+
+use std::collections::BTreeMap;
+
+use evenkeel_agent_core::{DataMove, Method, Record, Release, Standing, Ticket};
+use evenkeel_compat::Matrix;
+use evenkeel_coordinator_core::{
+    change::{Change, Resource},
+    engine,
+    instance::{Instance as Known, Order},
+    invariants,
+    plan::{PlanState, Policy, Task, TaskState},
+    state::State,
+};
+use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
+
+use crate::{
+    agent::heard,
+    coverage::Sight,
+    queue::Ms,
+    world::{InstanceIndex, World, note},
+};
+
+/// What is known of one order that is durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    order: Order,
+    policy: Option<Policy>,
+    /// It leads to a new release, not back to the one before.
+    is_forward: bool,
+    /// How versions got on when it was given.
+    matrix: Matrix,
+    /// Counts orders in the order in which they were given.
+    number: u64,
+}
+
+/// What really happened, for comparing.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    /// Orders that are durable in some ledger, by instance and generation.
+    given: BTreeMap<(InstanceIndex, u64), Vec<Given>>,
+    orders: u64,
+    /// There has been another ledger than the newest: not everything done on hosts is known to it.
+    pub(crate) is_forked: bool,
+    pub(crate) agents: u64,
+    pub(crate) sessions: u64,
+    pub(crate) questions: u64,
+    pub(crate) pids: u32,
+    changes: u64,
+    rests: u64,
+}
+
+impl World {
+    /// How often the invariants that look at a whole state are asked: their cost is the state's size.
+    fn every(&self) -> u64 {
+        match (self.is_thorough, self.instances.len()) {
+            (true, ..60) => 1,
+            (false, ..60) => 24,
+            (true, _) => 100,
+            (false, _) => 2_000,
+        }
+    }
+
+    /// The coordinator's state has changed.
+    pub(crate) fn look_at_change(&mut self, before: &State, after: &State, change: &Change) {
+        self.truth.changes += 1;
+        self.tell_change(before, change);
+        let whole = self.truth.changes.is_multiple_of(self.every());
+        let gives_orders = change.resources.iter().any(|resource| match resource {
+            Resource::Instance(new) => before
+                .instance(&new.id)
+                .is_some_and(|old| old.generation() != new.generation() || old.slot != new.slot),
+            _ => false,
+        });
+        if whole || gives_orders || before.epoch() != after.epoch() {
+            for wrong in invariants::violations_between(before, after) {
+                self.wrong(wrong);
+            }
+        }
+        if whole {
+            for wrong in invariants::violations(after) {
+                self.wrong(wrong);
+            }
+        }
+        if gives_orders {
+            self.orders_fit_the_truth(before, after, change);
+        }
+    }
+
+    /// The engine has nothing more to say.
+    pub(crate) fn at_rest(&mut self, now: Timestamp) {
+        self.truth.rests += 1;
+        let every = match self.is_thorough {
+            true => 1,
+            false => 16,
+        };
+        if self.instances.len() > 60 && !self.truth.rests.is_multiple_of(200) {
+            return;
+        }
+        if !self.truth.rests.is_multiple_of(every) {
+            return;
+        }
+        let Some(running) = &self.coordinator.running else {
+            return;
+        };
+        for wrong in invariants::violations_at_rest(&running.state, now) {
+            self.wrong(wrong);
+        }
+    }
+
+    fn tell_change(&mut self, before: &State, change: &Change) {
+        if change.actor == "engine" {
+            note!(self, "engine: {}", change.cause);
+        }
+        for resource in &change.resources {
+            match resource {
+                Resource::Plan(plan) => {
+                    let was = before.plan(plan.id).map(|plan| &plan.state);
+                    if was != Some(&plan.state) {
+                        let (name, reason) = (plan.state.name(), plan.state.reason());
+                        note!(self, "{} is {name}: {reason}", plan.id);
+                        self.see_plan(&plan.state);
+                    }
+                }
+                Resource::Task(task) => {
+                    let was = before.task(&task.id()).map(|task| task.state.clone());
+                    if was.as_ref() != Some(&task.state) && task.state != TaskState::Pending {
+                        let (name, reason) = (task.state.name(), task.state.reason());
+                        note!(self, "{} {}: {name} {reason}", task.plan, task.instance);
+                    }
+                    self.see_task(was.as_ref(), task);
+                }
+                Resource::Node(node) => {
+                    let was = before.node(&node.name);
+                    if was.is_none_or(|was| was.liveness != node.liveness) {
+                        note!(self, "{} is {:?}", node.name, node.liveness);
+                    }
+                    if node.fenced.is_some() && was.is_none_or(|was| was.fenced.is_none()) {
+                        self.see(Sight::FencedNode);
+                    }
+                }
+                Resource::Instance(new) => {
+                    let old = before.instance(&new.id);
+                    let old_slot = old.and_then(|old| old.slot.as_ref());
+                    if let (Some(slot), None) = (old_slot, &new.slot) {
+                        note!(self, "{} gives its slot back", new.id);
+                        let plan = before.plan(slot.plan);
+                        if plan.is_some_and(|plan| !plan.state.under_way()) {
+                            self.see(Sight::SlotAfterEnd);
+                            if new.report.accepted.generation < slot.generation {
+                                self.see(Sight::NeverBegun);
+                            }
+                        }
+                    }
+                }
+                Resource::Coordinator { .. }
+                | Resource::InstanceGone(_)
+                | Resource::Release(_)
+                | Resource::Matrix(_)
+                | Resource::ReportedVersions(_)
+                | Resource::Request(_) => {}
+            }
+        }
+    }
+
+    fn see_plan(&mut self, state: &PlanState) {
+        match state {
+            PlanState::Finalized => self.see(Sight::Finalized),
+            PlanState::Aborted(_) => self.see(Sight::Aborted),
+            PlanState::ReadyToFinalize => self.see(Sight::ReadyToFinalize),
+            PlanState::Paused(reason) => {
+                let sight = if reason.contains("asked for it") {
+                    Sight::PausedByPerson
+                } else if reason.contains("is not allowed") {
+                    Sight::PausedByMatrix
+                } else if reason.contains("no task moved") || reason.contains("has not said") {
+                    Sight::PausedByDeadline
+                } else {
+                    Sight::PausedByFailure
+                };
+                self.see(sight);
+            }
+            PlanState::Draft
+            | PlanState::Running
+            | PlanState::Aborting(_)
+            | PlanState::Finalizing
+            | PlanState::RollingBack(_)
+            | PlanState::RolledBack(_)
+            | PlanState::Superseded(_)
+            | PlanState::Failed(_) => {}
+        }
+    }
+
+    fn see_task(&mut self, was: Option<&TaskState>, task: &Task) {
+        if was == Some(&task.state) {
+            return;
+        }
+        match &task.state {
+            TaskState::Reverted(_) => self.see(Sight::Reverted),
+            TaskState::Parked(_) => self.see(Sight::Parked),
+            TaskState::Reverting(_) => {
+                self.see(Sight::SickInSoak);
+                if task.admitted_at.is_none() {
+                    self.see(Sight::PutBackWaits);
+                }
+            }
+            TaskState::Pending => {
+                if let Some(TaskState::Reverted(_) | TaskState::Parked(_)) = was {
+                    self.see(Sight::Retried);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Orders have come to be durable: from now on hosts may act on them.
+    pub(crate) fn orders_are_durable(&mut self, changes: &[(Change, Timestamp)]) {
+        for (change, _) in changes {
+            for resource in &change.resources {
+                let Resource::Instance(Known {
+                    id,
+                    order: Some(order),
+                    slot,
+                    ..
+                }) = resource
+                else {
+                    continue;
+                };
+                let Some(index) = self.index_of(id) else {
+                    continue;
+                };
+                let known = self
+                    .truth
+                    .given
+                    .get(&(index, order.generation))
+                    .is_some_and(|given| given.iter().any(|given| given.order == *order));
+                if known {
+                    continue;
+                }
+                self.truth.orders += 1;
+                let state = &self.coordinator.durable;
+                let plan = slot.as_ref().and_then(|slot| state.plan(slot.plan));
+                let given = Given {
+                    order: order.clone(),
+                    policy: plan.map(|plan| plan.policy.clone()),
+                    is_forward: is_forward(change, id),
+                    matrix: state.matrix().matrix.clone(),
+                    number: self.truth.orders,
+                };
+                note!(
+                    self,
+                    "order {} for {id}: {} {:?}",
+                    order.generation,
+                    order.release.version,
+                    order.method
+                );
+                let of = self.truth.given.entry((index, order.generation));
+                of.or_default().push(given);
+            }
+        }
+    }
+
+    fn index_of(&self, id: &InstanceId) -> Option<InstanceIndex> {
+        let node = self.nodes.get(&id.node)?;
+        self.hosts[*node].instances.get(&id.name).copied()
+    }
+
+    /// Each order that takes something down leaves enough of its group up, as the hosts really are.
+    fn orders_fit_the_truth(&mut self, before: &State, after: &State, change: &Change) {
+        if self.truth.is_forked {
+            return;
+        }
+        for resource in &change.resources {
+            let Resource::Instance(new) = resource else {
+                continue;
+            };
+            let is_order = before
+                .instance(&new.id)
+                .is_some_and(|old| new.generation() > old.generation());
+            let (true, Some(slot)) = (is_order, &new.slot) else {
+                continue;
+            };
+            let (Some(plan), Some(index)) = (after.plan(slot.plan), self.index_of(&new.id)) else {
+                continue;
+            };
+            if !is_forward(change, &new.id) && self.instances[index].down_since.is_some() {
+                continue;
+            }
+            let policy = plan.policy.clone();
+            let down = self.long_down(index);
+            let others = down.iter().filter(|other| self.are_copies(index, **other));
+            let others = others.count() + 1;
+            if others > allowed(&policy) {
+                self.wrong(format!(
+                    "{} was ordered down as number {others} of its group that really is, and {} may be",
+                    new.id,
+                    allowed(&policy)
+                ));
+            }
+            if let Some(label) = &policy.failure_domain {
+                let domain = |world: &Self, index: InstanceIndex| {
+                    let instance = &world.instances[index];
+                    world.hosts[instance.node].labels.get(label).cloned()
+                };
+                let own = domain(self, index);
+                let other = down
+                    .iter()
+                    .find(|other| domain(self, **other) != own)
+                    .copied();
+                if let Some(other) = other {
+                    self.wrong(format!(
+                        "{} was ordered down while {} of another domain really is",
+                        new.id, self.instances[other].id
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The other instances of the component that have been down for so long that the coordinator must know.
+    fn long_down(&self, index: InstanceIndex) -> Vec<InstanceIndex> {
+        let component = self.instances[index].component;
+        (0..self.instances.len())
+            .filter(|other| *other != index)
+            .filter(|other| {
+                let other = &self.instances[*other];
+                let long = |since: Ms| self.now - since > Self::knows_within_ms();
+                other.component == component && other.down_since.is_some_and(long)
+            })
+            .collect()
+    }
+
+    fn are_copies(&self, one: InstanceIndex, other: InstanceIndex) -> bool {
+        let (one, other) = (&self.instances[one], &self.instances[other]);
+        one.component == other.component && one.labels.get("group") == other.labels.get("group")
+    }
+
+    /// A record about to be durable in a journal: the fence rises, and what is accepted was really ordered.
+    pub(crate) fn record_is_lawful(&mut self, index: InstanceIndex, record: &Record) {
+        let instance = &self.instances[index];
+        let (was, is) = (&instance.journal.fence, &record.fence);
+        if is.epoch < was.epoch || is.generation() < was.generation() {
+            self.wrong(format!("{}: the fence fell", instance.id));
+            return;
+        }
+        if is.generation() == was.generation() {
+            if is.order != was.order {
+                self.wrong(format!("{}: an order changed", instance.id));
+            }
+            return;
+        }
+        let Some(order) = &is.order else {
+            return;
+        };
+        let given = self.truth.given.get(&(index, order.generation));
+        let is_given =
+            given.is_some_and(|given| given.iter().any(|given| heard(&given.order) == *order));
+        if !is_given {
+            self.wrong(format!(
+                "{}: order {} is in no ledger",
+                instance.id, order.generation
+            ));
+        }
+        if self.instances[index].folders[0].begun_by != self.instances[index].folders[1].begun_by {
+            self.wrong(format!(
+                "{}: an order was begun on half moved data",
+                self.instances[index].id
+            ));
+        }
+        if order.method == Method::InPlace {
+            for folder in &mut self.instances[index].folders {
+                if !folder.allowed.is_empty() {
+                    folder.allowed.insert(order.release.version.clone());
+                }
+            }
+        }
+        self.slot_is_held(index, order.generation);
+    }
+
+    /// An order that is begun has its slot.
+    fn slot_is_held(&mut self, index: InstanceIndex, generation: u64) {
+        if self.truth.is_forked {
+            return;
+        }
+        let id = &self.instances[index].id;
+        let known = self.coordinator.durable.instance(id);
+        let slot = known.and_then(|known| known.slot.as_ref());
+        if slot.is_none_or(|slot| slot.generation != generation) {
+            self.wrong(format!("{id}: order {generation} was begun without a slot"));
+        }
+    }
+
+    /// Something is done to a host: on the word that is durable, and under way.
+    pub(crate) fn effect_is_lawful(&mut self, index: InstanceIndex, ticket: Ticket, what: &str) {
+        let journal = &self.instances[index].journal;
+        let stands = ticket.generation == journal.fence.generation()
+            && ticket.epoch <= journal.fence.epoch
+            && (what == "kills" || !matches!(journal.standing, Standing::Settled { .. }));
+        if !stands {
+            self.wrong(format!(
+                "{}: something {what} it on the word of order {}, which does not stand",
+                self.instances[index].id, ticket.generation
+            ));
+        }
+        if what == "kills" && matches!(journal_step(&self.instances[index].journal), "draining") {
+            self.wrong(format!(
+                "{}: killed while it is to be drained",
+                self.instances[index].id
+            ));
+        }
+    }
+
+    /// A process is about to be taken down.
+    pub(crate) fn taken_down(&mut self, index: InstanceIndex, generation: u64) {
+        let serves = self.instances[index]
+            .process
+            .as_ref()
+            .is_some_and(|process| process.serves());
+        if !serves {
+            return;
+        }
+        self.instances[index].held_by = Some(generation);
+        if self.truth.is_forked {
+            return;
+        }
+        let held: Vec<_> = (0..self.instances.len())
+            .filter(|other| self.are_copies(index, *other))
+            .filter_map(|other| Some((other, self.instances[other].held_by?)))
+            .collect();
+        let allowed = held
+            .iter()
+            .filter_map(|key| self.truth.given.get(key)?.last()?.policy.as_ref())
+            .map(allowed)
+            .max();
+        if allowed.is_some_and(|allowed| held.len() > allowed) {
+            self.wrong(format!(
+                "{} is taken down as number {} that we hold of its group, and {} may be",
+                self.instances[index].id,
+                held.len(),
+                allowed.unwrap_or(0)
+            ));
+        }
+    }
+
+    /// Whether an instance serves may have changed.
+    pub(crate) fn look_at_service(&mut self, index: InstanceIndex) {
+        let now = self.now;
+        let instance = &mut self.instances[index];
+        let serves = instance
+            .process
+            .as_ref()
+            .is_some_and(|process| process.serves());
+        match (serves, instance.down_since) {
+            (true, _) => {
+                instance.down_since = None;
+                instance.held_by = None;
+            }
+            (false, None) => instance.down_since = Some(now),
+            (false, Some(_)) => {}
+        }
+    }
+
+    /// A release is about to be started: it is complete and current, on data that it may have, and gets on with all
+    /// that runs.
+    pub(crate) fn start_is_lawful(
+        &mut self,
+        index: InstanceIndex,
+        ticket: Ticket,
+        release: &Release,
+    ) {
+        let id = self.instances[index].id.clone();
+        if !self.is_complete(index, release) {
+            self.wrong(format!("{id}: {release} is started and is not complete"));
+        }
+        let instance = &mut self.instances[index];
+        if instance.current != *release {
+            let wrong = format!("{id}: {release} is started and is not current");
+            return self.wrong(wrong);
+        }
+        if instance.process.is_some() {
+            return;
+        }
+        if instance.folders[0].begun_by != instance.folders[1].begun_by {
+            return self.wrong(format!("{id}: started on half moved data"));
+        }
+        let journey = instance.journal.standing.journey().cloned();
+        let begun_by = instance.folders[0].begun_by;
+        let order = instance.journal.fence.order.as_ref();
+        let (ordered, generation) = (order.map(|order| order.method), ticket.generation);
+        if let Some(journey) = &journey {
+            let wrong = match journey.data {
+                Some(DataMove::SetAside) => (begun_by != generation).then_some("not empty"),
+                Some(DataMove::PutBack) => (begun_by == generation).then_some("not put back"),
+                None if ordered == Some(Method::Rebuild) => {
+                    (begun_by == generation).then_some("not the data of before")
+                }
+                None => None,
+            };
+            if journey.data == Some(DataMove::SetAside) {
+                self.coverage.see(Sight::Rebuilt);
+            }
+            if let Some(wrong) = wrong {
+                return self.wrong(format!("{id}: the data is {wrong}"));
+            }
+        }
+        let instance = &mut self.instances[index];
+        let version = &release.version;
+        let allowed = &instance.folders[0].allowed;
+        if !allowed.is_empty() && !allowed.contains(version) {
+            let wrong = format!("{id}: {version} is started on data of another: {allowed:?}");
+            return self.wrong(wrong);
+        }
+        for folder in &mut instance.folders {
+            folder.allowed.insert(version.clone());
+        }
+        if journey.is_some_and(|journey| !journey.is_back()) {
+            self.gets_on_with_all(index, generation, release);
+        }
+    }
+
+    /// Versions that run side by side get on, by the matrix of when the later of them was ordered.
+    fn gets_on_with_all(&mut self, index: InstanceIndex, generation: u64, release: &Release) {
+        if self.truth.is_forked {
+            return;
+        }
+        let newest = |world: &Self, index: InstanceIndex, generation: u64| {
+            let given = world.truth.given.get(&(index, generation))?.last()?;
+            Some((given.number, given.matrix.clone(), given.is_forward))
+        };
+        // What is put back meets nothing that it did not meet before.
+        let Some((number, matrix, true)) = newest(self, index, generation) else {
+            return;
+        };
+        let mine = &self.fleet.components[self.instances[index].component];
+        let mut wrong = None;
+        for (other_index, other) in self.instances.iter().enumerate() {
+            let Some(process) = other.process.as_ref().filter(|_| other_index != index) else {
+                continue;
+            };
+            let theirs = &self.fleet.components[other.component];
+            if !matrix.constrain(mine, theirs) {
+                continue;
+            }
+            let their_order = newest(self, other_index, other.journal.fence.generation());
+            // What was ordered later was held against what this one was ordered to be.
+            if their_order.is_some_and(|(theirs, ..)| theirs > number) {
+                continue;
+            }
+            let beside =
+                matrix.beside((mine, &release.version), (theirs, &process.release.version));
+            if beside.is_err() {
+                wrong = Some(format!(
+                    "{} runs {} beside {} {} of {}, which do not get on",
+                    self.instances[index].id,
+                    release.version,
+                    theirs,
+                    process.release.version,
+                    other.id
+                ));
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.wrong(wrong);
+        }
+    }
+
+    /// `current` of every instance names a complete release.
+    pub(crate) fn current_is_complete(&mut self) {
+        let broken = (0..self.instances.len())
+            .find(|index| !self.is_complete(*index, &self.instances[*index].current));
+        if let Some(index) = broken {
+            self.wrong(format!(
+                "{}: current is no complete release",
+                self.instances[index].id
+            ));
+        }
+    }
+
+    /// The engine, asked from nothing, agrees that there is nothing to say.
+    pub(crate) fn rests(&mut self) {
+        let now = self.coordinator_now();
+        let (Some(running), Some(now)) = (&self.coordinator.running, now) else {
+            return;
+        };
+        let said = engine::advance(&running.state, now).map(|change| change.cause);
+        let mut wrong = invariants::violations(&running.state);
+        wrong.extend(said.map(|said| format!("the engine had more to say: {said}")));
+        for wrong in wrong {
+            self.wrong(wrong);
+        }
+    }
+}
+
+/// Whether the change gives the instance the order to go to a new release.
+fn is_forward(change: &Change, id: &InstanceId) -> bool {
+    change.resources.iter().any(|resource| {
+        let Resource::Task(task) = resource else {
+            return false;
+        };
+        task.instance == *id && task.state == TaskState::Admitted
+    })
+}
+
+fn allowed(policy: &Policy) -> usize {
+    usize::try_from(policy.max_unavailable).unwrap_or(usize::MAX)
+}
+
+fn journal_step(record: &Record) -> &'static str {
+    match record.standing {
+        Standing::Settled { .. } => "settled",
+        Standing::Draining(..) => "draining",
+        Standing::Stopping(..) => "stopping",
+        Standing::Emptying(..) => "emptying",
+        Standing::Swapping(..) => "swapping",
+        Standing::Starting(..) => "starting",
+    }
+}

@@ -11,8 +11,8 @@ use evenkeel_compat::Method;
 use evenkeel_coordinator_core::{
     desired::DesiredInstance,
     instance::{
-        Fence, Health, Order, Process as SeenProcess, Progress, Report, StageState, StagedRelease,
-        Status, Step,
+        Fence, Finalized, Health, Order, Process as SeenProcess, Progress, Report, StageState,
+        StagedRelease, Status, Step,
     },
     node::Labels,
     release::ReleaseRef,
@@ -60,6 +60,8 @@ pub(crate) struct Instance {
     pub(crate) component: usize,
     pub(crate) labels: Labels,
     may_rebuild: bool,
+    /// Its driver knows how to make an upgrade final.
+    can_finalize: bool,
     /// On disk: the last record of its journal.
     pub(crate) journal: Record,
     /// On disk: what `current` names.
@@ -95,6 +97,9 @@ pub(crate) struct Memory {
     facts: Report,
     pub(crate) is_unheard: bool,
     wakes_at: Option<Ms>,
+    /// What the driver was last asked to make final, and what came of it.
+    finalize: Option<String>,
+    finalized: Option<Finalized>,
     /// The effect that is being had, by number, and what happens meanwhile.
     effect: Option<u64>,
     waiting: VecDeque<Happened>,
@@ -127,6 +132,7 @@ impl Instance {
             component: plan.component,
             labels: plan.labels.clone(),
             may_rebuild: plan.may_rebuild,
+            can_finalize: plan.can_finalize,
             journal: Record::default(),
             current,
             complete: BTreeSet::from([complete]),
@@ -215,7 +221,7 @@ impl World {
             current: Some(instance.current.clone()),
         };
         let keeps = instance.aside.iter().any(|aside| !aside.is_empty());
-        let facts = report(instance, &state, &BTreeMap::new(), &self.fleet);
+        let facts = report(instance, &state, &BTreeMap::new(), None, &self.fleet);
         self.instances[index].agent = Some(Memory {
             state,
             asking: None,
@@ -224,6 +230,8 @@ impl World {
             facts,
             is_unheard: true,
             wakes_at: None,
+            finalize: None,
+            finalized: None,
             effect: None,
             waiting: VecDeque::new(),
         });
@@ -468,11 +476,47 @@ impl World {
         for manifest in &desired.prefetch {
             self.fetch(index, &manifest.manifest);
         }
+        if let Some(id) = desired.finalize {
+            self.finalize(index, id);
+        }
         let incoming = desired.order.map(|order| {
             let order = heard(&order);
             self.incoming(index, order, answers_clock_ms)
         });
         self.handle(index, Happened::Desired { epoch, incoming });
+    }
+
+    /// The driver is to make the version final, once for each name that that goes by.
+    fn finalize(&mut self, index: InstanceIndex, id: String) {
+        let node = self.instances[index].node;
+        let Some(agent) = self.hosts[node].agent else {
+            return;
+        };
+        if let Some(memory) = &mut self.instances[index].agent
+            && memory.finalize.as_ref() != Some(&id)
+        {
+            memory.finalize = Some(id.clone());
+            let after = self.dice.between(10, 10_000);
+            self.later(after, Event::Finalized(index, agent, id));
+        }
+    }
+
+    pub(crate) fn finalized(&mut self, index: InstanceIndex, agent: u64, id: String) {
+        if !self.is_there(index, agent) {
+            return;
+        }
+        let refuses = self.hosts[self.instances[index].node].driver_refuses;
+        if refuses {
+            self.see(Sight::FinalizeRefused);
+        }
+        let outcome = match refuses {
+            true => Err("the driver says no".to_owned()),
+            false => Ok(()),
+        };
+        if let Some(memory) = &mut self.instances[index].agent {
+            memory.finalized = Some(Finalized { id, outcome });
+        }
+        self.publish(index);
     }
 
     fn incoming(
@@ -875,7 +919,13 @@ impl World {
         let Some(memory) = &instance.agent else {
             return;
         };
-        let facts = report(instance, &memory.state, &memory.wanted, &self.fleet);
+        let facts = report(
+            instance,
+            &memory.state,
+            &memory.wanted,
+            memory.finalized.as_ref(),
+            &self.fleet,
+        );
         let node = instance.node;
         if let Some(memory) = &mut self.instances[index].agent
             && memory.facts != facts
@@ -942,6 +992,7 @@ fn report(
     instance: &Instance,
     state: &State,
     wanted: &BTreeMap<usize, StageState>,
+    finalized: Option<&Finalized>,
     fleet: &fleet::Fleet,
 ) -> Report {
     let component = &fleet.components[instance.component];
@@ -991,8 +1042,8 @@ fn report(
         may_rebuild: obstacle.is_none(),
         rebuild_obstacle: obstacle.unwrap_or_default(),
         configuration: String::new(),
-        finalized: None,
-        can_finalize: false,
+        finalized: finalized.cloned(),
+        can_finalize: instance.can_finalize,
     }
 }
 

@@ -26,6 +26,12 @@ macro_rules! sights {
 sights! {
     Finalized => "plan finalized",
     Aborted => "plan aborted",
+    RolledBack => "plan rolled back",
+    Superseded => "plan superseded by another",
+    FailedPlan => "plan failed while it rolled back",
+    Finalizing => "storage systems told that a version is final",
+    FinalizeRefused => "storage system that would not make a version final",
+    Skipped => "task skipped",
     Refused => "call refused",
     Repeated => "call repeated under its request id",
     PausedByPerson => "plan paused by a person",

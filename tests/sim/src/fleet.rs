@@ -47,6 +47,7 @@ pub(crate) struct InstancePlan {
     pub(crate) labels: Labels,
     pub(crate) version: Version,
     pub(crate) may_rebuild: bool,
+    pub(crate) can_finalize: bool,
 }
 
 impl Fleet {
@@ -69,6 +70,7 @@ impl Fleet {
         let per_group = *dice.pick(&[2_u64, 3, 3, 5]);
         let is_mixed = dice.chance(1, 4);
         let rebuilds = dice.chance(3, 4);
+        let finalizes = dice.chance(1, 2);
         let nodes = (0..nodes)
             .map(|index| {
                 let mut instances = Vec::new();
@@ -86,6 +88,7 @@ impl Fleet {
                         labels: [("group".to_owned(), group)].into(),
                         version,
                         may_rebuild: rebuilds,
+                        can_finalize: finalizes,
                     });
                 }
                 NodePlan {

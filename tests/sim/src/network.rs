@@ -68,6 +68,8 @@ pub(crate) struct Link {
     pub(crate) number: u64,
     pub(crate) delay_max: Ms,
     pub(crate) session: Session,
+    /// What the coordinator said last to an agent that was not there.
+    pub(crate) unheard: Option<ToAgent>,
     /// When the last thing that the agent said arrives: what it says next arrives no earlier.
     said_until: Ms,
     /// Counts how often dialing failed in a row.
@@ -82,6 +84,7 @@ impl Link {
             number: 0,
             delay_max: 50,
             session: Session::None,
+            unheard: None,
             said_until: 0,
             failures: 0,
         }
@@ -108,11 +111,8 @@ impl World {
     /// The coordinator says something in a session.
     pub(crate) fn answer(&mut self, node: NodeIndex, session: u64, message: ToAgent) {
         let Some(agent) = self.hosts[node].agent else {
-            if self.is_wild && self.dice.chance(1, 2) {
-                // What nobody heard before a boot may be heard after it.
-                let late = self.dice.between(1_000, 100_000);
-                self.later(late, Event::ToAgent(node, 0, Box::new(message)));
-            }
+            // What nobody heard before a boot may be heard after it.
+            self.links[node].unheard = Some(message);
             return self.stream_breaks(node, session, KEEPALIVE_MS);
         };
         let is_late = self.is_wild && self.dice.chance(1, 40);

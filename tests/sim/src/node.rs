@@ -142,6 +142,9 @@ impl World {
                 return;
             }
         }
+        if let Some(message) = self.links[node].unheard.take() {
+            self.later(1, Event::ToAgent(node, 0, Box::new(message)));
+        }
         let after = self.dice.between(10, 2_000);
         self.later(after, Event::Dial(node, agent));
     }

@@ -1,6 +1,9 @@
 //! People and automation: what they ask for at random, and how they put things in order when the faults have stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use evenkeel_coordinator_core::{
     calls::Call,
@@ -206,12 +209,49 @@ impl World {
                 self.in_use(none)
             }
             (67..=70, _, _) => return self.say_again_what_was_answered(),
+            (71..=74, Some(plan), _) => Call::RollBackPlan(plan, "better not".to_owned()),
+            (75..=78, Some(plan), _) => Call::RetargetPlan {
+                plan,
+                targets: self.targets(),
+                policy: fleet::policy(&mut self.dice),
+                reason: "another way".to_owned(),
+            },
+            (79..=84, Some(plan), _) => match self.some_task(plan) {
+                Some(call) => call,
+                None => return,
+            },
             _ => self.create(),
         };
         self.ask(call);
     }
 
+    /// Something about one task of a plan: most of all about one that has failed.
+    fn some_task(&mut self, plan: PlanId) -> Option<Call> {
+        let state = self.coordinator.read();
+        let failed =
+            |task: &&Task| matches!(task.state, TaskState::Reverted(_) | TaskState::Parked(_));
+        let tasks: Vec<&Task> = state.tasks_of(plan).map(AsRef::as_ref).collect();
+        let broken: Vec<_> = tasks.iter().copied().filter(failed).collect();
+        let of = if broken.is_empty() { tasks } else { broken };
+        if of.is_empty() {
+            return None;
+        }
+        let instances: Vec<_> = of.iter().map(|task| task.instance.clone()).collect();
+        let instance = self.dice.pick(&instances).clone();
+        Some(match self.dice.chance(1, 2) {
+            true => Call::RetryTask(plan, instance),
+            false => Call::SkipTask(plan, instance, "it can wait".to_owned()),
+        })
+    }
+
     fn create(&mut self) -> Call {
+        Call::CreatePlan {
+            targets: self.targets(),
+            policy: fleet::policy(&mut self.dice),
+        }
+    }
+
+    fn targets(&mut self) -> Vec<Target> {
         let mut targets = Vec::new();
         for component in self.fleet.components.clone() {
             if targets.is_empty() || self.dice.chance(1, 2) {
@@ -226,10 +266,7 @@ impl World {
             targets.reverse();
             targets.truncate(1);
         }
-        Call::CreatePlan {
-            targets,
-            policy: fleet::policy(&mut self.dice),
-        }
+        targets
     }
 
     /// What was not answered is asked again, under the same request id.
@@ -276,7 +313,15 @@ impl World {
                 let mut tasks = state.tasks_of(plan.id);
                 takes_orders && tasks.any(|task| is_moving(state, task))
             }
-            PlanState::Aborting(_) | PlanState::Finalizing | PlanState::RollingBack(_) => true,
+            PlanState::Aborting(_) | PlanState::Finalizing => true,
+            PlanState::RollingBack(_) => {
+                // It does not pause; what has not moved for so long waits for a person.
+                let quiet = self
+                    .coordinator_now()
+                    .map(|now| now.since(plan.progressed_at));
+                let patience = plan.policy.progress_deadline + Duration::from_secs(60);
+                takes_orders && quiet.is_none_or(|quiet| quiet < patience)
+            }
             PlanState::Draft
             | PlanState::ReadyToFinalize
             | PlanState::Finalized
@@ -329,11 +374,21 @@ impl World {
                         },
                     }
                 }
+                PlanState::RollingBack(_) => {
+                    let resumed = self.people.resumed.entry(id).or_default();
+                    *resumed += 1;
+                    let failed = state.tasks_of(id).find(|task| {
+                        matches!(task.state, TaskState::Reverted(_) | TaskState::Parked(_))
+                    });
+                    match (failed, *resumed > RESUMES_MAX) {
+                        (Some(task), false) => Call::RetryTask(id, task.instance.clone()),
+                        (_, _) => Call::AbortPlan(id, "it does not go back".to_owned()),
+                    }
+                }
                 PlanState::Draft
                 | PlanState::Running
                 | PlanState::Aborting(_)
                 | PlanState::Finalizing
-                | PlanState::RollingBack(_)
                 | PlanState::Finalized
                 | PlanState::Aborted(_)
                 | PlanState::RolledBack(_)
@@ -396,6 +451,14 @@ fn apply(matrix: evenkeel_compat::Matrix, content: u8) -> Call {
     }
 }
 
+fn brought(targets: &[Target]) -> String {
+    let targets: Vec<_> = targets
+        .iter()
+        .map(|target| format!("{}={}", target.component, target.version))
+        .collect();
+    targets.join(", ")
+}
+
 /// A call in a few words.
 fn words(call: &Call) -> String {
     match call {
@@ -408,16 +471,18 @@ fn words(call: &Call) -> String {
             format!("report that {CLIENT} has {versions:?}")
         }
         Call::CreatePlan { targets, policy } => {
-            let targets: Vec<_> = targets
-                .iter()
-                .map(|target| format!("{}={}", target.component, target.version))
-                .collect();
-            format!("create a plan to {} with {policy:?}", targets.join(", "))
+            format!("create a plan to {} with {policy:?}", brought(targets))
         }
         Call::StartPlan(plan) => format!("start {plan}"),
         Call::PausePlan(plan, _) => format!("pause {plan}"),
         Call::ResumePlan(plan) => format!("resume {plan}"),
         Call::AbortPlan(plan, _) => format!("abort {plan}"),
         Call::FinalizePlan { plan, .. } => format!("confirm {plan}"),
+        Call::RollBackPlan(plan, _) => format!("roll {plan} back"),
+        Call::RetargetPlan { plan, targets, .. } => {
+            format!("retarget {plan} to {}", brought(targets))
+        }
+        Call::RetryTask(plan, instance) => format!("retry {instance} of {plan}"),
+        Call::SkipTask(plan, instance, _) => format!("skip {instance} of {plan}"),
     }
 }

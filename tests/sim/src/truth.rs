@@ -181,14 +181,14 @@ impl World {
                 };
                 self.see(sight);
             }
+            PlanState::Finalizing => self.see(Sight::Finalizing),
+            PlanState::RolledBack(_) => self.see(Sight::RolledBack),
+            PlanState::Superseded(_) => self.see(Sight::Superseded),
+            PlanState::Failed(_) => self.see(Sight::FailedPlan),
             PlanState::Draft
             | PlanState::Running
             | PlanState::Aborting(_)
-            | PlanState::Finalizing
-            | PlanState::RollingBack(_)
-            | PlanState::RolledBack(_)
-            | PlanState::Superseded(_)
-            | PlanState::Failed(_) => {}
+            | PlanState::RollingBack(_) => {}
         }
     }
 
@@ -199,6 +199,7 @@ impl World {
         match &task.state {
             TaskState::Reverted(_) => self.see(Sight::Reverted),
             TaskState::Parked(_) => self.see(Sight::Parked),
+            TaskState::Skipped(_) => self.see(Sight::Skipped),
             TaskState::Reverting(_) => {
                 self.see(Sight::SickInSoak);
                 if task.admitted_at.is_none() {
@@ -244,7 +245,7 @@ impl World {
                 let given = Given {
                     order: order.clone(),
                     policy: plan.map(|plan| plan.policy.clone()),
-                    is_forward: is_forward(change, id),
+                    is_forward: is_forward(state, change, id),
                     matrix: state.matrix().matrix.clone(),
                     number: self.truth.orders,
                 };
@@ -284,7 +285,7 @@ impl World {
             let (Some(plan), Some(index)) = (after.plan(slot.plan), self.index_of(&new.id)) else {
                 continue;
             };
-            if !is_forward(change, &new.id) && self.instances[index].down_since.is_some() {
+            if !is_forward(after, change, &new.id) && self.instances[index].down_since.is_some() {
                 continue;
             }
             let policy = plan.policy.clone();
@@ -592,13 +593,15 @@ impl World {
     }
 }
 
-/// Whether the change gives the instance the order to go to a new release.
-fn is_forward(change: &Change, id: &InstanceId) -> bool {
+/// Whether the change gives the instance the order to go to a new release, not one to go back.
+fn is_forward(state: &State, change: &Change, id: &InstanceId) -> bool {
     change.resources.iter().any(|resource| {
         let Resource::Task(task) = resource else {
             return false;
         };
-        task.instance == *id && task.state == TaskState::Admitted
+        let stage = state.plan(task.plan).and_then(|plan| plan.stage(task));
+        let is_undo = stage.is_some_and(|stage| stage.undoes.is_some());
+        task.instance == *id && task.state == TaskState::Admitted && !is_undo
     })
 }
 

@@ -61,6 +61,8 @@ pub(crate) enum Event {
     Downloaded(InstanceIndex, u64, usize),
     /// The driver has answered a question of this number.
     Answered(InstanceIndex, u64, u64),
+    /// The driver has answered whether the version is final now.
+    Finalized(InstanceIndex, u64, String),
     /// What an agent did to a host is done.
     Effect(InstanceIndex, u64, u64, Box<evenkeel_agent_core::Event>),
     /// The process with this number gets ready.
@@ -166,6 +168,7 @@ impl World {
                 self.downloaded(instance, agent, version);
             }
             Event::Answered(instance, agent, question) => self.answered(instance, agent, question),
+            Event::Finalized(instance, agent, id) => self.finalized(instance, agent, id),
             Event::Effect(instance, agent, effect, result) => {
                 self.effect_had(instance, agent, effect, *result);
             }

@@ -1,5 +1,6 @@
 //! What happens to an instance, and what is done about it.
 
+use semver::Version;
 use thiserror::Error;
 
 use crate::{BootId, DataMove, Incoming, Record, Rejoin, Release, State};
@@ -23,7 +24,27 @@ pub enum Event {
         epoch: u64,
         /// Its order, if it ever gave one.
         incoming: Option<Incoming>,
+        /// Why the instance must not be started, if it must not.
+        hold: Option<String>,
     },
+    /// The process may be stopped, as [`Action::AskToStop`] asked.
+    OkToStop,
+    /// The process is ready to be stopped, as [`Action::Quiesce`] asked for.
+    Quiesced,
+    /// It could not be made ready to be stopped.
+    QuiesceFailed {
+        /// Why.
+        reason: String,
+    },
+    /// What was done to stop the process is undone, as [`Action::Unquiesce`] asked for.
+    Unquiesced,
+    /// The process has said which version it is, as [`Action::AskVersion`] asked.
+    VersionTold {
+        /// Which; none if nobody can ask it.
+        version: Option<Version>,
+    },
+    /// The process is whole again among the others, as [`Action::AskRecovered`] asked.
+    CaughtUp,
     /// What the process served is with the others, as [`Action::Drain`] asked for.
     Drained,
     /// There is no process, as [`Action::EnsureStopped`] asked for.
@@ -86,6 +107,12 @@ impl Event {
             Self::Recovered { .. } => "recovered",
             Self::Desired { .. } => "desired",
             Self::Drained => "drained",
+            Self::OkToStop => "ok to stop",
+            Self::Quiesced => "quiesced",
+            Self::QuiesceFailed { .. } => "quiesce failed",
+            Self::Unquiesced => "unquiesced",
+            Self::VersionTold { .. } => "version told",
+            Self::CaughtUp => "caught up",
             Self::Stopped => "stopped",
             Self::StopFailed { .. } => "stop failed",
             Self::DataMoved => "data moved",
@@ -126,6 +153,15 @@ pub enum Action {
     /// Have what the process serves moved to the others, and ask until it is; answered by
     /// [`Event::Drained`]. An instance that nobody can drain counts as drained. Ends with the phase.
     Drain(Ticket),
+    /// Ask whether the process may be stopped now, until it may; answered by [`Event::OkToStop`]. Ends with
+    /// the phase.
+    AskToStop(Ticket),
+    /// Have the process made ready to be stopped; answered by [`Event::Quiesced`] or
+    /// [`Event::QuiesceFailed`]. Ends with the phase.
+    Quiesce(Ticket),
+    /// Have undone what was done to stop the process, and ask until it is; answered by
+    /// [`Event::Unquiesced`]. Ends with the phase, and with the process.
+    Unquiesce(Ticket),
     /// Stop the process if there is one; answered by [`Event::Stopped`], [`Event::Exited`] or [`Event::StopFailed`].
     EnsureStopped(Ticket),
     /// Move the data, once it is sure that no process of the instance lives; answered by
@@ -140,6 +176,11 @@ pub enum Action {
     Rejoin(Ticket, Rejoin),
     /// Probe fast until every probe is good; answered by [`Event::Ready`].
     Verify,
+    /// Ask the process that runs for its version; answered by [`Event::VersionTold`]. Ends with the phase.
+    AskVersion(Ticket),
+    /// Ask whether the process that runs is whole again among the others, until it is; answered by
+    /// [`Event::CaughtUp`]. Ends with the phase, and with the process.
+    AskRecovered(Ticket),
 }
 
 /// What follows from an event.

@@ -15,8 +15,11 @@ pub struct Order {
     pub method: Method,
     /// What to go back to when that will not do.
     pub fallback: Option<Fallback>,
-    /// How long it may take from the beginning to its probes' good answer, in milliseconds.
+    /// How long it may take from the beginning to its probes' good answer, in milliseconds. Time in which
+    /// the process may not be stopped yet counts apart, and may be as long.
     pub ready_within_ms: u64,
+    /// It puts back what would not do: nobody is asked before the process is stopped.
+    pub way_back: bool,
 }
 
 /// A release to go back to.

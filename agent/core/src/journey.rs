@@ -61,6 +61,16 @@ pub enum Purpose {
     },
 }
 
+impl Purpose {
+    /// Why it leads back; empty if it does not.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Self::Back { reason } => reason,
+            Self::Forward { .. } => String::new(),
+        }
+    }
+}
+
 impl Journey {
     /// The same journey, which has begun this step.
     pub(crate) fn at(self, step: StepName) -> Self {

@@ -42,7 +42,7 @@ pub use fence::{Fallback, Fence, Incoming, Order, Refusal, Verdict};
 pub use journey::{DataMove, Journey, Method, Purpose, Rejoin};
 pub use record::{Record, Standing};
 pub use release::Release;
-pub use restart::{RestartPolicy, Run, Service};
+pub use restart::{RestartPolicy, Run, Service, Settings};
 pub use state::{BootId, Hitch, OrderResult, Outcome, Phase, Progress, State, Status, StepName};
 pub use step::step;
 

@@ -1,9 +1,7 @@
 //! What the journal keeps: the durable part of a state, whole in every record, so that the last
 //! record is all there is to know.
 
-use crate::{
-    BootId, Fence, Journey, OrderResult, Outcome, Phase, RestartPolicy, Run, Service, State,
-};
+use crate::{BootId, Fence, Journey, OrderResult, Outcome, Phase, Run, Service, Settings, State};
 
 /// The durable part of an instance's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +11,9 @@ pub struct Record {
     /// The storage system may have been told to move away what the instance serves, and was not told
     /// since that it stays, nor has a rebuild ended well.
     pub drained: bool,
+    /// The storage system may have been told to make the process ready to be stopped, and was not told since
+    /// that it is back.
+    pub quiesced: bool,
     /// What is being done.
     pub standing: Standing,
 }
@@ -27,6 +28,12 @@ pub enum Standing {
     },
     /// What the process serves is going to be moved away.
     Draining(Journey, BootId),
+    /// Whether the process may be stopped is going to be asked.
+    Asking(Journey, BootId),
+    /// The process is going to be made ready to be stopped.
+    Quiescing(Journey, BootId),
+    /// The process is not going to be stopped, and what was done for that is going to be undone.
+    Declining(Journey, BootId),
     /// The process is going to be stopped.
     Stopping(Journey, BootId),
     /// The process was stopped, and its data is going to be set aside or put back.
@@ -50,6 +57,9 @@ impl Standing {
     pub fn journey(&self) -> Option<&Journey> {
         match self {
             Self::Draining(journey, _)
+            | Self::Asking(journey, _)
+            | Self::Quiescing(journey, _)
+            | Self::Declining(journey, _)
             | Self::Stopping(journey, _)
             | Self::Emptying(journey, _)
             | Self::Swapping(journey, _)
@@ -69,23 +79,28 @@ impl Record {
                 outcome: state.outcome.clone(),
             },
             Phase::Draining(journey) => Standing::Draining(journey.clone(), boot),
+            Phase::Asking(journey) => Standing::Asking(journey.clone(), boot),
+            Phase::Quiescing(journey) => Standing::Quiescing(journey.clone(), boot),
+            Phase::Declining(journey) => Standing::Declining(journey.clone(), boot),
             Phase::Stopping(journey) => Standing::Stopping(journey.clone(), boot),
             Phase::Emptying(journey) => Standing::Emptying(journey.clone(), boot),
             Phase::Swapping(journey) => Standing::Swapping(journey.clone(), boot),
-            Phase::Starting(journey) | Phase::Rejoining(journey) | Phase::Verifying(journey) => {
-                Standing::Starting(journey.clone(), boot)
-            }
+            Phase::Starting(journey)
+            | Phase::Rejoining(journey)
+            | Phase::Verifying(journey)
+            | Phase::Recovering { journey, .. } => Standing::Starting(journey.clone(), boot),
         };
         Self {
             fence: state.fence.clone(),
             drained: state.drained,
+            quiesced: state.quiesced,
             standing,
         }
     }
 
     /// The state that a new agent begins with; [`crate::Event::Recovered`] has to follow.
     #[must_use]
-    pub fn revive(self, policy: RestartPolicy) -> State {
+    pub fn revive(self, settings: Settings) -> State {
         let unknown = Service::new(Run::Unknown);
         let (phase, boot, outcome) = match self.standing {
             Standing::Settled { outcome } => {
@@ -100,17 +115,23 @@ impl Record {
                 (phase, BootId::default(), outcome)
             }
             Standing::Draining(journey, boot) => (Phase::Draining(journey), boot, None),
+            Standing::Asking(journey, boot) => (Phase::Asking(journey), boot, None),
+            Standing::Quiescing(journey, boot) => (Phase::Quiescing(journey), boot, None),
+            Standing::Declining(journey, boot) => (Phase::Declining(journey), boot, None),
             Standing::Stopping(journey, boot) => (Phase::Stopping(journey), boot, None),
             Standing::Emptying(journey, boot) => (Phase::Emptying(journey), boot, None),
             Standing::Swapping(journey, boot) => (Phase::Swapping(journey), boot, None),
             Standing::Starting(journey, boot) => (Phase::Starting(journey), boot, None),
         };
         State {
-            policy,
+            settings,
             fence: self.fence,
             phase,
             boot,
             drained: self.drained,
+            quiesced: self.quiesced,
+            runs: false,
+            hold: None,
             outcome,
             current: None,
             refusal: None,

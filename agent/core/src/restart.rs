@@ -27,6 +27,18 @@ impl Default for RestartPolicy {
     }
 }
 
+/// What of an instance's configuration decides what is done about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// How often a process that ends is started again.
+    pub restart: RestartPolicy,
+    /// Somebody knows the storage system and can be asked. Without it every gate is open.
+    pub driver: bool,
+    /// How long a new agent that finds no process waits for the coordinator's word before it starts one, in
+    /// milliseconds. 0: not at all.
+    pub start_alone_after_ms: u64,
+}
+
 /// How the process stands that an instance should run when no order is being carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Run {
@@ -34,6 +46,16 @@ pub enum Run {
     Unknown,
     /// There is no release to run.
     Nothing,
+    /// It is down, and the coordinator's word is waited for before it is started.
+    Awaiting {
+        /// Until when, on the boot clock in milliseconds.
+        until_ms: u64,
+    },
+    /// It is down, and the coordinator wants it to stay so.
+    Held {
+        /// Why.
+        reason: String,
+    },
     /// Being started.
     Starting,
     /// It runs.

@@ -1,8 +1,8 @@
 //! Where an instance is in its life.
 
 use crate::{
-    DataMove, Fence, Journey, Now, Purpose, Record, Refusal, Rejoin, Release, RestartPolicy, Run,
-    Service, Ticket,
+    DataMove, Fence, Journey, Now, Purpose, Record, Refusal, Rejoin, Release, Run, Service,
+    Settings, Ticket,
 };
 
 /// Tells one boot of the host from another.
@@ -12,8 +12,8 @@ pub struct BootId(pub [u8; 16]);
 /// An instance as the agent knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// How often a process that ends is started again.
-    pub policy: RestartPolicy,
+    /// What its configuration says.
+    pub settings: Settings,
     /// What was accepted so far.
     pub fence: Fence,
     /// Where it is.
@@ -23,6 +23,13 @@ pub struct State {
     /// The storage system may have been told to move away what the instance serves, and was not told
     /// since that it stays, nor has a rebuild ended well.
     pub drained: bool,
+    /// The storage system may have been told to make the process ready to be stopped, and was not told since
+    /// that it is back.
+    pub quiesced: bool,
+    /// A process runs, as far as is known.
+    pub runs: bool,
+    /// Why the coordinator wants the instance to stay down, if it does.
+    pub hold: Option<String>,
     /// How the newest order ended, once it has.
     pub outcome: Option<Outcome>,
     /// The release that `current` names, as last seen.
@@ -50,6 +57,12 @@ pub enum Phase {
     Serving(Service),
     /// What the process serves is being moved to the others.
     Draining(Journey),
+    /// Whether its process may be stopped is being asked.
+    Asking(Journey),
+    /// Its process is being made ready to be stopped.
+    Quiescing(Journey),
+    /// Its process is not going to be stopped after all, and what was done for that is being undone.
+    Declining(Journey),
     /// The process is being stopped.
     Stopping(Journey),
     /// It is stopped, and its data is being set aside or put back.
@@ -62,6 +75,13 @@ pub enum Phase {
     Rejoining(Journey),
     /// It runs, and its probes are being waited for.
     Verifying(Journey),
+    /// Its probes are good, and it is being waited for until it is whole again among the others.
+    Recovering {
+        /// Its journey.
+        journey: Journey,
+        /// From the stop signal to every probe's good answer, in microseconds; 0 if there was no stop.
+        stop_to_ready_us: u64,
+    },
     /// An order ended with neither release running, for this reason; what `current` names should run
     /// all the same.
     Failed(String, Service),
@@ -70,12 +90,14 @@ pub enum Phase {
 /// How an order ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderResult {
-    /// The ordered release runs and answers its probes.
+    /// The ordered release runs, answers its probes, and is whole again among the others.
     Done,
     /// It would not do; the one before runs again and answers.
     Reverted,
     /// Neither would do.
     Failed,
+    /// The process could not be stopped in the order's time, and was not touched.
+    Declined,
 }
 
 /// How an order ended, and why.
@@ -83,7 +105,7 @@ pub enum OrderResult {
 pub struct Outcome {
     /// How it ended.
     pub result: OrderResult,
-    /// Why it went back or failed; empty otherwise.
+    /// Why it went back, failed or was declined; empty otherwise.
     pub reason: String,
     /// From the stop signal to every probe's good answer, in microseconds; 0 if that never came.
     pub stop_to_ready_us: u64,
@@ -96,7 +118,7 @@ pub enum Status {
     Running,
     /// An order is being carried out on it.
     Upgrading,
-    /// There is nothing to run.
+    /// There is nothing to run, or it is being held down.
     Stopped,
     /// It is not as it should be, and the agent's own means are used up.
     Error,
@@ -107,6 +129,10 @@ pub enum Status {
 pub enum StepName {
     /// What the process serves is being moved to the others.
     Draining,
+    /// Whether the process may be stopped is being asked.
+    Asking,
+    /// The process is being made ready to be stopped.
+    Quiescing,
     /// The process is being stopped.
     Stopping,
     /// The data is being set aside, or put back.
@@ -117,6 +143,8 @@ pub enum StepName {
     Starting,
     /// It runs; the storage system's word and the probes are being waited for.
     Verifying,
+    /// The probes are good; it is being waited for until it is whole again among the others.
+    Recovering,
     /// It ended.
     Ended,
 }
@@ -130,7 +158,7 @@ pub struct Progress {
     pub step: StepName,
     /// How it ended, once it has.
     pub result: Option<OrderResult>,
-    /// Why it went back or failed; empty otherwise.
+    /// Why it went back, failed or was declined; empty otherwise.
     pub reason: String,
     /// From the stop signal to every probe's good answer, in microseconds; 0 until known.
     pub stop_to_ready_us: u64,
@@ -143,12 +171,16 @@ impl Phase {
         match self {
             Self::Serving(_) => "serving",
             Self::Draining(_) => "draining",
+            Self::Asking(_) => "asking",
+            Self::Quiescing(_) => "quiescing",
+            Self::Declining(_) => "declining",
             Self::Stopping(_) => "stopping",
             Self::Emptying(_) => "emptying",
             Self::Swapping(_) => "swapping",
             Self::Starting(_) => "starting",
             Self::Rejoining(_) => "rejoining",
             Self::Verifying(_) => "verifying",
+            Self::Recovering { .. } => "recovering",
             Self::Failed(_, _) => "failed",
         }
     }
@@ -158,26 +190,52 @@ impl Phase {
     pub fn journey(&self) -> Option<&Journey> {
         match self {
             Self::Draining(journey)
+            | Self::Asking(journey)
+            | Self::Quiescing(journey)
+            | Self::Declining(journey)
             | Self::Stopping(journey)
             | Self::Emptying(journey)
             | Self::Swapping(journey)
             | Self::Starting(journey)
             | Self::Rejoining(journey)
-            | Self::Verifying(journey) => Some(journey),
+            | Self::Verifying(journey)
+            | Self::Recovering { journey, .. } => Some(journey),
             Self::Serving(_) | Self::Failed(_, _) => None,
         }
     }
 
-    fn service(&self) -> Option<&Service> {
+    /// How the process stands that should run, while no order is being carried out.
+    #[must_use]
+    pub fn service(&self) -> Option<&Service> {
         match self {
             Self::Serving(service) | Self::Failed(_, service) => Some(service),
             Self::Draining(_)
+            | Self::Asking(_)
+            | Self::Quiescing(_)
+            | Self::Declining(_)
             | Self::Stopping(_)
             | Self::Emptying(_)
             | Self::Swapping(_)
             | Self::Starting(_)
             | Self::Rejoining(_)
-            | Self::Verifying(_) => None,
+            | Self::Verifying(_)
+            | Self::Recovering { .. } => None,
+        }
+    }
+
+    /// Whether the process was not touched yet by the order that is being carried out.
+    pub(crate) fn is_before_stop(&self) -> bool {
+        match self {
+            Self::Draining(_) | Self::Asking(_) | Self::Quiescing(_) | Self::Declining(_) => true,
+            Self::Serving(_)
+            | Self::Stopping(_)
+            | Self::Emptying(_)
+            | Self::Swapping(_)
+            | Self::Starting(_)
+            | Self::Rejoining(_)
+            | Self::Verifying(_)
+            | Self::Recovering { .. }
+            | Self::Failed(_, _) => false,
         }
     }
 }
@@ -185,8 +243,8 @@ impl Phase {
 impl State {
     /// An instance of which nothing is known.
     #[must_use]
-    pub fn new(policy: RestartPolicy) -> Self {
-        Record::default().revive(policy)
+    pub fn new(settings: Settings) -> Self {
+        Record::default().revive(settings)
     }
 
     /// What the storage system has to be told once the journey's process runs.
@@ -218,7 +276,7 @@ impl State {
             (
                 None,
                 Some(Service {
-                    run: Run::Waiting { until_ms, .. },
+                    run: Run::Waiting { until_ms, .. } | Run::Awaiting { until_ms },
                     ..
                 }),
             ) => Some(*until_ms),
@@ -231,17 +289,25 @@ impl State {
     pub fn status(&self) -> Status {
         match &self.phase {
             Phase::Draining(_)
+            | Phase::Asking(_)
+            | Phase::Quiescing(_)
+            | Phase::Declining(_)
             | Phase::Stopping(_)
             | Phase::Emptying(_)
             | Phase::Swapping(_)
             | Phase::Starting(_)
             | Phase::Rejoining(_)
-            | Phase::Verifying(_) => Status::Upgrading,
+            | Phase::Verifying(_)
+            | Phase::Recovering { .. } => Status::Upgrading,
             Phase::Failed(_, _) => Status::Error,
             Phase::Serving(service) => match service.run {
-                Run::Nothing => Status::Stopped,
+                Run::Nothing | Run::Held { .. } => Status::Stopped,
                 Run::GivenUp { .. } => Status::Error,
-                Run::Unknown | Run::Starting | Run::Up | Run::Waiting { .. } => Status::Running,
+                Run::Unknown
+                | Run::Awaiting { .. }
+                | Run::Starting
+                | Run::Up
+                | Run::Waiting { .. } => Status::Running,
             },
         }
     }
@@ -253,21 +319,35 @@ impl State {
             Some(Run::Waiting { reason, .. }) => format!("{reason}; about to be started again"),
             Some(Run::GivenUp { reason }) => reason.clone(),
             Some(Run::Nothing) => "no release was ever installed".to_owned(),
+            Some(Run::Awaiting { .. }) => {
+                "it is down, and the coordinator's word is waited for before it is started"
+                    .to_owned()
+            }
+            Some(Run::Held { reason }) => format!("held down: {reason}"),
             Some(Run::Unknown | Run::Starting | Run::Up) | None => String::new(),
         };
         let order = match &self.phase {
             Phase::Failed(reason, _) => reason.clone(),
+            Phase::Declining(_) => match self.phase.journey().map(|journey| &journey.purpose) {
+                Some(Purpose::Back { reason }) => format!("not stopped: {reason}"),
+                Some(Purpose::Forward { .. }) | None => String::new(),
+            },
             Phase::Serving(_)
             | Phase::Draining(_)
+            | Phase::Asking(_)
+            | Phase::Quiescing(_)
             | Phase::Stopping(_)
             | Phase::Emptying(_)
             | Phase::Swapping(_)
             | Phase::Starting(_)
             | Phase::Rejoining(_)
-            | Phase::Verifying(_) => match self.phase.journey().map(|journey| &journey.purpose) {
-                Some(Purpose::Back { reason }) => format!("going back: {reason}"),
-                Some(Purpose::Forward { .. }) | None => String::new(),
-            },
+            | Phase::Verifying(_)
+            | Phase::Recovering { .. } => {
+                match self.phase.journey().map(|journey| &journey.purpose) {
+                    Some(Purpose::Back { reason }) => format!("going back: {reason}"),
+                    Some(Purpose::Forward { .. }) | None => String::new(),
+                }
+            }
         };
         let hitch = match &self.hitch {
             Some(Hitch { reason, .. }) => format!("{reason}; tried again until it works"),
@@ -291,6 +371,9 @@ impl State {
         let generation = self.fence.order.as_ref()?.generation;
         let step = match &self.phase {
             Phase::Draining(_) => StepName::Draining,
+            Phase::Asking(_) => StepName::Asking,
+            Phase::Quiescing(_) | Phase::Declining(_) => StepName::Quiescing,
+            Phase::Recovering { .. } => StepName::Recovering,
             Phase::Stopping(_) => StepName::Stopping,
             Phase::Emptying(_) => StepName::Emptying,
             Phase::Swapping(_) => StepName::Swapping,

@@ -1,8 +1,10 @@
 //! The moves of an instance.
 //!
-//! Here is what follows from which event; `moves` has the moves themselves, `recovery` how a new agent takes up
+//! Here is what follows from which event; `moves` has the moves themselves, `gates` what is asked
+//! before and after them, `recovery` how a new agent takes up
 //! what a former one left.
 
+mod gates;
 mod moves;
 mod recovery;
 
@@ -60,59 +62,115 @@ impl Step {
 
     /// Takes an event in; none if it cannot happen now.
     fn take(&mut self, event: Event) -> Option<()> {
+        self.state.runs = match &event {
+            Event::Recovered { process, .. } => process.is_some(),
+            Event::Started { .. } => true,
+            Event::Stopped | Event::StartFailed { .. } | Event::Exited { .. } => false,
+            Event::Desired { .. }
+            | Event::Drained
+            | Event::OkToStop
+            | Event::Quiesced
+            | Event::QuiesceFailed { .. }
+            | Event::Unquiesced
+            | Event::VersionTold { .. }
+            | Event::CaughtUp
+            | Event::StopFailed { .. }
+            | Event::DataMoved
+            | Event::DataNotMoved { .. }
+            | Event::Swapped
+            | Event::SwapFailed { .. }
+            | Event::Rejoined
+            | Event::Ready { .. }
+            | Event::Tick { .. } => self.state.runs,
+        };
         match event {
             Event::Recovered {
                 boot,
                 process,
                 current,
             } => self.recovered(boot, process, current),
-            Event::Desired { epoch, incoming } => self.desired(epoch, incoming),
+            Event::Desired {
+                epoch,
+                incoming,
+                hold,
+            } => self.desired(epoch, incoming, hold),
             Event::Tick { trouble } => self.tick(&trouble),
             Event::Exited { reason } => return self.exited(&reason),
             Event::Started { running } => match self.state.phase.clone() {
                 Phase::Starting(journey) => self.started(journey, &running),
-                Phase::Serving(service) => self.state.phase = Phase::Serving(service.with(Run::Up)),
+                Phase::Serving(service) => {
+                    self.state.phase = Phase::Serving(service.with(Run::Up));
+                    self.undo_what_is_left();
+                }
                 Phase::Failed(reason, service) => {
                     self.state.phase = Phase::Failed(reason, service.with(Run::Up));
                 }
                 Phase::Draining(_)
+                | Phase::Asking(_)
+                | Phase::Quiescing(_)
+                | Phase::Declining(_)
                 | Phase::Stopping(_)
                 | Phase::Emptying(_)
                 | Phase::Swapping(_)
                 | Phase::Rejoining(_)
-                | Phase::Verifying(_) => return None,
+                | Phase::Verifying(_)
+                | Phase::Recovering { .. } => return None,
             },
             Event::StartFailed { reason } => match self.state.phase.clone() {
                 Phase::Starting(journey) => self.turn_back(journey, &reason, Left::Nothing),
                 Phase::Serving(service) => self.ended(None, &service, &reason),
                 Phase::Failed(failure, service) => self.ended(Some(failure), &service, &reason),
                 Phase::Draining(_)
+                | Phase::Asking(_)
+                | Phase::Quiescing(_)
+                | Phase::Declining(_)
                 | Phase::Stopping(_)
                 | Phase::Emptying(_)
                 | Phase::Swapping(_)
                 | Phase::Rejoining(_)
-                | Phase::Verifying(_) => return None,
+                | Phase::Verifying(_)
+                | Phase::Recovering { .. } => return None,
             },
             Event::Ready {
                 running,
                 stop_to_ready_us,
             } => match self.state.phase.clone() {
                 Phase::Verifying(journey) => self.ready(journey, &running, stop_to_ready_us),
+                Phase::Failed(_, _) if self.state.settings.driver => self.undo_then_ask(),
                 Phase::Failed(_, service) => {
                     self.state.phase = Phase::Serving(service.with(Run::Up))
                 }
                 Phase::Serving(_) => {}
                 Phase::Draining(_)
+                | Phase::Asking(_)
+                | Phase::Quiescing(_)
+                | Phase::Declining(_)
                 | Phase::Stopping(_)
                 | Phase::Emptying(_)
                 | Phase::Swapping(_)
                 | Phase::Starting(_)
-                | Phase::Rejoining(_) => return None,
+                | Phase::Rejoining(_)
+                | Phase::Recovering { .. } => return None,
             },
             Event::Drained => {
                 let journey = self.only_while(StepIs::Draining)?;
+                self.ask_or_stop(journey);
+            }
+            Event::OkToStop => {
+                let journey = self.only_while(StepIs::Asking)?;
+                self.may_stop(journey);
+            }
+            Event::Quiesced => {
+                let journey = self.only_while(StepIs::Quiescing)?;
                 self.stop(journey);
             }
+            Event::QuiesceFailed { reason } => {
+                let journey = self.only_while(StepIs::Quiescing)?;
+                self.decline(journey, &reason);
+            }
+            Event::Unquiesced => return self.unquiesced(),
+            Event::VersionTold { version } => return self.version_told(version),
+            Event::CaughtUp => return self.caught_up(),
             Event::Stopped => {
                 let journey = self.only_while(StepIs::Stopping)?;
                 self.after_stop(journey);
@@ -152,25 +210,39 @@ impl Step {
     fn only_while(&self, step: StepIs) -> Option<Journey> {
         let (is, journey) = match &self.state.phase {
             Phase::Draining(journey) => (StepIs::Draining, journey),
+            Phase::Asking(journey) => (StepIs::Asking, journey),
+            Phase::Quiescing(journey) => (StepIs::Quiescing, journey),
             Phase::Stopping(journey) => (StepIs::Stopping, journey),
             Phase::Emptying(journey) => (StepIs::Emptying, journey),
             Phase::Swapping(journey) => (StepIs::Swapping, journey),
             Phase::Rejoining(journey) => (StepIs::Rejoining, journey),
-            Phase::Starting(_) | Phase::Verifying(_) | Phase::Serving(_) | Phase::Failed(_, _) => {
+            Phase::Starting(_)
+            | Phase::Declining(_)
+            | Phase::Verifying(_)
+            | Phase::Recovering { .. }
+            | Phase::Serving(_)
+            | Phase::Failed(_, _) => {
                 return None;
             }
         };
         (is == step).then(|| journey.clone())
     }
 
-    fn desired(&mut self, epoch: u64, incoming: Option<Incoming>) {
+    fn desired(&mut self, epoch: u64, incoming: Option<Incoming>, hold: Option<String>) {
         if let Err(refusal) = self.state.fence.admit(epoch) {
             self.state.refusal = Some(refusal);
             return;
         }
         self.state.fence.epoch = epoch;
         self.state.refusal = None;
-        let Some(incoming) = incoming else { return };
+        self.state.hold = hold;
+        if let Some(incoming) = incoming {
+            self.ordered(incoming);
+        }
+        self.heed_hold();
+    }
+
+    fn ordered(&mut self, incoming: Incoming) {
         match self.state.fence.judge(&incoming, self.now) {
             Verdict::Known => {}
             Verdict::Refused(refusal) => self.state.refusal = Some(refusal),
@@ -200,11 +272,62 @@ impl Step {
             order: Some(order),
         };
         self.state.outcome = None;
+        let serves = self.serves();
         let journey = self.journey(target, purpose);
         match method {
+            Method::InPlace if serves => self.ask_or_stop(journey),
             Method::InPlace => self.stop(journey),
             Method::Rebuild => self.drain(journey),
         }
+    }
+
+    /// Whether a process runs that others may count on.
+    fn serves(&self) -> bool {
+        self.state.runs && !matches!(self.state.phase, Phase::Stopping(_))
+    }
+
+    /// What is down and waits for the coordinator's word, or for its leave, does what it says.
+    fn heed_hold(&mut self) {
+        match self.state.phase.clone() {
+            Phase::Serving(service) => {
+                let service = self.held_or_started(service);
+                self.state.phase = Phase::Serving(service);
+            }
+            Phase::Failed(reason, service) => {
+                let service = self.held_or_started(service);
+                self.state.phase = Phase::Failed(reason, service);
+            }
+            Phase::Draining(_)
+            | Phase::Asking(_)
+            | Phase::Quiescing(_)
+            | Phase::Declining(_)
+            | Phase::Stopping(_)
+            | Phase::Emptying(_)
+            | Phase::Swapping(_)
+            | Phase::Starting(_)
+            | Phase::Rejoining(_)
+            | Phase::Verifying(_)
+            | Phase::Recovering { .. } => {}
+        }
+    }
+
+    fn held_or_started(&mut self, service: Service) -> Service {
+        let (Run::Awaiting { .. } | Run::Held { .. }) = service.run else {
+            return service;
+        };
+        match self.state.hold.clone() {
+            Some(reason) => service.with(Run::Held { reason }),
+            None => self.start_current(&service),
+        }
+    }
+
+    fn start_current(&mut self, service: &Service) -> Service {
+        let Some(current) = self.state.current.clone() else {
+            return service.with(Run::Nothing);
+        };
+        self.actions
+            .push(Action::Start(self.state.ticket(), current));
+        service.with(Run::Starting)
     }
 
     fn tick(&mut self, trouble: &str) {
@@ -212,7 +335,18 @@ impl Step {
             Phase::Draining(journey)
             | Phase::Stopping(journey)
             | Phase::Rejoining(journey)
-            | Phase::Verifying(journey) => self.watch(journey, trouble, Left::Process),
+            | Phase::Verifying(journey)
+            | Phase::Recovering { journey, .. } => self.watch(journey, trouble, Left::Process),
+            Phase::Asking(journey) | Phase::Quiescing(journey) => {
+                if let Some(reason) = self.overdue(&journey, trouble) {
+                    self.decline(journey, &reason);
+                }
+            }
+            Phase::Declining(journey) => {
+                if self.now >= journey.deadline_ms {
+                    self.declined(journey.purpose.reason());
+                }
+            }
             Phase::Emptying(journey) if journey.must_go_on() => {
                 self.insist(journey, Self::move_data);
             }
@@ -237,8 +371,19 @@ impl Step {
                 let reason = format!("the process ended while it was being drained: {reason}");
                 self.turn_back(journey, &reason, Left::Nothing);
             }
+            Phase::Asking(journey) | Phase::Quiescing(journey) => {
+                let reason = format!("the process ended before it was stopped: {reason}");
+                self.decline(journey, &reason);
+            }
+            Phase::Declining(journey) => {
+                let declined = journey.purpose.reason();
+                let reason = format!("{declined}; then the process ended: {reason}");
+                self.declined(reason);
+            }
             Phase::Stopping(journey) => self.after_stop(journey),
-            Phase::Rejoining(journey) | Phase::Verifying(journey) => {
+            Phase::Rejoining(journey)
+            | Phase::Verifying(journey)
+            | Phase::Recovering { journey, .. } => {
                 let reason = format!("the process ended before it was ready: {reason}");
                 self.turn_back(journey, &reason, Left::Nothing);
             }
@@ -251,22 +396,20 @@ impl Step {
 
     /// Starts what waits for its restart, if its time has come.
     fn start_again(&mut self, service: Service) -> Service {
-        let Run::Waiting { until_ms, .. } = service.run else {
+        let (Run::Waiting { until_ms, .. } | Run::Awaiting { until_ms }) = service.run else {
             return service;
-        };
-        let Some(current) = self.state.current.clone() else {
-            return service.with(Run::Nothing);
         };
         if self.now < until_ms {
             return service;
         }
-        self.actions
-            .push(Action::Start(self.state.ticket(), current));
-        service.with(Run::Starting)
+        match self.state.hold.clone() {
+            Some(reason) => service.with(Run::Held { reason }),
+            None => self.start_current(&service),
+        }
     }
 
     fn ended(&mut self, failure: Option<String>, service: &Service, reason: &str) {
-        let service = service.ended(reason, &self.state.policy, self.now);
+        let service = service.ended(reason, &self.state.settings.restart, self.now);
         self.state.phase = match failure {
             Some(failure) => Phase::Failed(failure, service),
             None => Phase::Serving(service),
@@ -278,6 +421,8 @@ impl Step {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StepIs {
     Draining,
+    Asking,
+    Quiescing,
     Stopping,
     Emptying,
     Swapping,

@@ -118,6 +118,13 @@ impl Step {
             let reason = format!("release {running} runs instead of {}", journey.target);
             return self.turn_back(journey, &reason, Left::Process);
         }
+        match self.state.settings.driver || self.state.quiesced {
+            true => self.recover(journey, stop_to_ready_us),
+            false => self.end_well(journey, stop_to_ready_us),
+        }
+    }
+
+    pub(super) fn end_well(&mut self, journey: Journey, stop_to_ready_us: u64) {
         let (result, reason) = match journey.purpose {
             Purpose::Forward { .. } => (OrderResult::Done, String::new()),
             Purpose::Back { reason } => (OrderResult::Reverted, reason),
@@ -133,8 +140,15 @@ impl Step {
 
     /// Turns back when the journey's time is up.
     pub(super) fn watch(&mut self, journey: Journey, trouble: &str, left: Left) {
+        if let Some(reason) = self.overdue(&journey, trouble) {
+            self.turn_back(journey, &reason, left);
+        }
+    }
+
+    /// Why the journey must not go on, once its time is up.
+    pub(super) fn overdue(&self, journey: &Journey, trouble: &str) -> Option<String> {
         if self.now < journey.deadline_ms {
-            return;
+            return None;
         }
         let mut reason = format!(
             "not ready within {} s, still {}",
@@ -145,7 +159,7 @@ impl Step {
             reason.push_str(": ");
             reason.push_str(trouble);
         }
-        self.turn_back(journey, &reason, left);
+        Some(reason)
     }
 
     /// A step failed while nothing runs. A way back that has moved data stays at it: what `current` names
@@ -177,20 +191,23 @@ impl Step {
     /// The journey will not do: back to the release before, or, if this was the way back or there is
     /// none, an end with what `current` names tried again by the restart policy.
     pub(super) fn turn_back(&mut self, journey: Journey, problem: &str, left: Left) {
+        let purpose = Purpose::Back {
+            reason: problem.to_owned(),
+        };
+        if self.state.phase.is_before_stop()
+            && let Some(current) = self.state.current.clone()
+        {
+            // Nothing was touched yet: what is there stays, and is told so.
+            return self.start(Journey {
+                data: None,
+                ..self.journey(current, purpose)
+            });
+        }
         if let Some((target, data)) = journey.way_back(self.state.current.as_ref()) {
-            let is_untouched = matches!(self.state.phase, Phase::Draining(_))
-                && self.state.current.as_ref() == Some(&target);
-            let purpose = Purpose::Back {
-                reason: problem.to_owned(),
-            };
-            let back = Journey {
+            return self.stop(Journey {
                 data,
                 ..self.journey(target, purpose)
-            };
-            return match is_untouched {
-                true => self.start(back),
-                false => self.stop(back),
-            };
+            });
         }
         let reason = match journey.purpose {
             Purpose::Forward { .. } => format!("{problem}; there is no release to go back to"),

@@ -1,6 +1,6 @@
 //! How a new agent takes up what a former one left.
 
-use crate::{Action, BootId, Journey, Phase, Release, Run, step::Step};
+use crate::{Action, BootId, Journey, Phase, Release, Run, Service, step::Step};
 
 use super::Left;
 
@@ -18,7 +18,11 @@ impl Step {
         match self.state.phase.clone() {
             Phase::Serving(service) => {
                 let run = self.revived(process, current);
+                let is_up = run == Run::Up;
                 self.state.phase = Phase::Serving(service.with(run));
+                if is_up {
+                    self.undo_what_is_left();
+                }
             }
             Phase::Failed(reason, service) => {
                 let run = self.revived(process, current);
@@ -30,6 +34,12 @@ impl Step {
                     let gone = "its process was gone when the agent came back to draining it";
                     self.turn_back(journey, gone, Left::Nothing);
                 }
+            },
+            Phase::Asking(journey) => self.untouched(journey, rebooted, process, Self::ask),
+            Phase::Quiescing(journey) => self.untouched(journey, rebooted, process, Self::quiesce),
+            Phase::Declining(journey) => match process {
+                Some(_) => self.resume(journey, true, process, Self::undo_quiesce),
+                None => self.gone(journey.purpose.reason()),
             },
             Phase::Stopping(journey) => self.resume(journey, rebooted, process, Self::stop),
             Phase::Emptying(journey) => {
@@ -43,7 +53,8 @@ impl Step {
             Phase::Swapping(journey)
             | Phase::Starting(journey)
             | Phase::Rejoining(journey)
-            | Phase::Verifying(journey) => {
+            | Phase::Verifying(journey)
+            | Phase::Recovering { journey, .. } => {
                 let target = Some(&journey.target);
                 match process {
                     // Its probes may long have been good while nobody asked: it gets its full time.
@@ -56,6 +67,38 @@ impl Step {
                 }
             }
         }
+    }
+
+    /// Goes on with a journey that has not touched its process yet, if there is still time and a process.
+    fn untouched(
+        &mut self,
+        mut journey: Journey,
+        rebooted: bool,
+        process: Option<Release>,
+        go_on: impl FnOnce(&mut Self, Journey),
+    ) {
+        if process.is_none() {
+            let gone = "its process was gone when the agent came back to stopping it";
+            return match journey.data {
+                Some(_) => self.decline(journey, gone),
+                None => self.gone(gone.to_owned()),
+            };
+        }
+        if rebooted {
+            journey.deadline_ms = self.deadline_ms();
+        }
+        if self.now >= journey.deadline_ms {
+            let late = "its time ran out while the agent was away";
+            return self.decline(journey, late);
+        }
+        go_on(self, journey);
+    }
+
+    /// The order ends without its process having been touched, and that is gone all the same.
+    fn gone(&mut self, reason: String) {
+        self.note_declined(reason);
+        let run = self.revived(None, self.state.current.clone());
+        self.state.phase = Phase::Serving(Service::new(run));
     }
 
     /// Goes on with a journey where a former agent left it. It gets its full time again if the clock
@@ -82,10 +125,16 @@ impl Step {
         go_on(self, journey);
     }
 
-    /// How a service stands after an agent's start; starts what does not run.
+    /// How a service stands after an agent's start; starts what does not run, or
+    /// waits for the coordinator's word on it.
     fn revived(&mut self, process: Option<Release>, current: Option<Release>) -> Run {
         match (process, current) {
             (Some(_), _) => Run::Up,
+            (None, Some(_)) if self.state.settings.start_alone_after_ms > 0 => Run::Awaiting {
+                until_ms: self
+                    .now
+                    .saturating_add(self.state.settings.start_alone_after_ms),
+            },
             (None, Some(release)) => {
                 self.actions
                     .push(Action::Start(self.state.ticket(), release));

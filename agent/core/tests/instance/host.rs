@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::{BOOT, release};
 use evenkeel_agent_core::{
-    Action, DataMove, Event, Method, Phase, Record, Rejoin, Release, RestartPolicy, State, step,
+    Action, DataMove, Event, Method, Phase, Record, Rejoin, Release, Settings, State, step,
 };
 
 /// How far the agent gets with a transition before it dies.
@@ -33,6 +33,14 @@ pub(crate) struct Ills {
     pub(crate) broken: Vec<u8>,
     /// Nothing can be drained.
     pub(crate) undrainable: bool,
+    /// The storage system never lets a process be stopped.
+    pub(crate) unstoppable: bool,
+    /// Nothing can be quiesced.
+    pub(crate) unquiescable: bool,
+    /// Releases that answer their probes and are never whole again among the others.
+    pub(crate) behind: Vec<u8>,
+    /// Releases that say that they are another.
+    pub(crate) lying: Vec<u8>,
     /// How many of the next moves of data fail half way.
     pub(crate) stuck_moves: u32,
 }
@@ -50,6 +58,17 @@ pub(crate) struct Host {
     pub(crate) aside: [BTreeMap<u64, Data>; 2],
     /// The storage system moved away what the instance serves, and was not told that it stays or is back.
     pub(crate) drained: bool,
+    /// The storage system made the process ready to be stopped, and was not told that it is back.
+    pub(crate) quiesced: bool,
+    /// Which start of a process the driver is being asked about, while it is.
+    asked_of: Option<u32>,
+    /// How often a process was started.
+    starts: u32,
+    /// The process has served since it was started.
+    has_served: bool,
+    /// The newest order for which the storage system gave leave to stop the process.
+    leave_for: Option<u64>,
+    settings: Settings,
     /// Every (generation, release) that was swapped to, in order.
     pub(crate) swaps: Vec<(u64, u8)>,
     accepted: (u64, u64),
@@ -60,8 +79,8 @@ fn major(release: &Release) -> u8 {
 }
 
 impl Host {
-    pub(crate) fn new(ills: Ills) -> Self {
-        let state = State::new(RestartPolicy::default());
+    pub(crate) fn new(ills: Ills, settings: Settings) -> Self {
+        let state = State::new(settings);
         let before = Data {
             begun_by: 0,
             allowed: BTreeSet::from([1]),
@@ -76,6 +95,12 @@ impl Host {
             folders: [before.clone(), before],
             aside: [BTreeMap::new(), BTreeMap::new()],
             drained: false,
+            quiesced: false,
+            asked_of: None,
+            starts: 0,
+            has_served: true,
+            leave_for: None,
+            settings,
             swaps: Vec::new(),
             accepted: (0, 0),
         };
@@ -85,7 +110,8 @@ impl Host {
 
     /// A new agent starts.
     fn begin(&mut self) {
-        self.state = self.durable.clone().revive(RestartPolicy::default());
+        self.asked_of = None;
+        self.state = self.durable.clone().revive(self.settings);
         let found = Event::Recovered {
             boot: BOOT,
             process: self.process.map(release),
@@ -95,7 +121,10 @@ impl Host {
     }
 
     pub(crate) fn tell(&mut self, event: Event, death: Death) {
-        let transition = step(&self.state, event, self.now).unwrap();
+        let transition = step(&self.state, event.clone(), self.now).unwrap();
+        if event == Event::OkToStop {
+            self.leave_for = Some(self.state.fence.generation());
+        }
         if matches!(death, Death::BeforeTheRecord) {
             return self.begin();
         }
@@ -103,6 +132,7 @@ impl Host {
             self.make_durable(record);
         }
         self.state = transition.state;
+        self.has_served |= matches!(self.state.phase, Phase::Serving(_));
         if matches!(death, Death::AfterTheRecord) {
             return self.begin();
         }
@@ -149,7 +179,17 @@ impl Host {
             }
             Action::EnsureStopped(ticket) => {
                 assert!(ticket.is_backed_by(&self.durable));
-                self.process = None;
+                let order = self.durable.fence.order.as_ref().unwrap();
+                let asked = self.settings.driver && !order.way_back && self.process.is_some();
+                if asked && self.has_served {
+                    assert_eq!(
+                        self.leave_for,
+                        Some(ticket.generation),
+                        "stopped without leave"
+                    );
+                    assert!(self.quiesced, "stopped without being quiesced");
+                }
+                self.end_process();
                 Some(Event::Stopped)
             }
             Action::MoveData(ticket, data) => {
@@ -175,7 +215,43 @@ impl Host {
                 Some(Event::Rejoined)
             }
             Action::Verify => None,
+            Action::AskToStop(ticket) => {
+                assert!(ticket.is_backed_by(&self.durable));
+                None
+            }
+            Action::Quiesce(ticket) => {
+                assert!(ticket.is_backed_by(&self.durable));
+                assert!(self.durable.quiesced, "done before it was written down");
+                self.quiesced = true;
+                None
+            }
+            Action::Unquiesce(ticket) => {
+                assert!(ticket.is_backed_by(&self.durable));
+                assert!(self.process.is_some(), "what is down stays quiesced");
+                self.quiesced = false;
+                Some(Event::Unquiesced)
+            }
+            Action::AskVersion(ticket) => {
+                assert!(ticket.is_backed_by(&self.durable));
+                let running = self.process.unwrap();
+                let told = running + u8::from(self.ills.lying.contains(&running));
+                Some(Event::VersionTold {
+                    version: Some(release(told).version),
+                })
+            }
+            Action::AskRecovered(ticket) => {
+                assert!(ticket.is_backed_by(&self.durable));
+                assert!(!self.quiesced, "asked while it is quiesced");
+                self.asked_of = Some(self.starts);
+                None
+            }
         }
+    }
+
+    /// The process is not there any more.
+    pub(crate) fn end_process(&mut self) {
+        self.process = None;
+        self.asked_of = None;
     }
 
     fn move_data(&mut self, data: DataMove, generation: u64) -> Event {
@@ -247,6 +323,8 @@ impl Host {
             };
         }
         self.process = Some(major);
+        self.starts += 1;
+        self.has_served = false;
         Event::Started {
             running: release(major),
         }
@@ -257,13 +335,25 @@ impl Host {
         let running = self.process.filter(|it| !self.ills.sick.contains(it));
         match &self.state.phase {
             Phase::Draining(_) => (!self.ills.undrainable).then_some(Event::Drained),
+            Phase::Asking(_) => (!self.ills.unstoppable).then_some(Event::OkToStop),
+            Phase::Quiescing(_) if self.ills.unquiescable => Some(Event::QuiesceFailed {
+                reason: "it cannot be quiesced".to_owned(),
+            }),
+            Phase::Quiescing(_) => Some(Event::Quiesced),
+            Phase::Recovering { .. } | Phase::Failed(_, _) if self.asked_of.is_some() => {
+                let of_this_process = self.asked_of == Some(self.starts);
+                let behind = running.is_none_or(|major| self.ills.behind.contains(&major));
+                (of_this_process && !behind).then_some(Event::CaughtUp)
+            }
             Phase::Serving(_) | Phase::Verifying(_) | Phase::Failed(_, _) => {
                 running.map(|major| Event::Ready {
                     running: release(major),
                     stop_to_ready_us: 1,
                 })
             }
-            Phase::Stopping(_)
+            Phase::Declining(_)
+            | Phase::Recovering { .. }
+            | Phase::Stopping(_)
             | Phase::Emptying(_)
             | Phase::Swapping(_)
             | Phase::Starting(_)
@@ -274,8 +364,12 @@ impl Host {
     /// Lets time pass until nothing changes any more.
     pub(crate) fn settle(&mut self) {
         for _ in 0..50 {
-            if let Some(event) = self.answer() {
+            while let Some(event) = self.answer() {
+                let before = (self.state.clone(), self.asked_of);
                 self.tell(event, Death::None);
+                if before == (self.state.clone(), self.asked_of) {
+                    break;
+                }
             }
             let Some(wake_at_ms) = self.state.wake_at_ms() else {
                 return;

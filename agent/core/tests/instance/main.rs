@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may be blunt")]
 
+mod gates;
+mod holds;
 mod host;
 mod properties;
 mod rebuilds;

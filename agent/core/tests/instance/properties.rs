@@ -3,10 +3,10 @@
 
 use crate::{
     host::{Death, Host, Ills},
-    support::{desired, order, release},
+    support::{WITH_DRIVER, desired, order, release},
 };
 use evenkeel_agent_core::{
-    Event, Fallback, Method, Order, OrderResult, Phase, RestartPolicy, Status, StepName,
+    Event, Fallback, Method, Order, OrderResult, Phase, Run, Settings, Status, StepName,
 };
 use proptest::prelude::*;
 
@@ -42,14 +42,21 @@ fn any_order() -> impl Strategy<Value = Order> {
         release: release(major),
         method,
     });
-    (1..6_u64, 1..4_u8, method(), proptest::option::of(fallback)).prop_map(
-        |(generation, major, method, fallback)| Order {
+    let back = proptest::bool::weighted(0.2);
+    (
+        1..6_u64,
+        1..4_u8,
+        method(),
+        proptest::option::of(fallback),
+        back,
+    )
+        .prop_map(|(generation, major, method, fallback, way_back)| Order {
             release: release(major),
             method,
             fallback,
+            way_back,
             ..order(generation)
-        },
-    )
+        })
 }
 
 fn moves() -> impl Strategy<Value = Vec<(Move, Death)>> {
@@ -70,20 +77,31 @@ fn moves() -> impl Strategy<Value = Vec<(Move, Death)>> {
 
 fn ills() -> impl Strategy<Value = Ills> {
     let few = || proptest::collection::vec(1..4_u8, 0..2);
-    (few(), few(), any::<bool>(), 0..3_u32).prop_map(|(sick, broken, undrainable, stuck_moves)| {
-        Ills {
-            sick,
-            broken,
-            undrainable,
-            stuck_moves,
-        }
-    })
+    let gates = (any::<bool>(), any::<bool>(), few(), few());
+    (few(), few(), any::<bool>(), 0..3_u32, gates).prop_map(
+        |(sick, broken, undrainable, stuck_moves, (unstoppable, unquiescable, behind, lying))| {
+            Ills {
+                sick,
+                broken,
+                undrainable,
+                stuck_moves,
+                unstoppable,
+                unquiescable,
+                behind,
+                lying,
+            }
+        },
+    )
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    prop_oneof![Just(Settings::default()), Just(WITH_DRIVER)]
 }
 
 proptest! {
     #[test]
-    fn whatever_happens_the_fence_never_falls_and_it_ends(moves in moves(), ills in ills()) {
-        let mut host = Host::new(ills);
+    fn whatever_happens_the_fence_never_falls_and_it_ends(moves in moves(), ills in ills(), settings in settings()) {
+        let mut host = Host::new(ills, settings);
         for (one, death) in moves {
             match one {
                 Move::Order { epoch, order, late_ms } => {
@@ -91,7 +109,7 @@ proptest! {
                     host.tell(desired(epoch, order, host.now - late_ms), death);
                 }
                 Move::Crash if host.process.is_some() => {
-                    host.process = None;
+                    host.end_process();
                     host.tell(Event::Exited { reason: "killed".to_owned() }, death);
                 }
                 Move::Pass { ms } => {
@@ -117,12 +135,18 @@ proptest! {
         prop_assert!(host.process.is_some() || host.state.status() == Status::Error);
         prop_assert!(!host.drained || host.state.drained);
         prop_assert_eq!(host.durable.drained, host.state.drained);
+        // Nothing that serves is left quiesced, and what is, is known.
+        prop_assert!(!host.quiesced || host.durable.quiesced);
+        let serves = matches!(&host.state.phase, Phase::Serving(service) if service.run == Run::Up);
+        prop_assert!(!serves || !host.durable.quiesced);
     }
 
     #[test]
     fn an_order_that_a_crash_interrupts_anywhere_ends_like_one_that_is_not(
         ordered in any_order(), deaths in proptest::collection::vec(death(), 8),
         sick in any::<bool>(), broken in any::<bool>(), undrainable in any::<bool>(), stuck_moves in 0..2_u32,
+        settings in settings(), unstoppable in any::<bool>(), unquiescable in any::<bool>(),
+        behind in any::<bool>(), lying in any::<bool>(),
     ) {
         let bad = |is: bool| if is { vec![2] } else { Vec::new() };
         let order = Order {
@@ -135,7 +159,11 @@ proptest! {
             ..order(1)
         };
         let rebuild = order.method == Method::Rebuild;
-        let mut host = Host::new(Ills { sick: bad(sick), broken: bad(broken), undrainable, stuck_moves });
+        let ills = Ills {
+            sick: bad(sick), broken: bad(broken), undrainable, stuck_moves,
+            unstoppable, unquiescable, behind: bad(behind), lying: bad(lying),
+        };
+        let mut host = Host::new(ills, settings);
         // An agent that died before it wrote anything down is told again.
         let mut deaths = deaths.into_iter();
         while host.durable.fence.generation() == 0 {
@@ -148,19 +176,31 @@ proptest! {
             }
         }
         host.settle();
-        let fails = sick || broken || (rebuild && (undrainable || stuck_moves > 0));
-        let (running, result) = if fails { (1, OrderResult::Reverted) } else { (2, OrderResult::Done) };
+        let untouchable = settings.driver && (unstoppable || unquiescable);
+        // What was drained is told that it stays, as on any way back.
+        let declined = untouchable && !rebuild;
+        let fails = sick || broken || (rebuild && (undrainable || untouchable || stuck_moves > 0))
+            || (settings.driver && (behind || lying));
+        let (running, result) = match (declined, fails) {
+            (true, _) => (1, OrderResult::Declined),
+            (false, true) => (1, OrderResult::Reverted),
+            (false, false) => (2, OrderResult::Done),
+        };
         prop_assert_eq!(host.process, Some(running));
         prop_assert_eq!(host.current, running);
         let from_empty = order.fallback.unwrap().method == Method::Rebuild;
-        let emptied = if fails { !rebuild && from_empty } else { rebuild };
+        let emptied = match result {
+            OrderResult::Declined => false,
+            OrderResult::Reverted => !rebuild && from_empty,
+            OrderResult::Done | OrderResult::Failed => rebuild,
+        };
         prop_assert_eq!(host.folders[0].begun_by, u64::from(emptied));
         // What was there before is in its place or set aside.
         prop_assert_eq!(host.aside[0].get(&1).map(|data| data.begun_by), emptied.then_some(0));
         let progress = host.state.progress().unwrap();
         prop_assert_eq!((progress.step, progress.result), (StepName::Ended, Some(result)));
         prop_assert!(matches!(host.state.phase, Phase::Serving(_)));
-        prop_assert!(!host.drained);
-        prop_assert_eq!(host.durable.clone().revive(RestartPolicy::default()).progress(), Some(progress));
+        prop_assert!(!host.drained && !host.quiesced && !host.durable.quiesced);
+        prop_assert_eq!(host.durable.clone().revive(Settings::default()).progress(), Some(progress));
     }
 }

@@ -375,6 +375,7 @@ fn a_rebuild_that_is_not_allowed_is_refused() {
         let event = Event::Desired {
             epoch: 1,
             incoming: Some(incoming),
+            hold: None,
         };
         story.then(event, "serving", &[]);
         assert_eq!(story.durable.fence.generation(), 0);

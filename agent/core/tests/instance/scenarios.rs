@@ -5,8 +5,7 @@ use crate::{
     support::{desired, order, recovered, release, serving},
 };
 use evenkeel_agent_core::{
-    BootId, Event, IllegalMove, Incoming, OrderResult, Refusal, RestartPolicy, Run, State, Status,
-    step,
+    BootId, Event, IllegalMove, Incoming, OrderResult, Refusal, Run, Settings, State, Status, step,
 };
 
 #[test]
@@ -237,6 +236,7 @@ fn an_order_for_a_release_that_is_not_at_hand_is_not_begun() {
         Event::Desired {
             epoch: 5,
             incoming: Some(incoming),
+            hold: None,
         },
         2_000,
     );
@@ -302,14 +302,14 @@ fn restarts_that_are_longer_ago_than_the_window_do_not_count() {
 
 #[test]
 fn a_new_agent_adopts_what_runs_and_starts_what_does_not() {
-    let mut story = Story::of(State::new(RestartPolicy::default()));
+    let mut story = Story::of(State::new(Settings::default()));
     story.then(recovered(Some(1), Some(1)), "serving", &[]);
     story.restart(crate::support::BOOT, None, 1, "serving", &["start 1"]);
 }
 
 #[test]
 fn an_instance_with_no_release_is_stopped_and_an_order_installs_the_first() {
-    let mut story = Story::of(State::new(RestartPolicy::default()));
+    let mut story = Story::of(State::new(Settings::default()));
     let mut first = order(1);
     first.fallback = None;
     story.then(recovered(None, None), "serving", &[]);

@@ -1,9 +1,7 @@
 //! Stories about one instance, told event by event.
 
 use crate::support::{name, release};
-use evenkeel_agent_core::{
-    BootId, Event, OrderResult, Record, RestartPolicy, State, StepName, step,
-};
+use evenkeel_agent_core::{BootId, Event, OrderResult, Record, State, StepName, step};
 
 /// A story about one instance: each line is an event and what has to follow from it.
 pub(crate) struct Story {
@@ -59,7 +57,7 @@ impl Story {
         phase: &str,
         actions: &[&str],
     ) -> &mut Self {
-        self.state = self.durable.clone().revive(RestartPolicy::default());
+        self.state = self.durable.clone().revive(self.state.settings);
         let found = Event::Recovered {
             boot,
             process: process.map(release),

@@ -2,7 +2,7 @@
 
 use evenkeel_agent_core::{
     Action, BootId, DataMove, Event, Fallback, Incoming, Method, Order, Rejoin, Release,
-    RestartPolicy, State, step,
+    RestartPolicy, Settings, State, step,
 };
 
 pub(crate) const BOOT: BootId = BootId([1; 16]);
@@ -26,6 +26,7 @@ pub(crate) fn order(generation: u64) -> Order {
             method: Method::InPlace,
         }),
         ready_within_ms: 10_000,
+        way_back: false,
     }
 }
 
@@ -48,6 +49,7 @@ pub(crate) fn desired(epoch: u64, order: Order, answers_clock_ms: u64) -> Event 
     Event::Desired {
         epoch,
         incoming: Some(incoming),
+        hold: None,
     }
 }
 
@@ -59,9 +61,26 @@ pub(crate) fn recovered(process: Option<u8>, current: Option<u8>) -> Event {
     }
 }
 
+/// A storage system that somebody knows.
+pub(crate) const WITH_DRIVER: Settings = Settings {
+    restart: RestartPolicy {
+        attempts: 3,
+        window_ms: 1_800_000,
+        backoff_min_ms: 500,
+        backoff_max_ms: 30_000,
+    },
+    driver: true,
+    start_alone_after_ms: 0,
+};
+
 /// An instance that runs release 1, at the time 0.
 pub(crate) fn serving() -> State {
-    let state = State::new(RestartPolicy::default());
+    serving_by(Settings::default())
+}
+
+/// The same, with these settings.
+pub(crate) fn serving_by(settings: Settings) -> State {
+    let state = State::new(settings);
     step(&state, recovered(Some(1), Some(1)), 0).unwrap().state
 }
 
@@ -77,5 +96,10 @@ pub(crate) fn name(action: &Action) -> String {
         Action::Rejoin(_, Rejoin::Join) => "join".to_owned(),
         Action::Rejoin(_, Rejoin::CancelDrain) => "cancel drain".to_owned(),
         Action::Verify => "verify".to_owned(),
+        Action::AskToStop(_) => "ask to stop".to_owned(),
+        Action::Quiesce(_) => "quiesce".to_owned(),
+        Action::Unquiesce(_) => "unquiesce".to_owned(),
+        Action::AskVersion(_) => "ask version".to_owned(),
+        Action::AskRecovered(_) => "ask recovered".to_owned(),
     }
 }

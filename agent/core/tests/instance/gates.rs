@@ -1,0 +1,291 @@
+//! What the storage system is asked before a process is stopped and after it was started, told step by step.
+
+use crate::{
+    story::{Story, exited, ready, started, tick},
+    support::{BOOT, WITH_DRIVER, desired, order, rebuild, serving_by},
+};
+use evenkeel_agent_core::{BootId, Event, Order, OrderResult, Phase, Run, Status, StepName};
+
+fn serving() -> Story {
+    Story::of(serving_by(WITH_DRIVER))
+}
+
+fn version(major: u64) -> Event {
+    Event::VersionTold {
+        version: Some(semver::Version::new(major, 0, 0)),
+    }
+}
+
+fn quiesce_failed() -> Event {
+    Event::QuiesceFailed {
+        reason: "the leader would not move".to_owned(),
+    }
+}
+
+/// An instance whose order has got as far as the new release's good probes.
+fn recovering() -> Story {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(Event::Quiesced, "stopping", &["stop"])
+        .then(exited(), "swapping", &["swap to 2"])
+        .then(Event::Swapped, "starting", &["start 2"])
+        .then(started(2), "verifying", &["verify"])
+        .then(ready(2), "recovering", &["ask version"]);
+    story
+}
+
+#[test]
+fn an_order_asks_quiesces_stops_swaps_starts_verifies_unquiesces_recovers_and_is_done() {
+    let mut story = recovering();
+    assert_eq!(story.state.progress().unwrap().step, StepName::Recovering);
+    assert!(story.durable.quiesced);
+    story
+        .then(version(2), "recovering", &["unquiesce"])
+        .then(Event::Unquiesced, "recovering", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[]);
+    story.ended(OrderResult::Done, "");
+    assert!(!story.durable.quiesced);
+    assert_eq!(story.state.progress().unwrap().stop_to_ready_us, 1_300);
+}
+
+#[test]
+fn an_order_says_that_it_asks_and_quiesces() {
+    let mut story = serving();
+    story.then(desired(1, order(1), 1_000), "asking", &["ask to stop"]);
+    assert_eq!(story.state.progress().unwrap().step, StepName::Asking);
+    assert_eq!(story.state.status(), Status::Upgrading);
+    story.then(Event::OkToStop, "quiescing", &["quiesce"]);
+    assert_eq!(story.state.progress().unwrap().step, StepName::Quiescing);
+}
+
+#[test]
+fn a_process_that_may_not_be_stopped_in_time_is_not_touched() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .at(10_999)
+        .then(tick(), "asking", &[])
+        .at(11_000)
+        .then(tick(), "serving", &[]);
+    story.ended(
+        OrderResult::Declined,
+        "not ready within 10 s, still asking: tcp 127.0.0.1:1: refused",
+    );
+    assert_eq!(story.state.status(), Status::Running);
+    story.restart(BOOT, Some(1), 1, "serving", &[]);
+    story.then(desired(1, order(2), 11_000), "asking", &["ask to stop"]);
+}
+
+#[test]
+fn an_order_has_its_time_from_when_the_process_may_be_stopped() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .at(9_000)
+        .then(Event::OkToStop, "quiescing", &["quiesce"]);
+    assert_eq!(story.state.wake_at_ms(), Some(19_000));
+}
+
+#[test]
+fn what_cannot_be_quiesced_is_unquiesced_and_not_touched() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(quiesce_failed(), "declining", &["unquiesce"]);
+    assert!(story.state.reason().contains("the leader would not move"));
+    story
+        .restart(BOOT, Some(1), 1, "declining", &["unquiesce"])
+        .then(Event::Unquiesced, "serving", &[]);
+    story.ended(OrderResult::Declined, "the leader would not move");
+    assert!(!story.durable.quiesced);
+}
+
+#[test]
+fn what_cannot_be_unquiesced_in_time_is_tried_on() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(quiesce_failed(), "declining", &["unquiesce"])
+        .at(11_000)
+        .then(tick(), "serving", &["unquiesce"])
+        .restart(BOOT, Some(1), 1, "serving", &["unquiesce"])
+        .then(Event::Unquiesced, "serving", &[]);
+    story.ended(OrderResult::Declined, "the leader would not move");
+    assert!(!story.durable.quiesced);
+}
+
+#[test]
+fn a_process_that_ends_before_it_is_stopped_is_started_again_and_the_order_declined() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(exited(), "serving", &[]);
+    story.ended(
+        OrderResult::Declined,
+        "the process ended before it was stopped: exit status 1",
+    );
+    story
+        .at(story.state.wake_at_ms().unwrap())
+        .then(tick(), "serving", &["start 1"])
+        .then(started(1), "serving", &["unquiesce"])
+        .then(Event::Unquiesced, "serving", &[]);
+}
+
+#[test]
+fn a_release_that_says_it_is_another_is_turned_back_and_what_was_quiesced_undone() {
+    let mut story = recovering();
+    story
+        .then(version(3), "stopping", &["stop"])
+        .then(exited(), "swapping", &["swap to 1"])
+        .then(Event::Swapped, "starting", &["start 1"])
+        .then(started(1), "verifying", &["verify"])
+        .then(ready(1), "recovering", &["unquiesce"])
+        .then(Event::Unquiesced, "recovering", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[]);
+    story.ended(
+        OrderResult::Reverted,
+        "the process says that it is 3.0.0, not 2.0.0",
+    );
+    assert!(!story.durable.quiesced);
+}
+
+#[test]
+fn a_release_whose_version_nobody_can_ask_is_not_turned_back_for_it() {
+    recovering().then(
+        Event::VersionTold { version: None },
+        "recovering",
+        &["unquiesce"],
+    );
+}
+
+#[test]
+fn an_instance_that_does_not_recover_in_time_is_turned_back() {
+    let mut story = recovering();
+    story
+        .then(version(2), "recovering", &["unquiesce"])
+        .then(Event::Unquiesced, "recovering", &["ask recovered"])
+        .at(11_000)
+        .then(tick(), "stopping", &["stop"]);
+}
+
+#[test]
+fn a_failed_instance_serves_again_once_it_has_recovered() {
+    let mut story = recovering();
+    story
+        .then(exited(), "stopping", &["stop"])
+        .then(Event::Stopped, "swapping", &["swap to 1"])
+        .then(Event::Swapped, "starting", &["start 1"])
+        .then(started(1), "verifying", &["verify"])
+        .at(11_000)
+        .then(tick(), "failed", &[])
+        .then(ready(1), "failed", &["unquiesce"]);
+    assert_eq!(story.state.status(), Status::Error);
+    story
+        .then(Event::Unquiesced, "failed", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[]);
+}
+
+#[test]
+fn nobody_is_asked_about_what_is_put_back_or_does_not_run() {
+    let back = Order {
+        way_back: true,
+        fallback: None,
+        ..order(1)
+    };
+    serving().then(desired(1, back, 1_000), "stopping", &["stop"]);
+    let mut story = serving();
+    story
+        .then(exited(), "serving", &[])
+        .then(desired(1, order(1), 1_000), "stopping", &["stop"]);
+}
+
+#[test]
+fn a_rebuild_asks_once_it_is_drained_and_is_told_to_stay_if_it_may_not_stop() {
+    let mut story = serving();
+    story
+        .then(desired(1, rebuild(1), 1_000), "draining", &["drain"])
+        .then(Event::Drained, "asking", &["ask to stop"])
+        .restart(BOOT, Some(1), 1, "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(quiesce_failed(), "starting", &["start 1"])
+        .then(started(1), "rejoining", &["cancel drain"])
+        .then(Event::Rejoined, "verifying", &["verify"])
+        .then(ready(1), "recovering", &["unquiesce"])
+        .then(Event::Unquiesced, "recovering", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[]);
+    story.ended(OrderResult::Reverted, "the leader would not move");
+    assert!(!story.durable.drained && !story.durable.quiesced);
+}
+
+#[test]
+fn a_new_agent_asks_again_what_the_former_one_asked() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .restart(BOOT, Some(1), 1, "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .restart(BOOT, Some(1), 1, "quiescing", &["quiesce"])
+        .then(Event::Quiesced, "stopping", &["stop"])
+        .then(exited(), "swapping", &["swap to 2"])
+        .then(Event::Swapped, "starting", &["start 2"])
+        .then(started(2), "verifying", &["verify"])
+        .then(ready(2), "recovering", &["ask version"])
+        .restart(BOOT, Some(2), 2, "verifying", &["verify"])
+        .then(ready(2), "recovering", &["ask version"])
+        .then(version(2), "recovering", &["unquiesce"])
+        .then(Event::Unquiesced, "recovering", &["ask recovered"])
+        .restart(BOOT, Some(2), 2, "verifying", &["verify"])
+        .then(ready(2), "recovering", &["ask version"])
+        // That it is back was said and need not be said again.
+        .then(version(2), "recovering", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[]);
+    story.ended(OrderResult::Done, "");
+}
+
+#[test]
+fn a_new_agent_that_comes_too_late_to_stop_a_process_leaves_it() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .at(60_000)
+        .restart(BOOT, Some(1), 1, "serving", &[]);
+    story.ended(
+        OrderResult::Declined,
+        "its time ran out while the agent was away",
+    );
+}
+
+#[test]
+fn a_process_that_is_gone_when_the_agent_comes_back_to_stopping_it_is_started_again() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .restart(BootId([2; 16]), None, 1, "serving", &["start 1"])
+        .then(started(1), "serving", &["unquiesce"]);
+    story.ended(
+        OrderResult::Declined,
+        "its process was gone when the agent came back to stopping it",
+    );
+}
+
+#[test]
+fn a_newer_order_takes_over_from_one_that_asks() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(desired(1, order(2), 1_000), "asking", &["ask to stop"]);
+    assert!(story.durable.quiesced, "it is undone when it ends");
+    assert!(matches!(&story.state.phase, Phase::Asking(_)));
+    story
+        .at(11_000)
+        .then(tick(), "declining", &["unquiesce"])
+        .then(Event::Unquiesced, "serving", &[]);
+    assert!(matches!(&story.state.phase, Phase::Serving(service) if service.run == Run::Up));
+}

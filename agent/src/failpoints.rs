@@ -2,12 +2,18 @@
 //!
 //! They exist only in builds with the feature `failpoints`; see [`evenkeel_common::failpoint`] for how one
 //! is asked for. A new effect gets a place before it and one after it, and both go into
-//! [`OF_EVERY_ORDER`] or [`OF_REBUILDS`].
+//! one of the lists below.
 
 use evenkeel_agent_core::Standing;
 
 /// Before and after the record that an order was accepted, and the instance will be drained.
 pub const JOURNAL_DRAINING: [&str; 2] = ["journal.draining.before", "journal.draining.after"];
+/// Before and after the record that the storage system will be asked whether the process may be stopped.
+pub const JOURNAL_ASKING: [&str; 2] = ["journal.asking.before", "journal.asking.after"];
+/// Before and after the record that the process will be made ready to be stopped.
+pub const JOURNAL_QUIESCING: [&str; 2] = ["journal.quiescing.before", "journal.quiescing.after"];
+/// Before and after the record that the process will not be stopped, and what was done for that is undone.
+pub const JOURNAL_DECLINING: [&str; 2] = ["journal.declining.before", "journal.declining.after"];
 /// Before and after the record that an order was accepted, or turned back, and the process will be stopped.
 pub const JOURNAL_STOPPING: [&str; 2] = ["journal.stopping.before", "journal.stopping.after"];
 /// Before and after the record that the data will be set aside or put back.
@@ -20,6 +26,16 @@ pub const JOURNAL_STARTING: [&str; 2] = ["journal.starting.before", "journal.sta
 pub const JOURNAL_SETTLED: [&str; 2] = ["journal.settled.before", "journal.settled.after"];
 /// Before a storage system is told to drain an instance, and once it has.
 pub const DRAIN: [&str; 2] = ["drain.before", "drain.after"];
+/// Before a storage system is asked whether a process may be stopped, and once it may.
+pub const ASK: [&str; 2] = ["ask.before", "ask.after"];
+/// Before a storage system is told to make a process ready to be stopped, and once it has, or has failed to.
+pub const QUIESCE: [&str; 2] = ["quiesce.before", "quiesce.after"];
+/// Before a storage system is told that a process is back, or stays, and once it has taken that in.
+pub const UNQUIESCE: [&str; 2] = ["unquiesce.before", "unquiesce.after"];
+/// Before a process is asked for its version, and once it has told.
+pub const VERSION: [&str; 2] = ["version.before", "version.after"];
+/// Before a storage system is asked whether an instance is whole again, and once it is.
+pub const RECOVERED: [&str; 2] = ["recovered.before", "recovered.after"];
 /// Before and after the stop signal.
 pub const STOP: [&str; 2] = ["stop.before", "stop.after"];
 /// Before the first folder of data is renamed, between its rename and the new one's being there, and after all.
@@ -74,12 +90,36 @@ pub const OF_REBUILDS: [&str; 14] = [
     PUT_BACK[2],
 ];
 
+/// Those that every order meets whose instance has a driver, in the order in which an upgrade meets them.
+pub const OF_GATES: [&str; 14] = [
+    JOURNAL_ASKING[0],
+    JOURNAL_ASKING[1],
+    ASK[0],
+    ASK[1],
+    JOURNAL_QUIESCING[0],
+    JOURNAL_QUIESCING[1],
+    QUIESCE[0],
+    QUIESCE[1],
+    VERSION[0],
+    VERSION[1],
+    UNQUIESCE[0],
+    UNQUIESCE[1],
+    RECOVERED[0],
+    RECOVERED[1],
+];
+
+/// Those that only an order meets whose process cannot be made ready to be stopped.
+pub const OF_DECLINED: [&str; 2] = [JOURNAL_DECLINING[0], JOURNAL_DECLINING[1]];
+
 /// The places around the record of this standing.
 #[must_use]
 pub fn of_record(standing: &Standing) -> [&'static str; 2] {
     match standing {
         Standing::Settled { .. } => JOURNAL_SETTLED,
         Standing::Draining(_, _) => JOURNAL_DRAINING,
+        Standing::Asking(_, _) => JOURNAL_ASKING,
+        Standing::Quiescing(_, _) => JOURNAL_QUIESCING,
+        Standing::Declining(_, _) => JOURNAL_DECLINING,
         Standing::Stopping(_, _) => JOURNAL_STOPPING,
         Standing::Emptying(_, _) => JOURNAL_EMPTYING,
         Standing::Swapping(_, _) => JOURNAL_SWAPPING,

@@ -215,6 +215,7 @@ mod tests {
             labels: BTreeMap::new(),
             initial: None,
             restart: evenkeel_agent_core::RestartPolicy::default(),
+            start_alone_after: std::time::Duration::ZERO,
             probes: Vec::new(),
         }
     }

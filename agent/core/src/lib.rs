@@ -18,10 +18,20 @@
 //!      ▲ ready                                                                           │
 //!   Failed ◀──────────────── the way back failed as well, or there was none ◀────────────┘
 //!
+//!   with somebody who knows the storage system besides:
+//!              order          may be stopped           quiesced                    ready               recovered
+//!   Serving ──────────▶ Asking ──────────▶ Quiescing ──────────▶ Stopping … Verifying ──────▶ Recovering ──────────▶ Serving
+//!      ▲                  │ too late           │ fails, too late
+//!      └── declined ◀─────┴──── Declining ◀────┘
+//!
 //!   a rebuild besides:
 //!              order               drained                  data moved              started                  rejoined
 //!   Serving ──────────▶ Draining ──────────▶ Stopping ▶ Emptying ──────────▶ … Starting ──────▶ Rejoining ──────────▶ Verifying
 //! ```
+//!
+//! What was done to make a process ready to be stopped is undone in `Declining` and `Recovering`, and as
+//! long as that has not worked it is tried on wherever a process runs. A way back asks nobody before it
+//! stops a process: what is broken is put back.
 //!
 //! A way back takes `Emptying` as well where data has to be put back, or set aside, and `Rejoining`
 //! where the storage system was told that the instance would go. Once data was moved, the way back

@@ -21,7 +21,10 @@ use super::{
     file::{Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart},
     rebuild,
 };
-use crate::probes::{HttpProbe, ProbeSettings, Question};
+use crate::{
+    driver::VERBS,
+    probes::{HttpProbe, ProbeSettings, Question},
+};
 
 /// The most probes of one instance.
 const PROBES_MAX: usize = 16;
@@ -147,6 +150,11 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         written.stop_timeout,
         Duration::from_millis(1),
     )?;
+    duration(
+        &at("start_alone_after"),
+        written.start_alone_after,
+        Duration::ZERO,
+    )?;
     if written.probes.is_empty() || written.probes.len() > PROBES_MAX {
         let reason = format!(
             "has to have 1 to {PROBES_MAX}; without one, nobody can tell whether a release works"
@@ -175,6 +183,7 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
     Ok(InstanceSettings {
         stop_signal: signal(&at("stop_signal"), &written.stop_signal)?,
         restart: restart(&at("restart"), &written.restart)?,
+        start_alone_after: written.start_alone_after,
         working_dir: written.working_dir.map(|dir| resolve(path, &dir)),
         data_dirs,
         rebuild,
@@ -207,10 +216,26 @@ fn driver(at: &str, path: &Utf8Path, written: Driver) -> Result<DriverSettings, 
         let reason = format!("at most {WORDS_MAX} words without a NUL character are allowed");
         return Err(ConfigError::setting(format!("{at}.command"), reason));
     }
-    for (key, length) in [("timeout", written.timeout), ("interval", written.interval)] {
+    for (key, length) in [
+        ("timeout", written.timeout),
+        ("interval", written.interval),
+        ("ok_to_stop_interval", written.ok_to_stop_interval),
+    ] {
         duration(&format!("{at}.{key}"), length, Duration::from_millis(1))?;
     }
+    let verbs = written.verbs.map(|verbs| {
+        let verbs = verbs.iter().map(|name| {
+            let mut known = VERBS.into_iter();
+            known.find(|verb| verb.as_str() == name).ok_or_else(|| {
+                let reason = format!("{name:?} is nothing that a driver is asked");
+                ConfigError::setting(format!("{at}.verbs"), reason)
+            })
+        });
+        verbs.collect::<Result<Vec<_>, _>>()
+    });
     Ok(DriverSettings {
+        ok_to_stop_interval: written.ok_to_stop_interval,
+        verbs: verbs.transpose()?,
         command,
         timeout: written.timeout,
         interval: written.interval,
@@ -480,6 +505,10 @@ url = "http://127.0.0.1:2379/health"
                 "instance.etcd.driver.timeout: 0ns",
             ),
             ("command = [\"a\"], shell = true", "unknown field `shell`"),
+            (
+                "command = [\"a\"], verbs = [\"join\", \"jump\"]",
+                "instance.etcd.driver.verbs: \"jump\" is nothing",
+            ),
         ] {
             let error = with(driver).unwrap_err();
             assert!(error.contains(reason), "{error}");

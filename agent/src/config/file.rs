@@ -73,6 +73,8 @@ pub(super) struct Instance {
     pub(super) initial: Option<Initial>,
     #[serde(default)]
     pub(super) restart: Restart,
+    #[serde(default = "start_alone_after", with = "duration")]
+    pub(super) start_alone_after: Duration,
     pub(super) rebuild: Option<Rebuild>,
     pub(super) driver: Option<Driver>,
     #[serde(default, rename = "probe")]
@@ -85,6 +87,10 @@ fn stop_signal() -> String {
 
 fn stop_timeout() -> Duration {
     Duration::from_secs(30)
+}
+
+fn start_alone_after() -> Duration {
+    Duration::from_secs(60)
 }
 
 /// A local binary that is the first release where there is none yet.
@@ -142,8 +148,15 @@ pub(super) struct Driver {
     pub(super) timeout: Duration,
     #[serde(default = "interval", with = "duration")]
     pub(super) interval: Duration,
+    #[serde(default = "ok_to_stop_interval", with = "duration")]
+    pub(super) ok_to_stop_interval: Duration,
+    pub(super) verbs: Option<Vec<String>>,
     #[serde(default)]
     pub(super) settings: serde_json::Map<String, serde_json::Value>,
+}
+
+fn ok_to_stop_interval() -> Duration {
+    Duration::from_secs(15)
 }
 
 fn driver_timeout() -> Duration {

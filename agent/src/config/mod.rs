@@ -20,7 +20,7 @@ use evenkeel_common::{
 use rustix::process::Signal;
 use semver::Version;
 
-use crate::probes::ProbeSettings;
+use crate::{driver::Verb, probes::ProbeSettings};
 
 /// What stands for the folder of the current release in a command.
 pub const RELEASE_PLACEHOLDER: &str = "{release}";
@@ -88,6 +88,8 @@ pub struct InstanceSettings {
     pub initial: Option<InitialRelease>,
     /// How often it is started again when it ends.
     pub restart: RestartPolicy,
+    /// How long a new agent that finds no process waits for the coordinator's word before it starts one.
+    pub start_alone_after: Duration,
     /// What it is asked; at least one thing.
     pub probes: Vec<ProbeSettings>,
 }
@@ -119,8 +121,22 @@ pub struct DriverSettings {
     pub timeout: Duration,
     /// How long after a no it is asked again.
     pub interval: Duration,
+    /// The same for whether the process may be stopped.
+    pub ok_to_stop_interval: Duration,
+    /// The verbs that it is asked; none: all of them.
+    pub verbs: Option<Vec<Verb>>,
     /// What it is told about the storage system, as it is.
     pub settings: serde_json::Map<String, serde_json::Value>,
+}
+
+impl DriverSettings {
+    /// Whether it is worth asking this.
+    #[must_use]
+    pub fn knows(&self, verb: Verb) -> bool {
+        self.verbs
+            .as_ref()
+            .is_none_or(|verbs| verbs.contains(&verb))
+    }
 }
 
 impl Settings {

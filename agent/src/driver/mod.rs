@@ -15,6 +15,7 @@ use evenkeel_common::{
     names::{ComponentName, InstanceName, NodeName},
 };
 use rustix::fs::{Access, access};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{
@@ -45,7 +46,30 @@ pub enum Verb {
     CancelDrain,
     /// The instance is there, without the data it had: take it in. Does it have all it needs?
     Join,
+    /// May the process be stopped now?
+    OkToStop,
+    /// Make the process ready to be stopped.
+    Quiesce,
+    /// The process is back, or stays: undo what was done to stop it.
+    Unquiesce,
+    /// Which version does the process that runs say it is?
+    Version,
+    /// Is the instance whole again among the others?
+    Recovered,
 }
+
+/// Every verb.
+pub const VERBS: [Verb; 9] = [
+    Verb::Drain,
+    Verb::DrainStatus,
+    Verb::CancelDrain,
+    Verb::Join,
+    Verb::OkToStop,
+    Verb::Quiesce,
+    Verb::Unquiesce,
+    Verb::Version,
+    Verb::Recovered,
+];
 
 impl Verb {
     /// As the driver is told.
@@ -56,6 +80,11 @@ impl Verb {
             Self::DrainStatus => "drain-status",
             Self::CancelDrain => "cancel-drain",
             Self::Join => "join",
+            Self::OkToStop => "ok-to-stop",
+            Self::Quiesce => "quiesce",
+            Self::Unquiesce => "unquiesce",
+            Self::Version => "version",
+            Self::Recovered => "recovered",
         }
     }
 }
@@ -63,8 +92,8 @@ impl Verb {
 /// What a driver says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Yes, or done.
-    Yes,
+    /// Yes, or done, with what it has to say.
+    Yes(Map<String, Value>),
     /// No, or not yet, for this reason.
     No(String),
     /// It does not know the verb.
@@ -179,6 +208,9 @@ impl Driver {
     /// # Errors
     /// When it does not answer within its limits, or not as the contract says.
     pub async fn call(&self, verb: Verb, arguments: &Value) -> Result<Answer, DriverError> {
+        if !self.settings.knows(verb) {
+            return Ok(Answer::Unsupported);
+        }
         let name = verb.as_str();
         let told = Told {
             format: FORMAT,
@@ -214,9 +246,9 @@ impl Driver {
             said,
         };
         match ran.status.code() {
-            Some(0) if ran.output.trim_ascii().is_empty() => Ok(Answer::Yes),
-            Some(0) => match serde_json::from_slice::<Said>(&ran.output) {
-                Ok(_) => Ok(Answer::Yes),
+            Some(0) if ran.output.trim_ascii().is_empty() => Ok(Answer::Yes(Map::new())),
+            Some(0) => match serde_json::from_slice(&ran.output) {
+                Ok(said) => Ok(Answer::Yes(said)),
                 Err(_) => Err(answer("a JSON object", said)),
             },
             // What a crash of many an interpreter looks like, too: without a reason it is no answer.
@@ -257,6 +289,17 @@ impl Driver {
         arguments: &Value,
         trouble: &watch::Sender<String>,
     ) -> Option<Verb> {
+        let interval = match verb {
+            Verb::OkToStop => self.settings.ok_to_stop_interval,
+            Verb::Drain
+            | Verb::DrainStatus
+            | Verb::CancelDrain
+            | Verb::Join
+            | Verb::Quiesce
+            | Verb::Unquiesce
+            | Verb::Version
+            | Verb::Recovered => self.settings.interval,
+        };
         loop {
             let answer = match (self.call(verb, arguments).await, begun) {
                 (Ok(Answer::Unsupported), Some(begun)) => Err(DriverError::NoEnd {
@@ -266,7 +309,7 @@ impl Driver {
                 (answer, _) => answer,
             };
             let reason = match answer {
-                Ok(Answer::Yes) => return Some(verb),
+                Ok(Answer::Yes(_)) => return Some(verb),
                 Ok(Answer::Unsupported) => return None,
                 Ok(Answer::No(reason)) => format!("{}: {reason}", verb.as_str()),
                 Err(error) => {
@@ -275,14 +318,63 @@ impl Driver {
                     reason
                 }
             };
-            trouble.send_if_modified(|trouble| {
-                let is_new = *trouble != reason;
-                *trouble = reason;
-                is_new
-            });
+            say(trouble, reason);
+            sleep(interval).await;
+        }
+    }
+
+    /// Has the driver make the process ready to be stopped. A no is asked again; what is in the way goes into `trouble`.
+    ///
+    /// # Errors
+    /// When it fails: then it is not known what it did.
+    pub async fn quiesce(
+        &self,
+        arguments: &Value,
+        trouble: &watch::Sender<String>,
+    ) -> Result<(), DriverError> {
+        loop {
+            let Answer::No(reason) = self.call(Verb::Quiesce, arguments).await? else {
+                return Ok(());
+            };
+            say(trouble, format!("{}: {reason}", Verb::Quiesce.as_str()));
             sleep(self.settings.interval).await;
         }
     }
+
+    /// The version that the process says it is, by its driver; none if that does not know how to ask. What is in the way
+    /// goes into `trouble`.
+    pub async fn version(
+        &self,
+        arguments: &Value,
+        trouble: &watch::Sender<String>,
+    ) -> Option<Version> {
+        loop {
+            let reason = match self.call(Verb::Version, arguments).await {
+                Ok(Answer::Unsupported) => return None,
+                Ok(Answer::Yes(said)) => {
+                    let version = said.get("version").and_then(Value::as_str);
+                    let version = version.unwrap_or_default();
+                    match version.trim_start_matches('v').parse::<Version>() {
+                        Ok(version) => return Some(version),
+                        Err(error) => format!("version: {version:?} is no version: {error}"),
+                    }
+                }
+                Ok(Answer::No(reason)) => format!("version: {reason}"),
+                Err(error) => sentence(&error),
+            };
+            say(trouble, cut(reason, REASON_BYTES_MAX / 2));
+            sleep(self.settings.interval).await;
+        }
+    }
+}
+
+/// Tells what is in the way, if that is new.
+fn say(trouble: &watch::Sender<String>, reason: String) {
+    trouble.send_if_modified(|trouble| {
+        let is_new = *trouble != reason;
+        *trouble = reason;
+        is_new
+    });
 }
 
 /// What is wrong with a driver's program; none if nothing is.
@@ -314,6 +406,8 @@ mod tests {
             command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
             timeout: Duration::from_secs(10),
             interval: Duration::from_millis(1),
+            ok_to_stop_interval: Duration::from_millis(1),
+            verbs: None,
             settings: Map::new(),
         };
         let subject = Subject {
@@ -373,9 +467,63 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_process_says_its_version_through_its_driver() {
+        for (script, told) in [
+            ("echo '{\"version\": \"1.2.3\"}'", Some("1.2.3")),
+            ("echo '{\"version\": \"v1.2.3\"}'", Some("1.2.3")),
+            ("exit 64", None),
+        ] {
+            let (trouble, _news) = watch::channel(String::new());
+            let version = driver(script).version(&Value::Null, &trouble).await;
+            assert_eq!(version, told.map(|told| told.parse().unwrap()), "{script}");
+        }
+        let (trouble, mut news) = watch::channel(String::new());
+        let driver = driver("exit 0");
+        tokio::select! {
+            version = driver.version(&Value::Null, &trouble) => panic!("{version:?}"),
+            Ok(()) = news.changed() => assert!(news.borrow().contains("is no version")),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_quiesced_is_a_failure_at_once_and_a_no_is_asked_again() {
+        let (trouble, news) = watch::channel(String::new());
+        assert!(
+            driver("exit 7")
+                .quiesce(&Value::Null, &trouble)
+                .await
+                .is_err()
+        );
+        driver("exit 64")
+            .quiesce(&Value::Null, &trouble)
+            .await
+            .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let once = dir.path().join("asked").display().to_string();
+        let script = format!(
+            "test -e {once} && exit 0; touch {once}; echo '{{\"reason\": \"wait\"}}'; exit 1"
+        );
+        driver(&script)
+            .quiesce(&Value::Null, &trouble)
+            .await
+            .unwrap();
+        assert_eq!(*news.borrow(), "quiesce: wait");
+    }
+
+    #[tokio::test]
+    async fn a_verb_that_the_configuration_does_not_name_is_not_asked() {
+        let mut driver = driver("exit 7");
+        driver.settings.verbs = Some(vec![Verb::Join]);
+        let answer = driver.call(Verb::Drain, &Value::Null).await.unwrap();
+        assert_eq!(answer, Answer::Unsupported);
+        assert!(driver.call(Verb::Join, &Value::Null).await.is_err());
+    }
+
+    #[tokio::test]
     async fn a_driver_answers_by_its_exit_status_and_a_no_with_a_reason() {
-        assert_eq!(answer("exit 0").await, Ok(Answer::Yes));
-        assert_eq!(answer("echo '{\"left\": 0}'").await, Ok(Answer::Yes));
+        assert_eq!(answer("exit 0").await, Ok(Answer::Yes(Map::new())));
+        let left = Map::from_iter([("left".to_owned(), 0.into())]);
+        assert_eq!(answer("echo '{\"left\": 0}'").await, Ok(Answer::Yes(left)));
         assert_eq!(answer("exit 64").await, Ok(Answer::Unsupported));
         let no = answer("echo '{\"reason\": \"too early\", \"left\": 7}'; exit 1").await;
         assert_eq!(no, Ok(Answer::No("too early".to_owned())));

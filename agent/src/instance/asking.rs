@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::{
     driver::{Driver, Verb},
     failpoints,
+    report::sentence,
 };
 
 /// What a driver is being asked. Dropping it ends the driver.
@@ -19,17 +20,27 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Until what the instance serves is with the others.
-    pub(super) fn drain(driver: Option<Arc<Driver>>, state: &State) -> Self {
+    /// Asks the driver; without one every answer is a yes. The test that dies before or after the answer does so at
+    /// `places`.
+    fn begin<A: Future<Output = Event> + Send>(
+        (driver, state): (Option<Arc<Driver>>, &State),
+        places: [&'static str; 2],
+        without: Event,
+        ask: impl FnOnce(Arc<Driver>, Value, watch::Sender<String>) -> A + Send + 'static,
+    ) -> Self
+    where
+        A: 'static,
+    {
         let (trouble, receiver) = watch::channel(String::new());
         let arguments = arguments(state);
         let answer = async move {
-            failpoint::hit(failpoints::DRAIN[0]);
-            if let Some(driver) = driver {
-                driver.until_drained(&arguments, &trouble).await;
-            }
-            failpoint::hit(failpoints::DRAIN[1]);
-            Event::Drained
+            failpoint::hit(places[0]);
+            let event = match driver {
+                Some(driver) => ask(driver, arguments, trouble).await,
+                None => without,
+            };
+            failpoint::hit(places[1]);
+            event
         };
         Self {
             answer: Box::pin(answer),
@@ -37,26 +48,98 @@ impl Asking {
         }
     }
 
+    /// Until the driver says yes to the verb.
+    fn until_yes(
+        of: (Option<Arc<Driver>>, &State),
+        places: [&'static str; 2],
+        verb: Verb,
+        yes: Event,
+    ) -> Self {
+        let without = yes.clone();
+        Self::begin(
+            of,
+            places,
+            without,
+            move |driver, arguments, trouble| async move {
+                driver.until_yes(verb, &arguments, &trouble).await;
+                yes
+            },
+        )
+    }
+
+    /// Until what the instance serves is with the others.
+    pub(super) fn drain(driver: Option<Arc<Driver>>, state: &State) -> Self {
+        Self::begin(
+            (driver, state),
+            failpoints::DRAIN,
+            Event::Drained,
+            |driver, arguments, trouble| async move {
+                driver.until_drained(&arguments, &trouble).await;
+                Event::Drained
+            },
+        )
+    }
+
     /// Until the storage system has taken in that the instance is there.
     pub(super) fn rejoin(driver: Option<Arc<Driver>>, state: &State, rejoin: Rejoin) -> Self {
-        let (trouble, receiver) = watch::channel(String::new());
-        let arguments = arguments(state);
         let verb = match rejoin {
             Rejoin::Join => Verb::Join,
             Rejoin::CancelDrain => Verb::CancelDrain,
         };
-        let answer = async move {
-            failpoint::hit(failpoints::REJOIN[0]);
-            if let Some(driver) = driver {
-                driver.until_yes(verb, &arguments, &trouble).await;
-            }
-            failpoint::hit(failpoints::REJOIN[1]);
-            Event::Rejoined
-        };
-        Self {
-            answer: Box::pin(answer),
-            trouble: receiver,
-        }
+        Self::until_yes((driver, state), failpoints::REJOIN, verb, Event::Rejoined)
+    }
+
+    /// Until the process may be stopped.
+    pub(super) fn ok_to_stop(driver: Option<Arc<Driver>>, state: &State) -> Self {
+        let of = (driver, state);
+        Self::until_yes(of, failpoints::ASK, Verb::OkToStop, Event::OkToStop)
+    }
+
+    /// Until the process is ready to be stopped, or cannot be made so.
+    pub(super) fn quiesce(driver: Option<Arc<Driver>>, state: &State) -> Self {
+        Self::begin(
+            (driver, state),
+            failpoints::QUIESCE,
+            Event::Quiesced,
+            |driver, arguments, trouble| async move {
+                match driver.quiesce(&arguments, &trouble).await {
+                    Ok(()) => Event::Quiesced,
+                    Err(error) => Event::QuiesceFailed {
+                        reason: sentence(&error),
+                    },
+                }
+            },
+        )
+    }
+
+    /// Until what was done to stop the process is undone.
+    pub(super) fn unquiesce(driver: Option<Arc<Driver>>, state: &State) -> Self {
+        let of = (driver, state);
+        Self::until_yes(
+            of,
+            failpoints::UNQUIESCE,
+            Verb::Unquiesce,
+            Event::Unquiesced,
+        )
+    }
+
+    /// Until the process has said which version it is.
+    pub(super) fn version(driver: Option<Arc<Driver>>, state: &State) -> Self {
+        Self::begin(
+            (driver, state),
+            failpoints::VERSION,
+            Event::VersionTold { version: None },
+            |driver, arguments, trouble| async move {
+                let version = driver.version(&arguments, &trouble).await;
+                Event::VersionTold { version }
+            },
+        )
+    }
+
+    /// Until the instance is whole again among the others.
+    pub(super) fn recovered(driver: Option<Arc<Driver>>, state: &State) -> Self {
+        let of = (driver, state);
+        Self::until_yes(of, failpoints::RECOVERED, Verb::Recovered, Event::CaughtUp)
     }
 
     /// Waits for the answer, or for news of what is in the way of it, which is none. May be dropped and called again.

@@ -36,6 +36,26 @@ impl Instance {
                 self.asking = Some(Asking::rejoin(self.driver.clone(), &self.state, rejoin));
                 None
             }
+            Action::AskToStop(ticket) if self.is_backed(ticket) => {
+                self.asking = Some(Asking::ok_to_stop(self.driver.clone(), &self.state));
+                None
+            }
+            Action::Quiesce(ticket) if self.is_backed(ticket) => {
+                self.asking = Some(Asking::quiesce(self.driver.clone(), &self.state));
+                None
+            }
+            Action::Unquiesce(ticket) if self.is_backed(ticket) => {
+                self.asking = Some(Asking::unquiesce(self.driver.clone(), &self.state));
+                None
+            }
+            Action::AskVersion(ticket) if self.is_backed(ticket) => {
+                self.asking = Some(Asking::version(self.driver.clone(), &self.state));
+                None
+            }
+            Action::AskRecovered(ticket) if self.is_backed(ticket) => {
+                self.asking = Some(Asking::recovered(self.driver.clone(), &self.state));
+                None
+            }
             Action::Verify => {
                 if self.process.is_some() && self.prober.is_none() {
                     self.prober = Some(Prober::start(&self.probes));
@@ -47,7 +67,12 @@ impl Instance {
             | Action::MoveData(_, _)
             | Action::SwapCurrent(_, _)
             | Action::Start(_, _)
-            | Action::Rejoin(_, _) => {
+            | Action::Rejoin(_, _)
+            | Action::AskToStop(_)
+            | Action::Quiesce(_)
+            | Action::Unquiesce(_)
+            | Action::AskVersion(_)
+            | Action::AskRecovered(_) => {
                 tracing::error!(
                     instance = %self.settings.name,
                     ?action,

@@ -57,6 +57,8 @@ pub struct Desired {
     pub order: Option<DatedOrder>,
     /// Releases that are wanted at hand.
     pub prefetch: Vec<Release>,
+    /// Why the instance must not be started, if it must not.
+    pub hold: Option<String>,
 }
 
 /// An order, and until when it may be begun.
@@ -178,7 +180,8 @@ impl Instance {
             let reason = self.state.reason();
             tracing::info!(instance = %self.settings.name, from = before, to = phase, %reason, "moved on");
         }
-        if !matches!(self.state.phase, Phase::Draining(_) | Phase::Rejoining(_)) {
+        if phase != before {
+            // What is asked belongs to one phase alone.
             self.asking = None;
         }
         self.say_what_is_needed();
@@ -245,6 +248,7 @@ impl Instance {
         self.handle(Event::Desired {
             epoch: desired.epoch,
             incoming,
+            hold: desired.hold,
         })
         .await;
         if let Some(refusal) = &self.state.refusal {
@@ -285,6 +289,8 @@ impl Instance {
         };
         self.stopping = None;
         self.prober = None;
+        // An answer counts for the process that was asked about.
+        self.asking = None;
         let reason = cut(process.how_it_ended(), REASON_BYTES_MAX);
         tracing::info!(instance = %self.settings.name, %reason, "the process ended");
         self.handle(Event::Exited { reason }).await;
@@ -293,9 +299,15 @@ impl Instance {
     /// Tells the core that the process is ready, if that is what it waits for.
     async fn look_at_probes(&mut self) {
         let awaited = match self.state.phase {
-            Phase::Verifying(_) | Phase::Failed(_, _) => true,
+            Phase::Verifying(_) => true,
+            // Once the probes are good, its driver may be asked what else is missing.
+            Phase::Failed(_, _) => self.asking.is_none(),
             Phase::Serving(_)
             | Phase::Draining(_)
+            | Phase::Asking(_)
+            | Phase::Quiescing(_)
+            | Phase::Declining(_)
+            | Phase::Recovering { .. }
             | Phase::Stopping(_)
             | Phase::Emptying(_)
             | Phase::Swapping(_)

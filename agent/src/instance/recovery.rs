@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use camino::Utf8PathBuf;
-use evenkeel_agent_core::{BootId, Event, Purpose, Record, Release};
+use evenkeel_agent_core::{BootId, Event, Purpose, Record, Release, Settings};
 use evenkeel_common::files::create_private_folder;
 use tokio::{sync::watch, task::spawn_blocking};
 
@@ -102,7 +102,7 @@ pub async fn run(
         store: surroundings.store,
         supervisor: surroundings.supervisor,
         reports: surroundings.reports,
-        state: journal.last().clone().revive(settings.restart),
+        state: journal.last().clone().revive(core_settings(&settings)),
         journal: Arc::new(Mutex::new(journal)),
         inbox,
         prober: process.as_ref().map(|_| Prober::start(&probes)),
@@ -118,6 +118,16 @@ pub async fn run(
         settings,
     };
     instance.run(event).await;
+}
+
+/// What of the configuration decides what is done.
+fn core_settings(settings: &InstanceSettings) -> Settings {
+    let start_alone_after = settings.start_alone_after.as_millis();
+    Settings {
+        restart: settings.restart,
+        driver: settings.driver.is_some(),
+        start_alone_after_ms: u64::try_from(start_alone_after).unwrap_or(u64::MAX),
+    }
 }
 
 /// Looks at what is there. Blocks.

@@ -260,6 +260,7 @@ mod tests {
         Record {
             fence: Fence { epoch, order: None },
             drained: false,
+            quiesced: false,
             standing: Standing::default(),
         }
     }

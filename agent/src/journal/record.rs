@@ -26,6 +26,8 @@ struct StoredRecord {
     outcome: Option<StoredOutcome>,
     #[prost(bool, tag = "7")]
     drained: bool,
+    #[prost(bool, tag = "8")]
+    quiesced: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -40,6 +42,8 @@ struct StoredOrder {
     ready_within_ms: u64,
     #[prost(bool, tag = "5")]
     rebuild: bool,
+    #[prost(bool, tag = "6")]
+    way_back: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -101,6 +105,9 @@ enum StoredStep {
     Starting = 4,
     Draining = 5,
     Emptying = 6,
+    Asking = 7,
+    Quiescing = 8,
+    Declining = 9,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
@@ -118,6 +125,7 @@ enum StoredResult {
     Done = 1,
     Reverted = 2,
     Failed = 3,
+    Declined = 4,
 }
 
 /// Why the bytes of a whole frame are no record.
@@ -138,6 +146,9 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
     let (step, journey, outcome) = match &record.standing {
         Standing::Settled { outcome } => (StoredStep::Settled, None, outcome.as_ref()),
         Standing::Draining(journey, boot) => (StoredStep::Draining, Some((journey, boot)), None),
+        Standing::Asking(journey, boot) => (StoredStep::Asking, Some((journey, boot)), None),
+        Standing::Quiescing(journey, boot) => (StoredStep::Quiescing, Some((journey, boot)), None),
+        Standing::Declining(journey, boot) => (StoredStep::Declining, Some((journey, boot)), None),
         Standing::Stopping(journey, boot) => (StoredStep::Stopping, Some((journey, boot)), None),
         Standing::Emptying(journey, boot) => (StoredStep::Emptying, Some((journey, boot)), None),
         Standing::Swapping(journey, boot) => (StoredStep::Swapping, Some((journey, boot)), None),
@@ -151,6 +162,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         journey: journey.map(|(journey, boot)| store_journey(journey, *boot)),
         outcome: outcome.map(store_outcome),
         drained: record.drained,
+        quiesced: record.quiesced,
     };
     stored.encode_to_vec()
 }
@@ -170,6 +182,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let standing = match (step, journey) {
         (StoredStep::Settled, None) => Standing::Settled { outcome },
         (StoredStep::Draining, Some((journey, boot))) => Standing::Draining(journey, boot),
+        (StoredStep::Asking, Some((journey, boot))) => Standing::Asking(journey, boot),
+        (StoredStep::Quiescing, Some((journey, boot))) => Standing::Quiescing(journey, boot),
+        (StoredStep::Declining, Some((journey, boot))) => Standing::Declining(journey, boot),
         (StoredStep::Stopping, Some((journey, boot))) => Standing::Stopping(journey, boot),
         (StoredStep::Emptying, Some((journey, boot))) => Standing::Emptying(journey, boot),
         (StoredStep::Swapping, Some((journey, boot))) => Standing::Swapping(journey, boot),
@@ -178,6 +193,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
             StoredStep::Unspecified
             | StoredStep::Settled
             | StoredStep::Draining
+            | StoredStep::Asking
+            | StoredStep::Quiescing
+            | StoredStep::Declining
             | StoredStep::Stopping
             | StoredStep::Emptying
             | StoredStep::Swapping
@@ -188,6 +206,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     Ok(Record {
         fence,
         drained: stored.drained,
+        quiesced: stored.quiesced,
         standing,
     })
 }
@@ -199,6 +218,7 @@ fn store_order(order: &Order) -> StoredOrder {
         fallback: order.fallback.as_ref().map(store_fallback),
         ready_within_ms: order.ready_within_ms,
         rebuild: order.method == Method::Rebuild,
+        way_back: order.way_back,
     }
 }
 
@@ -213,6 +233,7 @@ fn order(stored: StoredOrder) -> Result<Order, RecordError> {
         method: method(stored.rebuild),
         fallback: stored.fallback.map(fallback).transpose()?,
         ready_within_ms: stored.ready_within_ms,
+        way_back: stored.way_back,
     })
 }
 
@@ -273,10 +294,14 @@ fn store_journey(journey: &Journey, boot: BootId) -> StoredJourney {
     };
     let furthest = match journey.furthest {
         StepName::Draining => StoredStep::Draining,
+        StepName::Asking => StoredStep::Asking,
+        StepName::Quiescing => StoredStep::Quiescing,
         StepName::Stopping => StoredStep::Stopping,
         StepName::Emptying => StoredStep::Emptying,
         StepName::Swapping => StoredStep::Swapping,
-        StepName::Starting | StepName::Verifying | StepName::Ended => StoredStep::Starting,
+        StepName::Starting | StepName::Verifying | StepName::Recovering | StepName::Ended => {
+            StoredStep::Starting
+        }
     };
     StoredJourney {
         target: Some(store_release(&journey.target)),
@@ -298,11 +323,13 @@ fn journey(stored: StoredJourney) -> Result<(Journey, BootId), RecordError> {
     };
     let furthest = match stored.furthest() {
         StoredStep::Draining => StepName::Draining,
+        StoredStep::Asking => StepName::Asking,
+        StoredStep::Quiescing => StepName::Quiescing,
         StoredStep::Stopping => StepName::Stopping,
         StoredStep::Emptying => StepName::Emptying,
         StoredStep::Swapping => StepName::Swapping,
         StoredStep::Starting => StepName::Starting,
-        StoredStep::Unspecified | StoredStep::Settled => {
+        StoredStep::Unspecified | StoredStep::Settled | StoredStep::Declining => {
             return Err(RecordError::Field("furthest"));
         }
     };
@@ -341,6 +368,7 @@ fn store_outcome(outcome: &Outcome) -> StoredOutcome {
         OrderResult::Done => StoredResult::Done,
         OrderResult::Reverted => StoredResult::Reverted,
         OrderResult::Failed => StoredResult::Failed,
+        OrderResult::Declined => StoredResult::Declined,
     };
     StoredOutcome {
         result: result.into(),
@@ -354,6 +382,7 @@ fn outcome(stored: StoredOutcome) -> Result<Outcome, RecordError> {
         StoredResult::Done => OrderResult::Done,
         StoredResult::Reverted => OrderResult::Reverted,
         StoredResult::Failed => OrderResult::Failed,
+        StoredResult::Declined => OrderResult::Declined,
         StoredResult::Unspecified => return Err(RecordError::Field("result")),
     };
     Ok(Outcome {
@@ -399,6 +428,8 @@ pub(super) mod tests {
         ]);
         let furthest = prop_oneof![
             Just(StepName::Draining),
+            Just(StepName::Asking),
+            Just(StepName::Quiescing),
             Just(StepName::Stopping),
             Just(StepName::Emptying),
             Just(StepName::Swapping),
@@ -425,7 +456,8 @@ pub(super) mod tests {
         let result = prop_oneof![
             Just(OrderResult::Done),
             Just(OrderResult::Reverted),
-            Just(OrderResult::Failed)
+            Just(OrderResult::Failed),
+            Just(OrderResult::Declined)
         ];
         (result, any::<String>(), any::<u64>()).prop_map(|(result, reason, stop_to_ready_us)| {
             Outcome {
@@ -443,19 +475,24 @@ pub(super) mod tests {
             any_method(),
             any_fallback(),
             any::<u64>(),
+            any::<bool>(),
         )
             .prop_map(
-                |(generation, release, method, fallback, ready_within_ms)| Order {
+                |(generation, release, method, fallback, ready_within_ms, way_back)| Order {
                     generation,
                     release,
                     method,
                     fallback,
                     ready_within_ms,
+                    way_back,
                 },
             );
         let standing = prop_oneof![
             proptest::option::of(any_outcome()).prop_map(|outcome| Standing::Settled { outcome }),
             any_journey().prop_map(|(journey, boot)| Standing::Draining(journey, boot)),
+            any_journey().prop_map(|(journey, boot)| Standing::Asking(journey, boot)),
+            any_journey().prop_map(|(journey, boot)| Standing::Quiescing(journey, boot)),
+            any_journey().prop_map(|(journey, boot)| Standing::Declining(journey, boot)),
             any_journey().prop_map(|(journey, boot)| Standing::Stopping(journey, boot)),
             any_journey().prop_map(|(journey, boot)| Standing::Emptying(journey, boot)),
             any_journey().prop_map(|(journey, boot)| Standing::Swapping(journey, boot)),
@@ -463,11 +500,14 @@ pub(super) mod tests {
         ];
         let fence = (any::<u64>(), proptest::option::of(order))
             .prop_map(|(epoch, order)| Fence { epoch, order });
-        (fence, any::<bool>(), standing).prop_map(|(fence, drained, standing)| Record {
-            fence,
-            drained,
-            standing,
-        })
+        (fence, any::<bool>(), any::<bool>(), standing).prop_map(
+            |(fence, drained, quiesced, standing)| Record {
+                fence,
+                drained,
+                quiesced,
+                standing,
+            },
+        )
     }
 
     proptest! {

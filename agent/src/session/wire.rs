@@ -81,6 +81,7 @@ pub(super) fn hear(
             epoch,
             order,
             prefetch,
+            hold: Some(cut(instance.hold, REASON_BYTES_MAX)).filter(|hold| !hold.is_empty()),
         },
         manifests,
     })
@@ -107,6 +108,7 @@ fn hear_order(order: v1::Order, answers_clock_ms: u64) -> Result<DatedOrder, Str
             method: hear_method(method)?,
             fallback,
             ready_within_ms: order.ready_within_ms.into(),
+            way_back: order.way_back,
         },
         answers_clock_ms,
         begin_within_ms: order.begin_within_ms.into(),
@@ -216,11 +218,14 @@ fn say_staged(staged: Staged) -> v1::StagedRelease {
 fn say_progress(progress: Progress) -> v1::OrderProgress {
     let step = match progress.step {
         StepName::Draining => v1::OrderStep::Draining,
+        StepName::Asking => v1::OrderStep::Asking,
+        StepName::Quiescing => v1::OrderStep::Quiescing,
         StepName::Stopping => v1::OrderStep::Stopping,
         StepName::Emptying => v1::OrderStep::Emptying,
         StepName::Swapping => v1::OrderStep::Swapping,
         StepName::Starting => v1::OrderStep::Starting,
         StepName::Verifying => v1::OrderStep::Verifying,
+        StepName::Recovering => v1::OrderStep::Recovering,
         StepName::Ended => v1::OrderStep::Ended,
     };
     let result = match progress.result {
@@ -228,6 +233,7 @@ fn say_progress(progress: Progress) -> v1::OrderProgress {
         Some(OrderResult::Done) => v1::OrderResult::Done,
         Some(OrderResult::Reverted) => v1::OrderResult::Reverted,
         Some(OrderResult::Failed) => v1::OrderResult::Failed,
+        Some(OrderResult::Declined) => v1::OrderResult::Declined,
     };
     v1::OrderProgress {
         generation: progress.generation,
@@ -255,6 +261,7 @@ mod tests {
             ready_within_ms: 1_000,
             method: v1::OrderMethod::InPlace.into(),
             fallback_method: v1::OrderMethod::InPlace.into(),
+            way_back: false,
         }
     }
 
@@ -269,6 +276,7 @@ mod tests {
                 prefetch: Vec::new(),
                 order: Some(order),
                 finalize: None,
+                hold: String::new(),
             },
         )
     }

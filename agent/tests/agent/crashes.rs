@@ -14,6 +14,8 @@ struct Ordered {
     mode: &'static str,
     /// By rebuild, on a store with data.
     rebuild: bool,
+    /// In place, with a driver that is asked and answers so when it is to quiesce.
+    quiesce: Option<&'static str>,
     result: OrderResult,
     ready_within_ms: u32,
 }
@@ -21,6 +23,7 @@ struct Ordered {
 const UPGRADE: Ordered = Ordered {
     mode: "good",
     rebuild: false,
+    quiesce: None,
     result: OrderResult::Done,
     ready_within_ms: 10_000,
 };
@@ -44,13 +47,32 @@ const REBUILD_UNDONE_LATE: Ordered = Ordered {
     ..REBUILD_UNDONE
 };
 
+/// One whose storage system is asked.
+const GATED: Ordered = Ordered {
+    quiesce: Some("exit 0"),
+    ..UPGRADE
+};
+
+/// One whose process cannot be made ready to be stopped.
+const DECLINED: Ordered = Ordered {
+    quiesce: Some("exit 7"),
+    result: OrderResult::Declined,
+    ..UPGRADE
+};
+
 /// Upgrades an instance with an agent that dies at this place on the way, or never gets there.
 #[track_caller]
 fn upgrade_with_a_death_at(failpoint: &str, ordered: Ordered) {
     let place = Place::new();
     let coordinator = Coordinator::start(&place, 1);
     let data = ordered.rebuild.then(|| Data::new(&place));
+    let gates = ordered.quiesce.map(|answer| {
+        let data = Data::new(&place);
+        data.answer("quiesce", answer);
+        data
+    });
     let extra = data.as_ref().map(|data| data.extra("1h"));
+    let extra = extra.or_else(|| gates.as_ref().map(Data::extra_without_leave));
     place.configure(coordinator.address, &extra.unwrap_or_default());
     let (old, new) = (
         place.program("1.0.0", "good"),
@@ -110,8 +132,16 @@ fn upgrade_with_a_death_at(failpoint: &str, ordered: Ordered) {
     assert_eq!(deaths, 1, "the agent never got to {failpoint}");
     assert_eq!(place.current(), expected);
     let last = agent.wait_until_it_serves(expected);
-    assert!(!first.is_alive());
+    assert_eq!(first.is_alive(), ordered.result == OrderResult::Declined);
     assert!(storage == first || storage == last || !storage.is_alive());
+    if let Some(gates) = gates {
+        let verbs = gates.all_verbs();
+        let last = |verb: &str| verbs.iter().rposition(|asked| asked == verb);
+        assert!(last("quiesce") < last("unquiesce"), "{verbs:?}");
+        if ordered.result == OrderResult::Done {
+            assert!(last("unquiesce") < last("recovered"), "{verbs:?}");
+        }
+    }
     if let Some(data) = data {
         data.assert_mode();
         let (at, left) = match ordered.result {
@@ -212,11 +242,41 @@ deaths! {
     after_a_drain_is_cancelled: "rejoin.after@2";
 }
 
+deaths! {
+    GATED;
+    before_it_is_written_down_that_is_asked: failpoints::JOURNAL_ASKING[0];
+    after_it_is_written_down_that_is_asked: failpoints::JOURNAL_ASKING[1];
+    before_the_storage_system_is_asked: failpoints::ASK[0];
+    after_the_storage_system_was_asked: failpoints::ASK[1];
+    before_quiescing_is_meant: failpoints::JOURNAL_QUIESCING[0];
+    after_quiescing_is_meant: failpoints::JOURNAL_QUIESCING[1];
+    before_it_is_quiesced: failpoints::QUIESCE[0];
+    after_it_was_quiesced: failpoints::QUIESCE[1];
+    before_its_version_is_asked: failpoints::VERSION[0];
+    after_its_version_was_told: failpoints::VERSION[1];
+    before_it_is_unquiesced: failpoints::UNQUIESCE[0];
+    after_it_was_unquiesced: failpoints::UNQUIESCE[1];
+    before_it_has_recovered: failpoints::RECOVERED[0];
+    after_it_has_recovered: failpoints::RECOVERED[1];
+    of_one_that_was_asked_before_the_stop_signal: "stop.before";
+    of_one_that_was_asked_after_the_start: "start.after";
+    of_one_that_was_asked_before_the_end_is_written_down: "journal.settled.before";
+}
+
+deaths! {
+    DECLINED;
+    before_declining_is_meant: failpoints::JOURNAL_DECLINING[0];
+    after_declining_is_meant: failpoints::JOURNAL_DECLINING[1];
+    of_one_that_is_declined_before_it_is_unquiesced: "unquiesce.before";
+    of_one_that_is_declined_before_the_end_is_written_down: "journal.settled.before";
+}
+
 #[test]
 fn every_failpoint_has_a_test() {
     let source = include_str!("crashes.rs");
     let all = failpoints::OF_EVERY_ORDER.iter();
-    for name in all.chain(&failpoints::OF_REBUILDS) {
+    let gates = failpoints::OF_GATES.iter().chain(&failpoints::OF_DECLINED);
+    for name in all.chain(&failpoints::OF_REBUILDS).chain(gates) {
         let (group, at) = name.rsplit_once('.').unwrap();
         let index = match at {
             "before" => 0,

@@ -10,6 +10,8 @@
 
 mod crashes;
 mod downloads;
+mod gates;
+mod holds;
 mod orders;
 mod processes;
 mod rebuilds;

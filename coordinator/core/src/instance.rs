@@ -87,6 +87,10 @@ pub struct StagedRelease {
 pub enum Step {
     /// What it serves is being moved to the others: a rebuild's first step.
     Draining,
+    /// The storage system is being asked whether the process may be stopped.
+    Asking,
+    /// The process is being made ready to be stopped.
+    Quiescing,
     /// The process is being stopped.
     Stopping,
     /// Its data is being set aside.
@@ -97,12 +101,16 @@ pub enum Step {
     Starting,
     /// The probes are being waited for.
     Verifying,
+    /// The probes are good; it is being waited for until it is whole again among the others.
+    Recovering,
     /// The ordered release runs and answers its probes.
     Done,
     /// The ordered release would not do, for this reason; the one before runs again and answers.
     Reverted(String),
     /// Neither would do, for this reason.
     Failed(String),
+    /// The process could not be spared in the order's time, for this reason, and was not touched.
+    Declined(String),
 }
 
 impl Step {
@@ -110,13 +118,16 @@ impl Step {
     #[must_use]
     pub fn ended(&self) -> bool {
         match self {
-            Self::Done | Self::Reverted(_) | Self::Failed(_) => true,
+            Self::Done | Self::Reverted(_) | Self::Failed(_) | Self::Declined(_) => true,
             Self::Draining
+            | Self::Asking
+            | Self::Quiescing
             | Self::Stopping
             | Self::Emptying
             | Self::Swapping
             | Self::Starting
-            | Self::Verifying => false,
+            | Self::Verifying
+            | Self::Recovering => false,
         }
     }
 }
@@ -189,6 +200,8 @@ pub struct Order {
     pub fallback: Option<(ReleaseRef, Method)>,
     /// How long it may take until the probes answer.
     pub ready_within: Duration,
+    /// It puts back what would not do: nobody is asked before the process is stopped.
+    pub way_back: bool,
 }
 
 /// A place in the disruption budget: taken before the order is sent, given back on newer evidence of health.

@@ -254,6 +254,7 @@ mod tests {
                 },
                 fallback: None,
                 ready_within: Duration::from_secs(1),
+                way_back: false,
             }),
             ..Instance::clone(state.instance(&id).unwrap())
         };

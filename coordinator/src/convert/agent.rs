@@ -157,10 +157,12 @@ pub fn desired_to_proto(desired: &DesiredInstance) -> v1::DesiredInstance {
             fallback_method: fallback_method_to(order.fallback.as_ref()).into(),
             begin_within_ms: milliseconds(BEGIN_WITHIN),
             ready_within_ms: milliseconds(order.ready_within),
+            way_back: order.way_back,
         }),
         finalize: desired
             .finalize
             .as_ref()
             .map(|id| v1::Finalize { id: id.clone() }),
+        hold: String::new(),
     }
 }

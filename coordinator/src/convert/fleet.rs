@@ -234,6 +234,7 @@ fn order_to(order: &Order) -> store::StoredOrder {
             .map(|(release, _)| reference_to(release)),
         fallback_method: fallback_method_to(order.fallback.as_ref()).into(),
         ready_within_ms: millis(order.ready_within),
+        way_back: order.way_back,
     }
 }
 
@@ -251,6 +252,7 @@ fn order_from(order: store::StoredOrder) -> Result<Order, Invalid> {
             })
             .transpose()?,
         ready_within: Duration::from_millis(order.ready_within_ms),
+        way_back: order.way_back,
     })
 }
 
@@ -413,14 +415,18 @@ fn progress_to(progress: &Progress) -> v1::OrderProgress {
     use v1::{OrderResult, OrderStep};
     let (step, result, reason) = match &progress.step {
         Step::Draining => (OrderStep::Draining, OrderResult::Unspecified, ""),
+        Step::Asking => (OrderStep::Asking, OrderResult::Unspecified, ""),
+        Step::Quiescing => (OrderStep::Quiescing, OrderResult::Unspecified, ""),
         Step::Stopping => (OrderStep::Stopping, OrderResult::Unspecified, ""),
         Step::Emptying => (OrderStep::Emptying, OrderResult::Unspecified, ""),
         Step::Swapping => (OrderStep::Swapping, OrderResult::Unspecified, ""),
         Step::Starting => (OrderStep::Starting, OrderResult::Unspecified, ""),
         Step::Verifying => (OrderStep::Verifying, OrderResult::Unspecified, ""),
+        Step::Recovering => (OrderStep::Recovering, OrderResult::Unspecified, ""),
         Step::Done => (OrderStep::Ended, OrderResult::Done, ""),
         Step::Reverted(reason) => (OrderStep::Ended, OrderResult::Reverted, reason.as_str()),
         Step::Failed(reason) => (OrderStep::Ended, OrderResult::Failed, reason.as_str()),
+        Step::Declined(reason) => (OrderStep::Ended, OrderResult::Declined, reason.as_str()),
     };
     v1::OrderProgress {
         generation: progress.generation,
@@ -437,14 +443,18 @@ fn progress_from(progress: v1::OrderProgress) -> Result<Progress, Invalid> {
     let result = enumerated("progress.result", progress.result)?;
     let step = match (enumerated("progress.step", progress.step)?, result) {
         (OrderStep::Draining, _) => Step::Draining,
+        (OrderStep::Asking, _) => Step::Asking,
+        (OrderStep::Quiescing, _) => Step::Quiescing,
         (OrderStep::Stopping, _) => Step::Stopping,
         (OrderStep::Emptying, _) => Step::Emptying,
         (OrderStep::Swapping, _) => Step::Swapping,
         (OrderStep::Starting, _) => Step::Starting,
         (OrderStep::Verifying, _) => Step::Verifying,
+        (OrderStep::Recovering, _) => Step::Recovering,
         (OrderStep::Ended, OrderResult::Done) => Step::Done,
         (OrderStep::Ended, OrderResult::Reverted) => Step::Reverted(reason),
         (OrderStep::Ended, OrderResult::Failed) => Step::Failed(reason),
+        (OrderStep::Ended, OrderResult::Declined) => Step::Declined(reason),
         (OrderStep::Ended, OrderResult::Unspecified) => {
             return Err(Invalid::new("progress.result", "is missing"));
         }

@@ -8,7 +8,7 @@ use evenkeel_coordinator_core::{
     },
     plan::{
         ComponentFinalize, Plan, PlanKind, PlanState, RuledOut, Stage, Successor, Target, Task,
-        TaskState,
+        TaskState, Yield,
     },
     planner::{self, NoPath, Remedy},
     state::State,
@@ -418,6 +418,11 @@ pub fn task_to_proto(task: &Task) -> v1::Task {
         admitted_at: task.admitted_at.map(time_to),
         changed_at: Some(time_to(task.changed_at)),
         stop_to_ready_us: task.stop_to_ready_us,
+        yielded_at: task.yielded.as_ref().map(|yielded| time_to(yielded.at)),
+        yield_reason: task
+            .yielded
+            .as_ref()
+            .map_or_else(String::new, |yielded| yielded.reason.clone()),
         revision: task.revision,
     }
 }
@@ -451,6 +456,10 @@ pub(super) fn task_from(task: v1::Task) -> Result<Task, Invalid> {
         generation: task.generation,
         admitted_at: optional_time("admitted_at", task.admitted_at.as_ref())?,
         stop_to_ready_us: task.stop_to_ready_us,
+        yielded: optional_time("yielded_at", task.yielded_at.as_ref())?.map(|at| Yield {
+            at,
+            reason: task.yield_reason,
+        }),
         changed_at: time_from("changed_at", &task.changed_at.unwrap_or_default())?,
         revision: task.revision,
     })

@@ -236,6 +236,7 @@ pub(crate) fn desired(prefetch: &[&Program], order: Option<Order>) -> DesiredIns
         prefetch,
         order,
         finalize: None,
+        hold: String::new(),
     }
 }
 
@@ -249,6 +250,7 @@ pub(crate) fn order(generation: u64, program: &Program, fallback: Option<&Progra
         ready_within_ms: 10_000,
         method: v1::OrderMethod::InPlace.into(),
         fallback_method: v1::OrderMethod::InPlace.into(),
+        way_back: false,
     }
 }
 

@@ -25,6 +25,7 @@ impl Data {
         fs::create_dir(data.folder()).unwrap();
         fs::set_permissions(data.folder(), fs::Permissions::from_mode(MODE)).unwrap();
         fs::write(data.folder().join("blob"), "precious").unwrap();
+        data.answer("version", "exit 64");
         let driver = format!(
             "#!/bin/sh\ncat > {root}/told-$1.json\necho $1 >> {root}/verbs\n\
              test -f {root}/answer-$1 && . {root}/answer-$1\nexit 0\n",
@@ -49,7 +50,7 @@ impl Data {
     pub(crate) fn extra_without_leave(&self) -> String {
         format!(
             "env = {{ STORE_DATA = \"{folder}\" }}\ndata_dirs = [\"{folder}\"]\n\
-             driver = {{ command = [\"driver\"], interval = \"50ms\", settings = {{ endpoint = \"here\" }} }}",
+             driver = {{ command = [\"driver\"], interval = \"50ms\", ok_to_stop_interval = \"50ms\", settings = {{ endpoint = \"here\" }} }}",
             folder = self.folder()
         )
     }
@@ -65,8 +66,17 @@ impl Data {
         fs::rename(new, self.root.join(format!("answer-{verb}"))).unwrap();
     }
 
-    /// All that the driver was asked, each verb once however often in a row.
+    /// All that the driver was asked for the sake of the data, each verb once however often in a row.
     pub(crate) fn verbs(&self) -> Vec<String> {
+        let of_data = ["drain", "drain-status", "cancel-drain", "join"];
+        let mut verbs = self.all_verbs();
+        verbs.retain(|verb| of_data.contains(&verb.as_str()));
+        verbs.dedup();
+        verbs
+    }
+
+    /// All that the driver was asked, each verb once however often in a row.
+    pub(crate) fn all_verbs(&self) -> Vec<String> {
         let verbs = fs::read_to_string(self.root.join("verbs")).unwrap_or_default();
         let mut verbs: Vec<String> = verbs.lines().map(str::to_owned).collect();
         verbs.dedup();

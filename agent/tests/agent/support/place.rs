@@ -168,6 +168,7 @@ name = "s1"
 component = "store"
 command = ["{{release}}/store", "{address}"]
 {extra}
+{alone}
 [instance.initial]
 version = "1.0.0"
 path = "store-1.0.0"
@@ -182,6 +183,11 @@ interval = "50ms"
 "#,
             key = self.key.public_key(),
             address = self.address,
+            // Most tests say something only once the process runs.
+            alone = match extra.contains("start_alone_after") {
+                true => "",
+                false => "start_alone_after = \"0s\"\n",
+            },
         );
         let path = self.root.join("agent.toml");
         fs::write(&path, text).unwrap();

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use imbl::{OrdMap, OrdSet};
 
-use super::{Decision, budget::Budget, finality, hold, rollback, slots, waits};
+use super::{Decision, budget::Budget, finality, hold, rollback, slots, waits, yields};
 use crate::{
     change::Resource,
     plan::{Plan, Stage, Task, TaskState},
@@ -19,6 +19,8 @@ pub(super) struct Search {
     /// The groups in which something changed since they were looked at.
     stirred: BTreeSet<Arc<str>>,
     at: Position,
+    /// The groups with one that had to give way to others, and when it is asked for again.
+    later: BTreeSet<(Timestamp, Arc<str>)>,
     /// What held for the whole wave when it was looked through.
     setting: Option<Setting>,
 }
@@ -53,6 +55,22 @@ impl Search {
     pub(super) fn stir(&mut self, group: &str) {
         if !self.stirred.contains(group) {
             self.stirred.insert(Arc::from(group));
+        }
+    }
+
+    /// When a group has to be looked at again though nothing happened in it.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.later.first().map(|(at, _)| *at)
+    }
+
+    /// What had to give way for long enough is looked at again.
+    fn stir_what_is_due(&mut self, now: Timestamp) {
+        while let Some((at, group)) = self.later.pop_first() {
+            if at > now {
+                self.later.insert((at, group));
+                return;
+            }
+            self.stirred.insert(group);
         }
     }
 
@@ -114,7 +132,8 @@ pub(super) fn admit(
         search.setting = Some(setting);
         search.restart();
     }
-    let task = next(state, plan, stage, ready, search)?;
+    search.stir_what_is_due(now);
+    let task = next(state, plan, stage, ready, search, now)?;
     order(state, plan, stage, task, now)
 }
 
@@ -125,14 +144,24 @@ fn next<'a>(
     stage: &Stage,
     ready: &OrdMap<Arc<str>, OrdSet<InstanceId>>,
     search: &mut Search,
+    now: Timestamp,
 ) -> Option<&'a Task> {
     let budget = Budget::of(state, &stage.component);
-    let free = |id: &InstanceId| {
+    let later = &mut search.later;
+    // Who had to give way comes after all others of its group.
+    let mut free = |id: &InstanceId, gave_way: bool| {
         let instance = state.instance(id)?;
         if !budget.has_room(&plan.policy, instance) {
             return None;
         }
         let task = task_of(state, plan, id)?;
+        if task.yielded.is_some() != gave_way {
+            return None;
+        }
+        if let Some(at) = yields::again_at(task).filter(|at| *at > now) {
+            later.insert((at, instance.group().into()));
+            return None;
+        }
         let held = waits::before_order(state, plan, task);
         held.is_none().then_some(task)
     };
@@ -140,8 +169,10 @@ fn next<'a>(
         search.stirred.clear();
     }
     while let Some(group) = search.stirred.first() {
-        let mut members = ready.get(group).into_iter().flatten();
-        if let Some(task) = members.find_map(free) {
+        let members = || ready.get(group).into_iter().flatten();
+        let mut first = members().find_map(|id| free(id, false));
+        first = first.or_else(|| members().find_map(|id| free(id, true)));
+        if let Some(task) = first {
             return Some(task);
         }
         search.stirred.pop_first();
@@ -152,7 +183,9 @@ fn next<'a>(
         Position::End => return None,
     };
     for (group, members) in rest {
-        if let Some(task) = members.iter().find_map(free) {
+        let mut first = members.iter().find_map(|id| free(id, false));
+        first = first.or_else(|| members.iter().find_map(|id| free(id, true)));
+        if let Some(task) = first {
             search.at = Position::At(group.clone());
             return Some(task);
         }
@@ -193,8 +226,13 @@ pub(super) fn order(
         admitted_at: Some(now),
         ..task.clone()
     };
+    // What had to give way before has not moved until it is on its way.
+    let progressed_at = match &task.yielded {
+        Some(_) => plan.progressed_at,
+        None => now,
+    };
     let plan = Plan {
-        progressed_at: now,
+        progressed_at,
         ..plan.clone()
     };
     let resources = vec![

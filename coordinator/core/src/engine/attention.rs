@@ -148,6 +148,9 @@ impl Engine {
                 self.searches.remove(&id);
             }
             let due = plan.and_then(|plan| timers::of_plan(state, plan, now));
+            let search = self.searches.get(&id).filter(|_| plan.is_some());
+            let later = search.and_then(|search| search.next_due());
+            let due = [due, later].into_iter().flatten().min();
             self.plans.pop_first();
             self.agenda.set(Item::Plan(id), due);
         }

@@ -2,7 +2,7 @@
 
 use evenkeel_words::timestamp::Timestamp;
 
-use super::{Decision, failure::failed, slots, timers, way_back};
+use super::{Decision, failure::failed, slots, timers, way_back, yields};
 use crate::{
     change::Resource,
     instance::{Health, Instance, Status, Step},
@@ -23,7 +23,12 @@ pub(super) fn follow(state: &State, plan: &Plan, task: &Task, now: Timestamp) ->
         | TaskState::Stopped
         | TaskState::Swapped
         | TaskState::Started
-        | TaskState::Verified => forward(&task.state, step?)?,
+        | TaskState::Verified => {
+            if let Step::Declined(reason) = step? {
+                return Some(yields::give_way(plan, task, instance, reason, now));
+            }
+            forward(&task.state, step?)?
+        }
         TaskState::Rejoined => match soak(state, plan, task, instance, now)? {
             Soak::Good => TaskState::Done,
             Soak::Sick(reason) => {
@@ -33,13 +38,16 @@ pub(super) fn follow(state: &State, plan: &Plan, task: &Task, now: Timestamp) ->
         TaskState::Reverting(_) if task.waits_to_go_back() => return None,
         TaskState::Reverting(reason) => match step? {
             Step::Draining
+            | Step::Asking
+            | Step::Quiescing
             | Step::Stopping
             | Step::Emptying
             | Step::Swapping
             | Step::Starting
-            | Step::Verifying => return None,
+            | Step::Verifying
+            | Step::Recovering => return None,
             Step::Done => TaskState::Reverted(reason.clone()),
-            Step::Reverted(why) | Step::Failed(why) => {
+            Step::Reverted(why) | Step::Failed(why) | Step::Declined(why) => {
                 TaskState::Parked(format!("{reason}; then the way back failed: {why}"))
             }
         },
@@ -57,15 +65,18 @@ pub(super) fn follow(state: &State, plan: &Plan, task: &Task, now: Timestamp) ->
 /// goes through the same steps again.
 fn forward(state: &TaskState, step: &Step) -> Option<TaskState> {
     let next = match step {
-        Step::Draining => TaskState::Admitted,
+        Step::Draining | Step::Asking | Step::Quiescing => TaskState::Admitted,
         Step::Stopping => TaskState::Quiesced,
         Step::Emptying | Step::Swapping => TaskState::Stopped,
         Step::Starting => TaskState::Swapped,
         Step::Verifying => TaskState::Started,
+        Step::Recovering => TaskState::Verified,
         // May be sick again by the time we hear of it: that is for the soak to judge.
         Step::Done => TaskState::Rejoined,
         Step::Reverted(reason) => TaskState::Reverted(reason.clone()),
         Step::Failed(reason) => TaskState::Parked(reason.clone()),
+        // Nothing was touched: it is as it was before its order.
+        Step::Declined(_) => TaskState::Prefetched,
     };
     let way = [
         TaskState::Admitted,

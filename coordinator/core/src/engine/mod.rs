@@ -17,6 +17,7 @@
 //! - [`rollback`]: a plan's way back, as stages of its own; [`retarget`]: another plan takes its place.
 //! - `finalizing`: storage systems are told that the version they run is final.
 //! - [`conflict`]: plans that would be at work on the same things.
+//! - `yields`: an instance that could not be spared lets others go first.
 //! - [`hold`]: what keeps a plan as a whole from beginning anything; [`breaker`]: too much of the fleet is silent.
 //! - [`budget`]: whether one more instance may go down; [`limits`] is its arithmetic.
 //! - [`waits`]: why a task does not move, from the same functions that hold it.
@@ -44,6 +45,7 @@ pub mod timers;
 pub mod undo;
 pub mod waits;
 mod way_back;
+mod yields;
 
 use evenkeel_words::timestamp::Timestamp;
 

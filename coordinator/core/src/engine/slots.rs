@@ -30,6 +30,7 @@ pub(super) fn order(
             method,
             fallback,
             ready_within: plan.policy.instance_deadline,
+            way_back: false,
         }),
         slot: Some(Slot {
             plan: plan.id,
@@ -38,6 +39,15 @@ pub(super) fn order(
         }),
         ..instance.clone()
     }
+}
+
+/// The same order, as one that puts back what would not do.
+pub(super) fn putting_back(instance: Instance) -> Instance {
+    let order = instance.order.map(|order| Order {
+        way_back: true,
+        ..order
+    });
+    Instance { order, ..instance }
 }
 
 /// The holder's slot, if it can be given back.

@@ -8,7 +8,7 @@ use super::{
     budget::{self, Budget, holds_back_way_back},
     finality, finalizing,
     hold::{self, Hold},
-    rollback, timers,
+    rollback, timers, yields,
 };
 use crate::{
     instance::{Health, Instance, StageState, Step},
@@ -168,7 +168,10 @@ fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, Strin
         let name = task.state.name();
         return Some((WaitKind::Person, format!("the task is {name}: {reason}")));
     }
-    before_wave(state, plan, task).or_else(|| before_order(state, plan, task))
+    let yields = || yields::holds_back(task).map(|sentence| (WaitKind::Agent, sentence));
+    before_wave(state, plan, task)
+        .or_else(|| before_order(state, plan, task))
+        .or_else(yields)
 }
 
 /// What keeps the whole wave of the task from beginning.
@@ -389,12 +392,15 @@ fn agent(state: &State, task: &Task) -> String {
         None if instance.is_some_and(|instance| instance.is_absent()) => "no longer has it",
         None => "has not begun",
         Some(Step::Draining) => "is draining it",
+        Some(Step::Asking) => "is asking whether the process may be stopped",
+        Some(Step::Quiescing) => "is making the process ready to be stopped",
         Some(Step::Stopping) => "is stopping the process",
         Some(Step::Emptying) => "is setting its data aside",
         Some(Step::Swapping) => "is swapping the release",
         Some(Step::Starting) => "is starting the process",
         Some(Step::Verifying) => "is waiting for the probes",
-        Some(Step::Done | Step::Reverted(_) | Step::Failed(_)) => "has ended",
+        Some(Step::Recovering) => "is waiting until it is whole again among the others",
+        Some(Step::Done | Step::Reverted(_) | Step::Failed(_) | Step::Declined(_)) => "has ended",
     };
     let silent = instance.and_then(|instance| node(state, instance));
     let said = instance.map(|instance| instance.report.reason.clone());

@@ -108,6 +108,7 @@ fn order(
         return None;
     }
     let instance = slots::order(plan, instance, (task.from.clone(), method), None, now);
+    let instance = slots::putting_back(instance);
     let plan = Plan {
         progressed_at: now,
         ..plan.clone()

@@ -18,7 +18,7 @@ pub use self::{
     finalizing::ComponentFinalize,
     policy::{OnFailure, Policy},
     stage::Stage,
-    task::{Task, TaskId, TaskState},
+    task::{Task, TaskId, TaskState, Yield},
     window::Window,
 };
 use crate::refusal::{Refusal, RefusalKind};

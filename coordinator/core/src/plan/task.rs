@@ -173,6 +173,15 @@ impl TaskId {
     }
 }
 
+/// An order of a task that its agent declined, because the storage system could not spare the process in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Yield {
+    /// When that was heard.
+    pub at: Timestamp,
+    /// Why it was declined.
+    pub reason: String,
+}
+
 /// One instance's journey within a stage of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
@@ -196,6 +205,8 @@ pub struct Task {
     pub admitted_at: Option<Timestamp>,
     /// From the stop signal to the first good answer of every probe, in microseconds; 0 until known.
     pub stop_to_ready_us: u64,
+    /// The last time that it had to let others go first, if it had to.
+    pub yielded: Option<Yield>,
     /// When it moved last.
     pub changed_at: Timestamp,
     /// The revision at which something of this changed last.

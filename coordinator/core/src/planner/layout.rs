@@ -148,6 +148,7 @@ fn stage(
                 generation: 0,
                 admitted_at: None,
                 stop_to_ready_us: 0,
+                yielded: None,
                 changed_at: plan.created_at,
                 revision: 0,
             }

@@ -169,6 +169,8 @@ pub(crate) struct Local {
     /// Why that does not work; it does not even answer if this is empty.
     pub(crate) not_final: Option<String>,
     finalized: Option<Finalized>,
+    /// Why its process cannot be spared.
+    pub(crate) needed: Option<String>,
 }
 
 impl Local {
@@ -196,6 +198,7 @@ impl Local {
             can_finalize: false,
             not_final: None,
             finalized: None,
+            needed: None,
         }
     }
 
@@ -208,8 +211,8 @@ impl Local {
 
     fn mend(&mut self) {
         self.faults.clear();
-        (self.sick, self.shaky, self.unfetchable) = (None, false, None);
-        self.not_final = None;
+        (self.sick, self.shaky) = (None, false);
+        (self.unfetchable, self.needed, self.not_final) = (None, None, None);
         if !self.busy() {
             self.process = Some(self.current.clone());
         }
@@ -259,7 +262,10 @@ impl Local {
             self.accepted.generation = order.generation;
             self.order = Some(order.clone());
             self.going_back = None;
-            self.set_off(order.method);
+            match (&self.needed, order.way_back) {
+                (Some(_), false) => self.go_to(Step::Asking),
+                (Some(_), true) | (None, _) => self.set_off(order.method),
+            }
             return true;
         }
         moved | self.go_on()
@@ -309,7 +315,11 @@ impl Local {
         };
         let fault = self.faults.get(&target.version).copied();
         match (progress.step, fault) {
-            (Step::Draining, _) => self.go_to(Step::Stopping),
+            (Step::Asking, _) => match self.needed.clone() {
+                Some(reason) => self.go_to(Step::Declined(reason)),
+                None => self.go_to(Step::Quiescing),
+            },
+            (Step::Draining | Step::Quiescing, _) => self.go_to(Step::Stopping),
             (Step::Stopping, _) => {
                 self.process = None;
                 self.go_to(match method {
@@ -337,11 +347,13 @@ impl Local {
             (Step::Verifying, Some(Fault::NeverHealthy)) => {
                 self.turn_back("its probes never answered", order.fallback);
             }
-            (Step::Verifying, _) => match self.going_back.take() {
+            (Step::Verifying | Step::Recovering, _) => match self.going_back.take() {
                 Some(reason) => self.go_to(Step::Reverted(reason)),
                 None => self.go_to(Step::Done),
             },
-            (Step::Done | Step::Reverted(_) | Step::Failed(_), _) => return false,
+            (Step::Done | Step::Reverted(_) | Step::Failed(_) | Step::Declined(_), _) => {
+                return false;
+            }
         }
         true
     }

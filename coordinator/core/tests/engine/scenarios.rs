@@ -53,6 +53,8 @@ transcripts! {
     finalizing_waits_for_every_instance
     nothing_stops_before_every_host_holds_the_artifact
     of_one_group_only_one_is_rebuilt_at_a_time
+    one_that_can_never_be_spared_pauses_the_plan
+    one_that_cannot_be_spared_lets_others_go_first
     one_that_gets_sick_while_it_soaks_is_put_back
     one_that_serves_neither_release_is_parked
     one_that_was_put_back_pauses_the_plan_until_it_is_resumed

@@ -282,6 +282,8 @@ impl Script {
             }
             ("cannot-fetch", Some(local)) => local.unfetchable = Some(words.rest()),
             ("can-fetch", Some(local)) => local.unfetchable = None,
+            ("needed", Some(local)) => local.needed = Some(words.rest()),
+            ("spared", Some(local)) => local.needed = None,
             ("by-hand", Some(local)) => local.by_hand(release(&words.version())),
             ("forget", _) => host.forget(),
             ("accepted", Some(local)) => {

@@ -1,0 +1,123 @@
+//! What the storage system is asked, through a driver, before a process is stopped and after it was started.
+
+use evenkeel_proto::v1::{OrderResult, OrderStep};
+
+use crate::support::{Data, Place, Scene, desired, order, outcome};
+
+/// An instance whose storage system is asked, and a release like this.
+fn scene(mode: &str) -> (Scene, Data) {
+    let place = Place::new();
+    let data = Data::new(&place);
+    let scene = Scene::at(place, mode, &data.extra_without_leave());
+    (scene, data)
+}
+
+const NO: &str = "echo '{\"reason\": \"it would lose the quorum\"}'; exit 1";
+
+#[test]
+fn an_order_asks_the_storage_system_before_the_stop_and_after_the_start() {
+    let (scene, data) = scene("good");
+    let _agent = scene.agent();
+    data.answer("version", "echo '{\"version\": \"1.1.0\"}'");
+    scene.upgrade(1, OrderResult::Done);
+    assert_eq!(
+        data.all_verbs(),
+        ["ok-to-stop", "quiesce", "version", "unquiesce", "recovered"]
+    );
+    let told = data.told("recovered");
+    assert_eq!(told["arguments"]["release"]["version"], "1.1.0");
+    assert_eq!(told["arguments"]["generation"], 1);
+}
+
+#[test]
+fn a_process_is_stopped_only_once_it_may_be() {
+    let (scene, data) = scene("good");
+    let agent = scene.agent();
+    let before = agent.storage().unwrap();
+    data.answer("ok-to-stop", NO);
+    let ordered = order(1, &scene.new, Some(&scene.old));
+    scene.coordinator.desire(desired(&[], Some(ordered)));
+    let report = scene.coordinator.wait_for("what it waits for", |report| {
+        report
+            .reason
+            .contains("ok-to-stop: it would lose the quorum")
+    });
+    assert_eq!(report.progress.unwrap().step(), OrderStep::Asking);
+    assert_eq!(agent.wait_until_it_serves("1.0.0"), before);
+    data.answer("ok-to-stop", "exit 0");
+    scene
+        .coordinator
+        .wait_for("the end of the order", |report| {
+            outcome(report, 1) == Some(OrderResult::Done)
+        });
+    assert!(!before.is_alive());
+}
+
+#[test]
+fn an_order_whose_process_cannot_be_spared_in_time_is_declined_and_the_next_one_is_not() {
+    // A no, a crash, and an answer that never comes.
+    for (verb, answer, reason) in [
+        ("ok-to-stop", NO, "still asking: ok-to-stop: it would lose"),
+        ("ok-to-stop", "exit 7", "still asking: the driver's ok-to"),
+        ("ok-to-stop", "sleep 1000", "still asking"),
+        ("quiesce", NO, "still quiescing: quiesce: it would lose"),
+        ("quiesce", "exit 7", "the driver's quiesce failed with"),
+    ] {
+        let (scene, data) = scene("good");
+        let agent = scene.agent();
+        let before = agent.storage().unwrap();
+        data.answer(verb, answer);
+        let mut ordered = order(1, &scene.new, Some(&scene.old));
+        ordered.ready_within_ms = 500;
+        let report = scene.carry_out(ordered, OrderResult::Declined);
+        let said = report.progress.unwrap().reason;
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(agent.wait_until_it_serves("1.0.0"), before);
+        let quiesced = verb == "quiesce";
+        let undone = data.all_verbs().contains(&"unquiesce".to_owned());
+        assert_eq!(undone, quiesced, "{:?}", data.all_verbs());
+        data.answer(verb, "exit 0");
+        scene.upgrade(2, OrderResult::Done);
+    }
+}
+
+#[test]
+fn a_release_that_says_it_is_another_or_does_not_recover_goes_back() {
+    for (verb, answer, reason) in [
+        (
+            "version",
+            "echo '{\"version\": \"1.0.9\"}'",
+            "the process says that it is 1.0.9, not 1.1.0",
+        ),
+        (
+            "recovered",
+            "grep -q 1.0.0 \"$0\".json || { echo '{\"reason\": \"3 blobs behind\"}'; exit 1; }",
+            "still recovering: recovered: 3 blobs behind",
+        ),
+    ] {
+        let (scene, data) = scene("good");
+        let agent = scene.agent();
+        let told = scene.place.root.join(format!("told-{verb}"));
+        data.answer(verb, &answer.replace("\"$0\"", told.as_str()));
+        let mut ordered = order(1, &scene.new, Some(&scene.old));
+        ordered.ready_within_ms = 1_500;
+        let report = scene.carry_out(ordered, OrderResult::Reverted);
+        let said = report.progress.unwrap().reason;
+        assert!(said.contains(reason), "{said}");
+        agent.wait_until_it_serves("1.0.0");
+        let verbs = data.all_verbs();
+        assert_eq!(verbs.last().unwrap(), "recovered");
+        assert!(verbs.contains(&"unquiesce".to_owned()));
+    }
+}
+
+#[test]
+fn nobody_is_asked_before_what_would_not_do_is_put_back() {
+    let (scene, data) = scene("good");
+    let _agent = scene.agent();
+    data.answer("ok-to-stop", NO);
+    let mut ordered = order(1, &scene.new, None);
+    ordered.way_back = true;
+    scene.carry_out(ordered, OrderResult::Done);
+    assert_eq!(data.all_verbs(), ["version", "recovered"]);
+}

@@ -58,9 +58,10 @@ impl Search {
         }
     }
 
-    /// When a group has to be looked at again though nothing happened in it.
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.later.first().map(|(at, _)| *at)
+    /// When a group has to be looked at again though nothing happened in it, after a moment.
+    pub(super) fn next_due(&self, after: Timestamp) -> Option<Timestamp> {
+        let mut later = self.later.iter().map(|(at, _)| *at);
+        later.find(|at| *at > after)
     }
 
     /// What had to give way for long enough is looked at again.

@@ -149,7 +149,7 @@ impl Engine {
             }
             let due = plan.and_then(|plan| timers::of_plan(state, plan, now));
             let search = self.searches.get(&id).filter(|_| plan.is_some());
-            let later = search.and_then(|search| search.next_due());
+            let later = search.and_then(|search| search.next_due(now));
             let due = [due, later].into_iter().flatten().min();
             self.plans.pop_first();
             self.agenda.set(Item::Plan(id), due);

@@ -128,6 +128,7 @@ impl PolicyArgs {
             failures_tolerated: self.failures_tolerated,
             pause_before_finalize: self.pause_before_finalize,
             windows,
+            compare: None,
         })
     }
 }

@@ -103,6 +103,7 @@ pub(super) fn preview() -> v1::Plan {
             },
         ],
         policy: Some(v1::PlanPolicy {
+            compare: None,
             max_unavailable: Some(1),
             failure_domain: Some("zone".to_owned()),
             canary: Some(1),

@@ -4,6 +4,7 @@
 //! does not exist are refused with the field's name. Inside, nothing has to be checked again.
 
 mod agent;
+mod comparison;
 mod compatibility;
 mod fleet;
 mod plan;

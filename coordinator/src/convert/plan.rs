@@ -18,6 +18,7 @@ use semver::Version;
 
 use super::{
     Invalid,
+    comparison::{compared_from, compared_to},
     compatibility::{level_from, level_to, stage_method_from, stage_method_to, undo_from, undo_to},
     enumerated, error_code, optional_time, parse,
     policy::{policy_from_store, policy_to},
@@ -127,6 +128,7 @@ pub fn plan_to_proto(plan: &Plan) -> v1::Plan {
         },
         successor: plan.successor.as_ref().map(successor_to),
         finalizing: plan.finalizing.iter().map(finalizing_to).collect(),
+        compared: plan.compared.iter().map(compared_to).collect(),
         created_by: plan.created_by.clone(),
         created_at: Some(time_to(plan.created_at)),
         started_at: plan.started_at.map(time_to),
@@ -370,6 +372,11 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
         tasks_skipped: plan.tasks_skipped,
         rollback_began_at: optional_time("rollback_began_at", plan.rollback_began_at.as_ref())?,
         successor: plan.successor.map(successor_from).transpose()?,
+        compared: plan
+            .compared
+            .into_iter()
+            .map(compared_from)
+            .collect::<Result<_, _>>()?,
         finalizing: plan
             .finalizing
             .into_iter()
@@ -485,6 +492,7 @@ pub fn wait_to_proto(wait: &Wait) -> v1::Wait {
             WaitKind::Window => v1::WaitKind::Window,
             WaitKind::Freeze => v1::WaitKind::Freeze,
             WaitKind::Breaker => v1::WaitKind::Breaker,
+            WaitKind::Comparison => v1::WaitKind::Comparison,
         }
         .into(),
         sentence: wait.sentence.clone(),

@@ -6,7 +6,11 @@ use evenkeel_common::{amount::Amount, window::WindowText};
 use evenkeel_coordinator_core::plan::{OnFailure, Policy, Window};
 use evenkeel_proto::v1::{self, amount::Kind};
 
-use super::{Invalid, duration_from, duration_to, enumerated, required};
+use super::{
+    Invalid,
+    comparison::{comparison_from, comparison_to},
+    duration_from, duration_to, enumerated, required,
+};
 
 /// A policy out of what a caller asks for and what the configuration has for the rest.
 ///
@@ -82,6 +86,7 @@ pub fn policy_from_proto(
             Some(asked) => windows(asked)?,
             None => defaults.windows.clone(),
         },
+        compare: comparison_from(asked.compare, defaults.compare.as_ref()),
     })
 }
 
@@ -189,6 +194,7 @@ pub(super) fn policy_to(policy: &Policy) -> v1::PlanPolicy {
         windows: Some(v1::MaintenanceWindows {
             windows: policy.windows.iter().map(window_to).collect(),
         }),
+        compare: Some(comparison_to(policy.compare.as_ref())),
     }
 }
 
@@ -203,6 +209,8 @@ fn window_to(window: &Window) -> v1::MaintenanceWindow {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_coordinator_core::plan::Comparison;
+
     use super::*;
 
     fn everything() -> Policy {
@@ -224,6 +232,11 @@ mod tests {
             windows: vec![
                 Window::new("0 22 * * SAT for 4h in Europe/Berlin".parse().unwrap()).unwrap(),
             ],
+            compare: Some(Comparison {
+                answers_min: 1,
+                latency_percent_max: 150,
+                metrics: [("errors".to_owned(), 110)].into(),
+            }),
         }
     }
 

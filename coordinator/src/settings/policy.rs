@@ -77,6 +77,7 @@ impl PolicyDefaults {
                 .pause_before_finalize
                 .unwrap_or(default.pause_before_finalize),
             windows,
+            compare: default.compare,
         })
     }
 }

@@ -8,7 +8,7 @@ use evenkeel_words::{
 use super::short;
 use crate::{
     change::Resource,
-    engine::{conflict, finality},
+    engine::{cohort, conflict, finality},
     plan::{Plan, PlanId, PlanState, TaskState},
     planner,
     refusal::{Refusal, RefusalKind},
@@ -56,6 +56,7 @@ pub(super) fn resume(state: &State, id: PlanId, now: Timestamp) -> Result<Vec<Re
         state: PlanState::Running,
         progressed_at: now,
         resumed_at: Some(now),
+        compared: cohort::accepted(plan),
         ..Plan::clone(plan)
     })];
     resources.extend(state.tasks_of(id).filter_map(|task| {

@@ -8,6 +8,7 @@
 //! - `attention`: what a change touches; `agenda`: when to look again though nothing happened.
 //! - `follow`: tasks keep up with what their instances report; `way_back`: they got sick and go back.
 //! - `slots`: taken with an order, given back on evidence.
+//! - [`cohort`]: those that were changed are compared with those that were not, before each wave.
 //! - `compatible`: versions that would meet have to be compatible, or the plan pauses.
 //! - [`undo`]: which hops can be undone, because nothing has made them final.
 //! - [`finality`]: what a person has to confirm, because there is no way back from it.
@@ -28,6 +29,7 @@ mod agenda;
 mod attention;
 pub mod breaker;
 pub mod budget;
+pub mod cohort;
 pub mod compatible;
 pub mod conflict;
 mod failure;
@@ -81,6 +83,7 @@ fn go_on(
             .or_else(|| overdue::pause(state, plan, now))
             .or_else(|| compatible::pause(state, plan))
             .or_else(|| admit::prefetched(state, plan, now))
+            .or_else(|| cohort::compare(state, plan, now))
             .or_else(|| admit::admit(state, plan, search, now)),
         PlanState::Paused(_) | PlanState::ReadyToFinalize => None,
         PlanState::Finalizing => finalizing::go_on(state, plan, now),

@@ -6,7 +6,7 @@ use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
     budget::{self, Budget, holds_back_way_back},
-    finality, finalizing,
+    cohort, finality, finalizing,
     hold::{self, Hold},
     rollback, timers, yields,
 };
@@ -40,6 +40,8 @@ pub enum WaitKind {
     Freeze,
     /// The breaker to close.
     Breaker,
+    /// Those that were changed to be compared with those that were not.
+    Comparison,
 }
 
 /// Why a task does not move.
@@ -176,6 +178,18 @@ fn admission(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, Strin
 
 /// What keeps the whole wave of the task from beginning.
 pub(super) fn before_wave(state: &State, plan: &Plan, task: &Task) -> Option<(WaitKind, String)> {
+    before_comparison(state, plan, task).or_else(|| {
+        let sentence = cohort::holds_back(state, plan, task)?;
+        Some((WaitKind::Comparison, sentence))
+    })
+}
+
+/// The same, but for the comparison that comes last.
+pub(super) fn before_comparison(
+    state: &State,
+    plan: &Plan,
+    task: &Task,
+) -> Option<(WaitKind, String)> {
     if let PlanState::RollingBack(_) = plan.state
         && let Some(sentence) = rollback::holds_back(state, plan, task)
     {

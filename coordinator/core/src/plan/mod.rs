@@ -3,6 +3,7 @@
 //! A plan has stages ([`Stage`]), a stage has a task ([`Task`]) for each instance, and [`Policy`] says how
 //! carefully they go.
 
+mod comparison;
 mod finalizing;
 mod policy;
 mod stage;
@@ -15,6 +16,7 @@ use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
 use semver::Version;
 
 pub use self::{
+    comparison::{Compared, Comparison, Verdict},
     finalizing::ComponentFinalize,
     policy::{OnFailure, Policy},
     stage::Stage,
@@ -229,6 +231,8 @@ pub struct Plan {
     pub successor: Option<Successor>,
     /// What the storage systems were told about its being final, a component each.
     pub finalizing: Vec<ComponentFinalize>,
+    /// The comparisons that were made before its waves.
+    pub compared: Vec<Compared>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// When a person resumed it last, if anyone did.

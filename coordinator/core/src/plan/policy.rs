@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_words::{amount::Amount, limits::POLICY_DURATION_MAX, names};
 
-use super::Window;
+use super::{Comparison, Window};
 use crate::refusal::{Refusal, RefusalKind};
 
 /// The most waves of one plan: more than anyone tells apart.
@@ -60,6 +60,8 @@ pub struct Policy {
     pub pause_before_finalize: bool,
     /// When the plan may begin anything; empty: always.
     pub windows: Vec<Window>,
+    /// How those that were changed are compared with those that were not; `None`: they are not.
+    pub compare: Option<Comparison>,
 }
 
 impl Default for Policy {
@@ -80,6 +82,7 @@ impl Default for Policy {
             failures_tolerated: 0,
             pause_before_finalize: false,
             windows: Vec::new(),
+            compare: None,
         }
     }
 }
@@ -102,6 +105,9 @@ impl Policy {
                 "there are {} windows, the most is {WINDOWS_MAX}",
                 self.windows.len()
             )));
+        }
+        if let Some(comparison) = &self.compare {
+            comparison.check()?;
         }
         Ok(())
     }

@@ -84,6 +84,7 @@ fn plan(state: &State, outline: Outline<'_>) -> Plan {
         rollback_began_at: None,
         successor: None,
         finalizing: Vec::new(),
+        compared: Vec::new(),
         ended_at: None,
         resumed_at: None,
         progressed_at: outline.now,

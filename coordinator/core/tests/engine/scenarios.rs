@@ -69,6 +69,7 @@ transcripts! {
     storage_systems_are_told_that_it_is_final
     a_plan_that_cannot_be_made_final_pauses_when_all_were_told
     the_canary_goes_first_and_then_the_rest
+    those_that_were_changed_are_compared_before_the_next_wave
     the_last_one_is_held_in_a_fleet_that_was_mixed_before
     the_only_copy_is_not_sent_where_the_way_back_is_a_rebuild
     the_same_request_twice_is_answered_twice_and_done_once

@@ -12,11 +12,12 @@ use evenkeel_coordinator_core::{
     compatibility::VersionInUse,
     desired,
     engine::waits,
-    plan::{OnFailure, PlanId, Policy, Target, Window},
+    measures::Measure,
+    plan::{Comparison, OnFailure, PlanId, Policy, Target, Window},
     release::{Artifact, SignedManifest},
 };
 use evenkeel_words::{
-    names::{ComponentName, InstanceName, NodeName},
+    names::{ComponentName, InstanceId, InstanceName, NodeName},
     timestamp::Timestamp,
 };
 use semver::Version;
@@ -167,6 +168,7 @@ impl Script {
                     Ok(_) => {}
                 }
             }
+            "measure" => self.measure(&mut words),
             "restart" => self.world.restart(),
             "round" => {
                 self.world.round();
@@ -234,6 +236,25 @@ impl Script {
         host.instances.insert(instance, local);
         self.world.hosts.insert(name.clone(), host);
         self.world.report(&name);
+    }
+
+    /// `measure n1 20 restarts=1`: the instance of the node has answered 60 probes in 20 ms each.
+    fn measure(&mut self, words: &mut Words) {
+        let node: NodeName = words.next().parse().unwrap();
+        let latency = Duration::from_millis(words.next().parse().unwrap());
+        let measure = Measure {
+            at: self.world.now,
+            up: Duration::from_secs(100),
+            probes: 60,
+            failures: words.number("failures", 0),
+            latency_p50: latency,
+            latency_p99: latency,
+            restarts: words.number("restarts", 0),
+            metrics: BTreeMap::new(),
+        };
+        let name = self.world.hosts[&node].instances.keys().next().cloned();
+        let name = name.unwrap();
+        self.world.see(&InstanceId { node, name }, measure);
     }
 
     fn fault(&mut self, fault: &str, words: &mut Words) {
@@ -532,6 +553,10 @@ fn policy(words: &Words) -> Policy {
         failures_tolerated: words.number("failures_tolerated", 0),
         pause_before_finalize: words.options.contains_key("pause_before_finalize"),
         windows: windows.into_iter().map(window).collect(),
+        compare: words.options.get("compare").map(|percent| Comparison {
+            latency_percent_max: percent.strip_suffix('%').unwrap().parse().unwrap(),
+            ..Comparison::default()
+        }),
     }
 }
 

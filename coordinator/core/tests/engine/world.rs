@@ -10,6 +10,7 @@ use evenkeel_coordinator_core::{
     desired,
     engine::{self, Engine},
     invariants,
+    measures::Measure,
     node::LivenessTimings,
     plan::{Plan, PlanId, PlanState},
     refusal::Refusal,
@@ -199,6 +200,13 @@ impl World {
             self.apply(change);
             self.turn();
         }
+    }
+
+    /// Something was measured of an instance.
+    pub(crate) fn see(&mut self, id: &InstanceId, measure: Measure) {
+        self.state.see(id, measure);
+        self.engine.note_measure(&self.state, id);
+        self.turn();
     }
 
     /// Somebody asks for something, under a request id of its own or a given one.

@@ -48,6 +48,8 @@ pub const SWAP: [&str; 2] = ["swap.before", "swap.after"];
 pub const START: [&str; 3] = ["start.before", "start.begun", "start.after"];
 /// Before a storage system is told that an instance is there, and once it has taken that in.
 pub const REJOIN: [&str; 2] = ["rejoin.before", "rejoin.after"];
+/// Before a storage system is told that an upgrade is final, and once it has taken that in, or has failed to.
+pub const FINALIZE: [&str; 2] = ["finalize.before", "finalize.after"];
 /// Before and after the rename that makes a verified download a release.
 pub const INSTALL: [&str; 2] = ["install.before", "install.after"];
 
@@ -107,6 +109,9 @@ pub const OF_GATES: [&str; 14] = [
     RECOVERED[0],
     RECOVERED[1],
 ];
+
+/// Those that only what makes an upgrade final meets.
+pub const OF_FINALIZING: [&str; 2] = [FINALIZE[0], FINALIZE[1]];
 
 /// Those that only an order meets whose process cannot be made ready to be stopped.
 pub const OF_DECLINED: [&str; 2] = [JOURNAL_DECLINING[0], JOURNAL_DECLINING[1]];

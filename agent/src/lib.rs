@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod configuration;
 pub mod driver;
 pub mod failpoints;
 pub mod instance;

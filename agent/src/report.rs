@@ -6,15 +6,19 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use evenkeel_agent_core::{Progress, Release, Status};
+use evenkeel_agent_core::{Finalized, Progress, Release, Status};
 use evenkeel_common::{
     clock::Timestamp,
+    digest::Digest,
     limits::{REASON_BYTES_MAX, cut},
     names::{ComponentName, InstanceName},
 };
 use tokio::sync::{Notify, watch};
 
-use crate::{config::InstanceSettings, probes::Health, rebuild::Leave, releases::Staged};
+use crate::{
+    config::InstanceSettings, configuration, driver::Verb, probes::Health, rebuild::Leave,
+    releases::Staged,
+};
 
 /// What is true of one instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +47,12 @@ pub struct InstanceFacts {
     pub progress: Option<Progress>,
     /// Whether it could be rebuilt now.
     pub leave: Leave,
+    /// The digest of the configuration that it would be started with now.
+    pub configuration: Digest,
+    /// Its driver may know how to make an upgrade final.
+    pub can_finalize: bool,
+    /// What came of making it final last.
+    pub finalized: Option<Finalized>,
 }
 
 /// A process that runs.
@@ -54,6 +64,8 @@ pub struct ProcessFacts {
     pub started_at: Timestamp,
     /// The release that it executes.
     pub release: Release,
+    /// The digest of the configuration that it was started with; none if that is not known.
+    pub configuration: Option<Digest>,
 }
 
 impl InstanceFacts {
@@ -73,6 +85,12 @@ impl InstanceFacts {
             accepted_generation: 0,
             progress: None,
             leave: Leave::default(),
+            configuration: configuration::digest_of(settings),
+            can_finalize: settings
+                .driver
+                .as_ref()
+                .is_some_and(|driver| driver.knows(Verb::Finalize)),
+            finalized: None,
         }
     }
 }
@@ -196,10 +214,10 @@ pub fn sentence(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn settings() -> InstanceSettings {
+    pub(crate) fn settings() -> InstanceSettings {
         InstanceSettings {
             name: "a".parse().unwrap(),
             component: "blob".parse().unwrap(),
@@ -209,6 +227,7 @@ mod tests {
             working_dir: None,
             stop_signal: rustix::process::Signal::TERM,
             stop_timeout: std::time::Duration::from_secs(1),
+            configuration_files: Vec::new(),
             data_dirs: Vec::new(),
             rebuild: None,
             driver: None,

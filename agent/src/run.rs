@@ -13,7 +13,8 @@ use tokio::{
 
 use crate::{
     clock,
-    config::Settings,
+    config::{InstanceSettings, Settings},
+    configuration,
     driver::{self, Driver, Subject},
     instance::{self, Surroundings},
     rebuild::Rebuilds,
@@ -22,6 +23,9 @@ use crate::{
     session::Session,
     supervisor::exec::{ExecSupervisor, ExitWatcher},
 };
+
+/// How often the files that belong to instances' configurations are looked at.
+const CONFIGURATION_LOOK: Duration = Duration::from_secs(15);
 
 /// How often the files that processes write to are looked at.
 const OUTPUT_LOOK: Duration = Duration::from_secs(10);
@@ -122,6 +126,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         };
         tasks.spawn(instance::run(instance, surroundings, desired));
     }
+    let (watched, watched_for) = (settings.instances.clone(), Arc::clone(&reports));
     let (wanted, wanted_too) = watch::channel(BTreeMap::new());
     let (channel, channel_too) = watch::channel(None);
     let keys = settings.trusted_release_keys.clone();
@@ -129,6 +134,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     tasks.spawn(prefetcher.run());
     tasks.spawn(Session::new(Arc::new(settings), reports, inboxes, wanted, channel).run());
     tasks.spawn(trim_outputs(supervisors));
+    tasks.spawn(watch_configurations(watched, watched_for));
     tasks.spawn(collect_data(rebuilt));
 
     tokio::select! {
@@ -173,6 +179,24 @@ fn take_data_dir(settings: &Settings) -> Result<(FolderLock, Utf8PathBuf), RunEr
     // Executables are known by the paths that the kernel gives them.
     let data_dir = data_dir.canonicalize_utf8().map_err(unusable)?;
     Ok((lock, data_dir))
+}
+
+/// Looks whether the files that belong to an instance's configuration have changed.
+async fn watch_configurations(instances: Vec<InstanceSettings>, reports: Arc<Reports>) {
+    let instances = Arc::new(instances);
+    loop {
+        sleep(CONFIGURATION_LOOK).await;
+        let (instances, reports) = (Arc::clone(&instances), Arc::clone(&reports));
+        let looked = spawn_blocking(move || {
+            for instance in instances.iter() {
+                let now = configuration::digest_of(instance);
+                reports.update(&instance.name, |facts| facts.configuration = now);
+            }
+        });
+        if looked.await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn trim_outputs(supervisors: Vec<ExecSupervisor>) {

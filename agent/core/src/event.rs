@@ -26,6 +26,8 @@ pub enum Event {
         incoming: Option<Incoming>,
         /// Why the instance must not be started, if it must not.
         hold: Option<String>,
+        /// Under which id an upgrade has to be made final, if it has to.
+        finalize: Option<String>,
     },
     /// The process may be stopped, as [`Action::AskToStop`] asked.
     OkToStop,
@@ -42,6 +44,13 @@ pub enum Event {
     VersionTold {
         /// Which; none if nobody can ask it.
         version: Option<Version>,
+    },
+    /// What came of making an upgrade final, as [`Action::Finalize`] asked for.
+    FinalizeEnded {
+        /// Under which id.
+        id: String,
+        /// Why it was not done, if it was not.
+        outcome: Result<(), String>,
     },
     /// The process is whole again among the others, as [`Action::AskRecovered`] asked.
     CaughtUp,
@@ -113,6 +122,7 @@ impl Event {
             Self::Unquiesced => "unquiesced",
             Self::VersionTold { .. } => "version told",
             Self::CaughtUp => "caught up",
+            Self::FinalizeEnded { .. } => "finalize ended",
             Self::Stopped => "stopped",
             Self::StopFailed { .. } => "stop failed",
             Self::DataMoved => "data moved",
@@ -176,6 +186,9 @@ pub enum Action {
     Rejoin(Ticket, Rejoin),
     /// Probe fast until every probe is good; answered by [`Event::Ready`].
     Verify,
+    /// Have the storage system told, under this id, that the version it runs is final; answered by
+    /// [`Event::FinalizeEnded`]. Goes on whatever else happens.
+    Finalize(String),
     /// Ask the process that runs for its version; answered by [`Event::VersionTold`]. Ends with the phase.
     AskVersion(Ticket),
     /// Ask whether the process that runs is whole again among the others, until it is; answered by

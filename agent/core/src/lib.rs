@@ -53,7 +53,9 @@ pub use journey::{DataMove, Journey, Method, Purpose, Rejoin};
 pub use record::{Record, Standing};
 pub use release::Release;
 pub use restart::{RestartPolicy, Run, Service, Settings};
-pub use state::{BootId, Hitch, OrderResult, Outcome, Phase, Progress, State, Status, StepName};
+pub use state::{
+    BootId, Finalized, Hitch, OrderResult, Outcome, Phase, Progress, State, Status, StepName,
+};
 pub use step::step;
 
 /// Milliseconds of the boot clock: it only rises while the host is up, and starts anew with each boot.

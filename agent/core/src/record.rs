@@ -1,7 +1,9 @@
 //! What the journal keeps: the durable part of a state, whole in every record, so that the last
 //! record is all there is to know.
 
-use crate::{BootId, Fence, Journey, OrderResult, Outcome, Phase, Run, Service, Settings, State};
+use crate::{
+    BootId, Fence, Finalized, Journey, OrderResult, Outcome, Phase, Run, Service, Settings, State,
+};
 
 /// The durable part of an instance's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Record {
     /// The storage system may have been told to make the process ready to be stopped, and was not told since
     /// that it is back.
     pub quiesced: bool,
+    /// What came of making an upgrade final last.
+    pub finalized: Option<Finalized>,
     /// What is being done.
     pub standing: Standing,
 }
@@ -94,6 +98,7 @@ impl Record {
             fence: state.fence.clone(),
             drained: state.drained,
             quiesced: state.quiesced,
+            finalized: state.finalized.clone(),
             standing,
         }
     }
@@ -130,6 +135,8 @@ impl Record {
             boot,
             drained: self.drained,
             quiesced: self.quiesced,
+            finalizing: None,
+            finalized: self.finalized,
             runs: false,
             hold: None,
             outcome,

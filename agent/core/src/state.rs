@@ -26,6 +26,10 @@ pub struct State {
     /// The storage system may have been told to make the process ready to be stopped, and was not told since
     /// that it is back.
     pub quiesced: bool,
+    /// Under which id an upgrade is being made final, if it is.
+    pub finalizing: Option<String>,
+    /// What came of making an upgrade final last.
+    pub finalized: Option<Finalized>,
     /// A process runs, as far as is known.
     pub runs: bool,
     /// Why the coordinator wants the instance to stay down, if it does.
@@ -38,6 +42,15 @@ pub struct State {
     pub refusal: Option<Refusal>,
     /// What keeps the way back from going on, if something does.
     pub hitch: Option<Hitch>,
+}
+
+/// What came of making an upgrade final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finalized {
+    /// Under which id it was asked for.
+    pub id: String,
+    /// Why it was not done, if it was not.
+    pub outcome: Result<(), String>,
 }
 
 /// What keeps a way back from going on that must not be given up: with its data half moved an instance

@@ -32,6 +32,9 @@ const PROBES_MAX: usize = 16;
 /// The most words of a command, and the most variables of an environment.
 const WORDS_MAX: usize = 1024;
 
+/// The most files of one instance's configuration: they are read again and again.
+const CONFIGURATION_FILES_MAX: usize = 64;
+
 /// The longest of all durations here; a longer one is a slip of the pen.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -150,6 +153,10 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         written.stop_timeout,
         Duration::from_millis(1),
     )?;
+    if written.configuration_files.len() > CONFIGURATION_FILES_MAX {
+        let reason = format!("at most {CONFIGURATION_FILES_MAX} are allowed");
+        return Err(ConfigError::setting(at("configuration_files"), reason));
+    }
     duration(
         &at("start_alone_after"),
         written.start_alone_after,
@@ -185,6 +192,11 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         restart: restart(&at("restart"), &written.restart)?,
         start_alone_after: written.start_alone_after,
         working_dir: written.working_dir.map(|dir| resolve(path, &dir)),
+        configuration_files: written
+            .configuration_files
+            .iter()
+            .map(|file| resolve(path, file))
+            .collect(),
         data_dirs,
         rebuild,
         driver,

@@ -67,6 +67,8 @@ pub(super) struct Instance {
     #[serde(default = "stop_timeout", with = "duration")]
     pub(super) stop_timeout: Duration,
     #[serde(default)]
+    pub(super) configuration_files: Vec<Utf8PathBuf>,
+    #[serde(default)]
     pub(super) data_dirs: Vec<Utf8PathBuf>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,

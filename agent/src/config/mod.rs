@@ -76,6 +76,8 @@ pub struct InstanceSettings {
     pub stop_signal: Signal,
     /// How long it may take to; then it is killed.
     pub stop_timeout: Duration,
+    /// Files that belong to its configuration: when what is in them changes, it has to be restarted to follow.
+    pub configuration_files: Vec<Utf8PathBuf>,
     /// Folders that have to be there before it is started.
     pub data_dirs: Vec<Utf8PathBuf>,
     /// Leave to start it without its data; none: it never is.

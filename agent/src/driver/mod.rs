@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{
     sync::{Semaphore, watch},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use crate::{config::DriverSettings, report::sentence, supervisor::exec::ExitWatcher};
@@ -31,6 +31,10 @@ const FORMAT: u32 = 1;
 
 /// How many drivers run at a time on one host: they are other people's programs, and the storage needs the host.
 pub const CALLS_MAX: usize = 4;
+
+/// For how long a driver that has not made an upgrade final yet is asked again, before that is reported: what follows
+/// from the last restart takes a storage system seconds.
+const FINAL_WITHIN: Duration = Duration::from_secs(30);
 
 /// The exit status for a verb that a driver does not know (`EX_USAGE` of sysexits.h).
 const UNSUPPORTED: i32 = 64;
@@ -56,10 +60,12 @@ pub enum Verb {
     Version,
     /// Is the instance whole again among the others?
     Recovered,
+    /// Make the upgrade final: nothing goes back from here on.
+    Finalize,
 }
 
 /// Every verb.
-pub const VERBS: [Verb; 9] = [
+pub const VERBS: [Verb; 10] = [
     Verb::Drain,
     Verb::DrainStatus,
     Verb::CancelDrain,
@@ -69,6 +75,7 @@ pub const VERBS: [Verb; 9] = [
     Verb::Unquiesce,
     Verb::Version,
     Verb::Recovered,
+    Verb::Finalize,
 ];
 
 impl Verb {
@@ -85,6 +92,7 @@ impl Verb {
             Self::Unquiesce => "unquiesce",
             Self::Version => "version",
             Self::Recovered => "recovered",
+            Self::Finalize => "finalize",
         }
     }
 }
@@ -298,7 +306,8 @@ impl Driver {
             | Verb::Quiesce
             | Verb::Unquiesce
             | Verb::Version
-            | Verb::Recovered => self.settings.interval,
+            | Verb::Recovered
+            | Verb::Finalize => self.settings.interval,
         };
         loop {
             let answer = match (self.call(verb, arguments).await, begun) {
@@ -337,6 +346,30 @@ impl Driver {
                 return Ok(());
             };
             say(trouble, format!("{}: {reason}", Verb::Quiesce.as_str()));
+            sleep(self.settings.interval).await;
+        }
+    }
+
+    /// Has the driver make an upgrade final. A no is asked again for a while; what is in the way goes into `trouble`.
+    ///
+    /// # Errors
+    /// Why that was not done.
+    pub async fn finalize(
+        &self,
+        arguments: &Value,
+        trouble: &watch::Sender<String>,
+    ) -> Result<(), String> {
+        let until = Instant::now() + FINAL_WITHIN;
+        loop {
+            let reason = match self.call(Verb::Finalize, arguments).await {
+                Ok(Answer::Yes(_) | Answer::Unsupported) => return Ok(()),
+                Ok(Answer::No(reason)) => reason,
+                Err(error) => return Err(sentence(&error)),
+            };
+            if Instant::now() + self.settings.interval > until {
+                return Err(reason);
+            }
+            say(trouble, format!("{}: {reason}", Verb::Finalize.as_str()));
             sleep(self.settings.interval).await;
         }
     }

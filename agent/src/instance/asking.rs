@@ -142,6 +142,24 @@ impl Asking {
         Self::until_yes(of, failpoints::RECOVERED, Verb::Recovered, Event::CaughtUp)
     }
 
+    /// Until an upgrade is final, or cannot be made so.
+    pub(super) fn finalize(driver: Option<Arc<Driver>>, state: &State, id: String) -> Self {
+        let ended = |id, outcome| Event::FinalizeEnded { id, outcome };
+        let without = ended(id.clone(), Ok(()));
+        Self::begin(
+            (driver, state),
+            failpoints::FINALIZE,
+            without,
+            move |driver, mut arguments, trouble| async move {
+                if let Some(arguments) = arguments.as_object_mut() {
+                    arguments.insert("id".to_owned(), id.clone().into());
+                }
+                let outcome = driver.finalize(&arguments, &trouble).await;
+                ended(id, outcome)
+            },
+        )
+    }
+
     /// Waits for the answer, or for news of what is in the way of it, which is none. May be dropped and called again.
     pub(super) async fn heard(&mut self) -> Option<Event> {
         tokio::select! {
@@ -161,7 +179,9 @@ impl Asking {
 /// What the driver is told of the order.
 fn arguments(state: &State) -> Value {
     let order = state.fence.order.as_ref();
-    let target = state.phase.journey().map(|journey| &journey.target);
+    let journey = state.phase.journey();
+    let target = journey.map(|journey| &journey.target);
+    let target = target.or(state.current.as_ref());
     json!({
         "generation": order.map(|order| order.generation),
         "release": target.map(|release| json!({

@@ -56,6 +56,10 @@ impl Instance {
                 self.asking = Some(Asking::recovered(self.driver.clone(), &self.state));
                 None
             }
+            Action::Finalize(id) => {
+                self.finalizing = Some(Asking::finalize(self.driver.clone(), &self.state, id));
+                None
+            }
             Action::Verify => {
                 if self.process.is_some() && self.prober.is_none() {
                     self.prober = Some(Prober::start(&self.probes));

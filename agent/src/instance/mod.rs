@@ -59,6 +59,8 @@ pub struct Desired {
     pub prefetch: Vec<Release>,
     /// Why the instance must not be started, if it must not.
     pub hold: Option<String>,
+    /// Under which id the driver has to make an upgrade final, if it has to.
+    pub finalize: Option<String>,
 }
 
 /// An order, and until when it may be begun.
@@ -100,6 +102,8 @@ struct Instance {
     driver: Option<Arc<Driver>>,
     /// What the driver is being asked.
     asking: Option<Asking>,
+    /// Its being told to make an upgrade final.
+    finalizing: Option<Asking>,
     /// What is set aside of the data.
     rebuilds: Rebuilds,
     /// Whether the instance could be rebuilt.
@@ -125,6 +129,12 @@ impl Instance {
                 answer = asked(&mut self.asking) => {
                     if let Some(event) = answer {
                         self.asking = None;
+                        self.handle(event).await;
+                    }
+                }
+                answer = asked(&mut self.finalizing) => {
+                    if let Some(event) = answer {
+                        self.finalizing = None;
                         self.handle(event).await;
                     }
                 }
@@ -249,6 +259,7 @@ impl Instance {
             epoch: desired.epoch,
             incoming,
             hold: desired.hold,
+            finalize: desired.finalize,
         })
         .await;
         if let Some(refusal) = &self.state.refusal {
@@ -421,6 +432,7 @@ impl Instance {
             facts.accepted_epoch = state.fence.epoch;
             facts.accepted_generation = state.fence.generation();
             facts.progress = state.progress();
+            facts.finalized.clone_from(&state.finalized);
             // What an order under way has set aside is in nobody else's way.
             if state.phase.journey().is_none() {
                 facts.leave.clone_from(&self.leave.borrow());
@@ -434,6 +446,7 @@ impl Instance {
             self.journal_trouble.clone(),
             Some(self.state.reason()),
             self.asking.as_ref().map(Asking::trouble),
+            self.finalizing.as_ref().map(Asking::trouble),
             trouble,
         ];
         let parts: Vec<String> = parts
@@ -450,6 +463,7 @@ fn process_facts(process: &StorageProcess) -> ProcessFacts {
         pid: process.pid(),
         started_at: process.started_at(),
         release: process.release().clone(),
+        configuration: process.configuration(),
     }
 }
 

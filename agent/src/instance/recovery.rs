@@ -111,6 +111,7 @@ pub async fn run(
         stopping: None,
         driver: surroundings.driver,
         asking: None,
+        finalizing: None,
         leave: surroundings.rebuilds.leave(),
         rebuilds: surroundings.rebuilds,
         stop_signalled: None,

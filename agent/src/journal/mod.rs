@@ -261,6 +261,7 @@ mod tests {
             fence: Fence { epoch, order: None },
             drained: false,
             quiesced: false,
+            finalized: None,
             standing: Standing::default(),
         }
     }

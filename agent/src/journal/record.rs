@@ -1,8 +1,8 @@
 //! How a record is written: a protobuf message of its own, so that a later agent reads what an older one wrote.
 
 use evenkeel_agent_core::{
-    BootId, DataMove, Fallback, Fence, Journey, Method, Order, OrderResult, Outcome, Purpose,
-    Record, Release, Standing, StepName,
+    BootId, DataMove, Fallback, Fence, Finalized, Journey, Method, Order, OrderResult, Outcome,
+    Purpose, Record, Release, Standing, StepName,
 };
 use evenkeel_common::digest::Digest;
 use prost::Message;
@@ -28,6 +28,19 @@ struct StoredRecord {
     drained: bool,
     #[prost(bool, tag = "8")]
     quiesced: bool,
+    #[prost(message, optional, tag = "9")]
+    finalized: Option<StoredFinalized>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredFinalized {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(bool, tag = "2")]
+    ok: bool,
+    /// Why not.
+    #[prost(string, tag = "3")]
+    reason: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -163,6 +176,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         outcome: outcome.map(store_outcome),
         drained: record.drained,
         quiesced: record.quiesced,
+        finalized: record.finalized.as_ref().map(store_finalized),
     };
     stored.encode_to_vec()
 }
@@ -207,8 +221,28 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         fence,
         drained: stored.drained,
         quiesced: stored.quiesced,
+        finalized: stored.finalized.map(finalized),
         standing,
     })
+}
+
+fn store_finalized(finalized: &Finalized) -> StoredFinalized {
+    let reason = finalized.outcome.clone().err();
+    StoredFinalized {
+        id: finalized.id.clone(),
+        ok: reason.is_none(),
+        reason: reason.unwrap_or_default(),
+    }
+}
+
+fn finalized(stored: StoredFinalized) -> Finalized {
+    Finalized {
+        id: stored.id,
+        outcome: match stored.ok {
+            true => Ok(()),
+            false => Err(stored.reason),
+        },
+    }
 }
 
 fn store_order(order: &Order) -> StoredOrder {
@@ -500,11 +534,16 @@ pub(super) mod tests {
         ];
         let fence = (any::<u64>(), proptest::option::of(order))
             .prop_map(|(epoch, order)| Fence { epoch, order });
-        (fence, any::<bool>(), any::<bool>(), standing).prop_map(
-            |(fence, drained, quiesced, standing)| Record {
+        let outcome = prop_oneof![Just(Ok(())), any::<String>().prop_map(Err)];
+        let finalized =
+            (any::<String>(), outcome).prop_map(|(id, outcome)| Finalized { id, outcome });
+        let finalized = proptest::option::of(finalized);
+        (fence, any::<bool>(), any::<bool>(), finalized, standing).prop_map(
+            |(fence, drained, quiesced, finalized, standing)| Record {
                 fence,
                 drained,
                 quiesced,
+                finalized,
                 standing,
             },
         )

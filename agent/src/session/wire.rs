@@ -1,7 +1,7 @@
 //! Between the words of the API and those of the agent. Messages stop here.
 
 use evenkeel_agent_core::{
-    Fallback, Method, Order, OrderResult, Progress, Release, Status, StepName,
+    Fallback, Finalized, Method, Order, OrderResult, Progress, Release, Status, StepName,
 };
 use evenkeel_common::{
     clock::Timestamp,
@@ -81,6 +81,9 @@ pub(super) fn hear(
             epoch,
             order,
             prefetch,
+            finalize: instance
+                .finalize
+                .map(|finalize| cut(finalize.id, REASON_BYTES_MAX)),
             hold: Some(cut(instance.hold, REASON_BYTES_MAX)).filter(|hold| !hold.is_empty()),
         },
         manifests,
@@ -161,7 +164,18 @@ pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceRepo
         progress: facts.progress.map(say_progress),
         may_rebuild: facts.leave.is_given,
         rebuild_obstacle: cut(facts.leave.obstacle, REASON_BYTES_MAX),
-        ..v1::InstanceReport::default()
+        configuration: facts.configuration.to_string(),
+        can_finalize: facts.can_finalize,
+        finalized: facts.finalized.map(say_finalized),
+    }
+}
+
+fn say_finalized(finalized: Finalized) -> v1::Finalized {
+    let reason = finalized.outcome.err();
+    v1::Finalized {
+        id: finalized.id,
+        ok: reason.is_none(),
+        reason: reason.map_or_else(String::new, |reason| cut(reason, REASON_BYTES_MAX)),
     }
 }
 
@@ -198,7 +212,9 @@ fn say_process(process: &ProcessFacts) -> v1::Process {
             nanos: i32::try_from(started_at_ms % 1000 * 1_000_000).unwrap_or(0),
         }),
         release: Some(say_release(&process.release)),
-        ..v1::Process::default()
+        configuration: process
+            .configuration
+            .map_or_else(String::new, |digest| digest.to_string()),
     }
 }
 

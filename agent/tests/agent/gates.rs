@@ -1,8 +1,11 @@
 //! What the storage system is asked, through a driver, before a process is stopped and after it was started.
 
-use evenkeel_proto::v1::{OrderResult, OrderStep};
+use std::fs;
 
-use crate::support::{Data, Place, Scene, desired, order, outcome};
+use evenkeel_agent::failpoints;
+use evenkeel_proto::v1::{DesiredInstance, Finalize, Finalized, OrderResult, OrderStep};
+
+use crate::support::{Agent, Data, Place, Scene, desired, order, outcome, wait_for};
 
 /// An instance whose storage system is asked, and a release like this.
 fn scene(mode: &str) -> (Scene, Data) {
@@ -120,4 +123,100 @@ fn nobody_is_asked_before_what_would_not_do_is_put_back() {
     ordered.way_back = true;
     scene.carry_out(ordered, OrderResult::Done);
     assert_eq!(data.all_verbs(), ["version", "recovered"]);
+}
+
+fn to_be_final(id: &str) -> DesiredInstance {
+    DesiredInstance {
+        finalize: Some(Finalize { id: id.to_owned() }),
+        ..desired(&[], None)
+    }
+}
+
+fn finalized(scene: &Scene, id: &str) -> Finalized {
+    let is_it = |finalized: &Finalized| finalized.id == id;
+    let report = scene.coordinator.wait_for("what came of it", |report| {
+        report.finalized.as_ref().is_some_and(is_it)
+    });
+    report.finalized.unwrap()
+}
+
+fn times_asked(data: &Data, verb: &str) -> usize {
+    let verbs = data.every_call();
+    verbs.iter().filter(|asked| *asked == verb).count()
+}
+
+#[test]
+fn an_upgrade_is_made_final_once_for_each_id_also_by_another_agent() {
+    let (scene, data) = scene("good");
+    let mut agent = scene.agent();
+    assert!(scene.coordinator.report().unwrap().can_finalize);
+    data.answer("finalize", "exit 7");
+    scene.coordinator.desire(to_be_final("1"));
+    let said = finalized(&scene, "1");
+    assert!(!said.ok && said.reason.contains("the driver's finalize failed"));
+    data.answer("finalize", "exit 0");
+    scene.coordinator.desire(to_be_final("2"));
+    assert!(finalized(&scene, "2").ok);
+    assert_eq!(data.told("finalize")["arguments"]["id"], "2");
+    let sessions = scene.coordinator.hellos();
+    agent.restart();
+    wait_for("another session", || {
+        (scene.coordinator.hellos() > sessions).then_some(())
+    });
+    scene.coordinator.desire(to_be_final("2"));
+    scene.coordinator.desire(to_be_final("3"));
+    assert!(finalized(&scene, "3").ok);
+    assert_eq!(times_asked(&data, "finalize"), 3);
+}
+
+#[test]
+fn an_agent_that_dies_while_an_upgrade_is_made_final_goes_on_with_it() {
+    for failpoint in failpoints::OF_FINALIZING {
+        let (scene, _data) = scene("good");
+        let mut agent = Agent::start(&scene.place);
+        agent.wait_until_it_serves("1.0.0");
+        agent.restart_with(failpoint);
+        scene.coordinator.wait_until_healthy("1.0.0");
+        scene.coordinator.desire(to_be_final("1"));
+        wait_for("its death", || agent.has_ended().then_some(()));
+        let sessions = scene.coordinator.hellos();
+        agent.restart();
+        wait_for("another session", || {
+            (scene.coordinator.hellos() > sessions).then_some(())
+        });
+        scene.coordinator.desire(to_be_final("1"));
+        assert!(finalized(&scene, "1").ok);
+    }
+}
+
+#[test]
+fn a_process_has_the_configuration_that_it_was_started_with() {
+    let place = Place::new();
+    let file = place.root.join("store.conf");
+    fs::write(&file, "a").unwrap();
+    let extra = format!("configuration_files = [\"{file}\"]");
+    let scene = Scene::at(place, "good", &extra);
+    let mut agent = scene.agent();
+    let report = scene.coordinator.report().unwrap();
+    let first = report.process.unwrap().configuration;
+    assert_eq!(
+        (first.len(), &first),
+        (64, &report.configuration),
+        "{first}"
+    );
+    fs::write(&file, "b").unwrap();
+    agent.restart();
+    let report = scene
+        .coordinator
+        .wait_for("the new configuration", |report| {
+            report.configuration != first
+        });
+    assert_eq!(report.process.unwrap().configuration, first);
+    // Restarted where it stands, it follows.
+    let again = order(1, &scene.old, Some(&scene.old));
+    scene.coordinator.desire(desired(&[], Some(again)));
+    scene.coordinator.wait_for("it to follow", |new| {
+        outcome(new, 1) == Some(OrderResult::Done)
+            && new.process.as_ref().unwrap().configuration == report.configuration
+    });
 }

@@ -126,6 +126,50 @@ async fn a_node_is_not_drained_while_another_is_away() {
 }
 
 #[tokio::test]
+async fn a_node_may_be_stopped_only_while_the_others_could_serve_without_it() {
+    let mut cluster = Processes::started(3).await;
+    until_yes(&cluster, 0, "ok-to-stop").await;
+    cluster.kill(2).await;
+    is_no(
+        ask(&cluster, 0, "ok-to-stop").await,
+        "1 of the other nodes are whole, and 2 have to be",
+    );
+    // One that is away may be stopped: the others do without it already.
+    assert_eq!(ask(&cluster, 2, "ok-to-stop").await.0, 0);
+    is_no(ask(&cluster, 2, "recovered").await, "does not answer");
+    cluster.start(2);
+    until_yes(&cluster, 2, "recovered").await;
+    until_yes(&cluster, 0, "ok-to-stop").await;
+    for verb in ["quiesce", "unquiesce", "finalize"] {
+        assert_eq!(ask(&cluster, 0, verb).await.0, 64);
+    }
+}
+
+#[tokio::test]
+async fn a_node_has_recovered_once_it_holds_what_was_written_meanwhile() {
+    let cluster = Processes::started(3).await;
+    put_at_one(cluster.nodes[0], "only", "here").await;
+    is_no(ask(&cluster, 1, "recovered").await, "1 of the blobs at");
+    until_yes(&cluster, 0, "recovered").await;
+}
+
+#[tokio::test]
+async fn a_node_says_its_version_and_how_the_others_are() {
+    let cluster = Processes::started(3).await;
+    let (status, said) = ask(&cluster, 0, "version").await;
+    let version: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(status, 0);
+    assert!(version["version"].as_str().unwrap().contains('.'), "{said}");
+    let (status, said) = ask(&cluster, 0, "health").await;
+    let health: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(status, 0);
+    assert_eq!(
+        health["metrics"],
+        json!({ "others": 2, "others_complete": 2 })
+    );
+}
+
+#[tokio::test]
 async fn a_rebuild_under_load_fails_no_request_and_loses_no_blob() {
     let mut cluster = Processes::started(3).await;
     let client = cluster.client();

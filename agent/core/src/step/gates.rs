@@ -4,7 +4,8 @@
 use semver::Version;
 
 use crate::{
-    Action, Journey, OrderResult, Outcome, Phase, Purpose, Run, Service, StepName, step::Step,
+    Action, Finalized, Journey, OrderResult, Outcome, Phase, Purpose, Run, Service, StepName,
+    step::Step,
 };
 
 use super::Left;
@@ -147,6 +148,24 @@ impl Step {
             | Phase::Verifying(_) => return None,
         }
         Some(())
+    }
+
+    /// An upgrade has to be made final, once for each id.
+    pub(super) fn finalize(&mut self, id: Option<String>) {
+        let ended = self.state.finalized.as_ref().map(|finalized| &finalized.id);
+        if id.is_none() || id == self.state.finalizing || id.as_ref() == ended {
+            return;
+        }
+        self.actions.extend(id.clone().map(Action::Finalize));
+        self.state.finalizing = id;
+    }
+
+    /// What came of it; of an id that is not asked for any more nothing is kept.
+    pub(super) fn finalize_ended(&mut self, id: String, outcome: Result<(), String>) {
+        if self.state.finalizing.as_ref() == Some(&id) {
+            self.state.finalizing = None;
+            self.state.finalized = Some(Finalized { id, outcome });
+        }
     }
 
     pub(super) fn caught_up(&mut self) -> Option<()> {

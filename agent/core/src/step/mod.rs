@@ -74,6 +74,7 @@ impl Step {
             | Event::Unquiesced
             | Event::VersionTold { .. }
             | Event::CaughtUp
+            | Event::FinalizeEnded { .. }
             | Event::StopFailed { .. }
             | Event::DataMoved
             | Event::DataNotMoved { .. }
@@ -93,7 +94,12 @@ impl Step {
                 epoch,
                 incoming,
                 hold,
-            } => self.desired(epoch, incoming, hold),
+                finalize,
+            } => {
+                if self.desired(epoch, incoming, hold) {
+                    self.finalize(finalize);
+                }
+            }
             Event::Tick { trouble } => self.tick(&trouble),
             Event::Exited { reason } => return self.exited(&reason),
             Event::Started { running } => match self.state.phase.clone() {
@@ -171,6 +177,7 @@ impl Step {
             Event::Unquiesced => return self.unquiesced(),
             Event::VersionTold { version } => return self.version_told(version),
             Event::CaughtUp => return self.caught_up(),
+            Event::FinalizeEnded { id, outcome } => self.finalize_ended(id, outcome),
             Event::Stopped => {
                 let journey = self.only_while(StepIs::Stopping)?;
                 self.after_stop(journey);
@@ -228,10 +235,11 @@ impl Step {
         (is == step).then(|| journey.clone())
     }
 
-    fn desired(&mut self, epoch: u64, incoming: Option<Incoming>, hold: Option<String>) {
+    /// Takes in what a coordinator says; whether it may say anything.
+    fn desired(&mut self, epoch: u64, incoming: Option<Incoming>, hold: Option<String>) -> bool {
         if let Err(refusal) = self.state.fence.admit(epoch) {
             self.state.refusal = Some(refusal);
-            return;
+            return false;
         }
         self.state.fence.epoch = epoch;
         self.state.refusal = None;
@@ -240,6 +248,7 @@ impl Step {
             self.ordered(incoming);
         }
         self.heed_hold();
+        true
     }
 
     fn ordered(&mut self, incoming: Incoming) {

@@ -289,3 +289,33 @@ fn a_newer_order_takes_over_from_one_that_asks() {
         .then(Event::Unquiesced, "serving", &[]);
     assert!(matches!(&story.state.phase, Phase::Serving(service) if service.run == Run::Up));
 }
+
+#[test]
+fn an_upgrade_is_made_final_once_for_each_id() {
+    let word = |id: &str| Event::Desired {
+        epoch: 1,
+        incoming: None,
+        hold: None,
+        finalize: Some(id.to_owned()),
+    };
+    let ended = |id: &str, outcome| Event::FinalizeEnded {
+        id: id.to_owned(),
+        outcome,
+    };
+    let mut story = serving();
+    story
+        .then(word("1"), "serving", &["finalize 1"])
+        .then(word("1"), "serving", &[])
+        // The agent has died before it knew.
+        .restart(BOOT, Some(1), 1, "serving", &[])
+        .then(word("1"), "serving", &["finalize 1"])
+        .then(ended("1", Err("too early".to_owned())), "serving", &[])
+        .then(word("1"), "serving", &[])
+        .restart(BOOT, Some(1), 1, "serving", &[])
+        .then(word("1"), "serving", &[])
+        .then(word("2"), "serving", &["finalize 2"])
+        .then(ended("1", Ok(())), "serving", &[])
+        .then(ended("2", Ok(())), "serving", &[]);
+    let finalized = story.durable.finalized.clone().unwrap();
+    assert_eq!((finalized.id.as_str(), finalized.outcome), ("2", Ok(())));
+}

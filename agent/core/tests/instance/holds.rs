@@ -21,6 +21,7 @@ fn word(hold: Option<&str>) -> Event {
         epoch: 1,
         incoming: None,
         hold: hold.map(str::to_owned),
+        finalize: None,
     }
 }
 
@@ -71,6 +72,7 @@ fn a_word_that_is_fenced_is_not_heard() {
             epoch,
             incoming: None,
             hold: hold.map(str::to_owned),
+            finalize: None,
         };
         story.then(event, "serving", actions);
     };

@@ -376,6 +376,7 @@ fn a_rebuild_that_is_not_allowed_is_refused() {
             epoch: 1,
             incoming: Some(incoming),
             hold: None,
+            finalize: None,
         };
         story.then(event, "serving", &[]);
         assert_eq!(story.durable.fence.generation(), 0);

@@ -237,6 +237,7 @@ fn an_order_for_a_release_that_is_not_at_hand_is_not_begun() {
             epoch: 5,
             incoming: Some(incoming),
             hold: None,
+            finalize: None,
         },
         2_000,
     );

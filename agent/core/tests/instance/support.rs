@@ -50,6 +50,7 @@ pub(crate) fn desired(epoch: u64, order: Order, answers_clock_ms: u64) -> Event 
         epoch,
         incoming: Some(incoming),
         hold: None,
+        finalize: None,
     }
 }
 
@@ -98,6 +99,7 @@ pub(crate) fn name(action: &Action) -> String {
         Action::Verify => "verify".to_owned(),
         Action::AskToStop(_) => "ask to stop".to_owned(),
         Action::Quiesce(_) => "quiesce".to_owned(),
+        Action::Finalize(id) => format!("finalize {id}"),
         Action::Unquiesce(_) => "unquiesce".to_owned(),
         Action::AskVersion(_) => "ask version".to_owned(),
         Action::AskRecovered(_) => "ask recovered".to_owned(),

@@ -22,7 +22,7 @@ use super::{
     ExecSupervisor, FindError, StorageProcess, lock, output, proc, record,
     shim::{LOCK_IS_HELD, SHIM_MODE},
 };
-use crate::{config::RELEASE_PLACEHOLDER, failpoints};
+use crate::{config::RELEASE_PLACEHOLDER, configuration, failpoints};
 
 /// How long it may take from the agent's call to the execution of the storage process.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -188,6 +188,7 @@ fn begin(
         .arg(SHIM_MODE)
         .arg(&supervisor.folder)
         .arg(working_dir)
+        .arg(configuration::digest_of(settings).to_string())
         .args(words)
         .env_clear()
         .envs(inherited)

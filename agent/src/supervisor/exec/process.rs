@@ -10,7 +10,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_agent_core::{BootId, Release};
-use evenkeel_common::clock::Timestamp;
+use evenkeel_common::{clock::Timestamp, digest::Digest};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::oneshot;
 
@@ -31,6 +31,7 @@ pub struct StorageProcess {
     start_ticks: u64,
     started_at: Timestamp,
     release: Release,
+    configuration: Option<Digest>,
     pidfd: Arc<OwnedFd>,
     ended: oneshot::Receiver<()>,
     /// Set if this very agent started it.
@@ -116,6 +117,7 @@ impl StorageProcess {
             start_ticks: record.start_ticks,
             started_at: record.started_at,
             release,
+            configuration: record.configuration,
             pidfd,
             ended,
             child: None,
@@ -144,6 +146,12 @@ impl StorageProcess {
     #[must_use]
     pub fn release(&self) -> &Release {
         &self.release
+    }
+
+    /// The digest of the configuration that it was started with, if that is known.
+    #[must_use]
+    pub fn configuration(&self) -> Option<Digest> {
+        self.configuration
     }
 
     /// The release that it executes, read from the process anew; none if it has ended.

@@ -10,14 +10,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_agent_core::BootId;
 use evenkeel_common::{
     clock::Timestamp,
-    digest::{from_hex, to_hex},
+    digest::{Digest, from_hex, to_hex},
     secrets::read_small,
 };
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 /// Who the instance's process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProcessRecord {
     pub(super) boot: BootId,
     pub(super) pid: Pid,
@@ -25,6 +25,8 @@ pub(super) struct ProcessRecord {
     pub(super) started_at: Timestamp,
     /// How long the output file was when the process began to write to it.
     pub(super) output_from: u64,
+    /// The digest of the configuration that it was started with, if that is known.
+    pub(super) configuration: Option<Digest>,
 }
 
 // An agent of another version may have written it, or may read it: fields come, and none ever goes.
@@ -36,6 +38,8 @@ struct Written {
     started_at_ms: u64,
     #[serde(default)]
     output_from: u64,
+    #[serde(default)]
+    configuration: String,
 }
 
 fn path(folder: &Utf8Path) -> Utf8PathBuf {
@@ -51,6 +55,7 @@ pub(super) fn read(folder: &Utf8Path) -> Option<ProcessRecord> {
         start_ticks: written.start_ticks,
         started_at: Timestamp(written.started_at_ms),
         output_from: written.output_from,
+        configuration: written.configuration.parse().ok(),
     })
 }
 
@@ -62,6 +67,10 @@ pub(super) fn write(folder: &Utf8Path, record: &ProcessRecord) -> io::Result<()>
         start_ticks: record.start_ticks,
         started_at_ms: record.started_at.0,
         output_from: record.output_from,
+        configuration: record
+            .configuration
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
     };
     // One process at a time holds the lock and gets here.
     let temporary = folder.join(".process.json.new");
@@ -84,6 +93,7 @@ mod tests {
             start_ticks: 42,
             started_at: Timestamp(1),
             output_from: 7,
+            configuration: Some(Digest::from_bytes([3; 32])),
         };
         write(folder, &record).unwrap();
         assert_eq!(read(folder), Some(record));

@@ -26,7 +26,7 @@ pub const SHIM_MODE: &str = "exec-instance";
 pub(super) const LOCK_IS_HELD: &str = "locked";
 
 /// Becomes the storage process that the arguments say: the instance's folder, the folder to start it in, the
-/// program and its arguments. Comes back only if that is not possible.
+/// digest of its configuration, the program and its arguments. Comes back only if that is not possible.
 #[must_use]
 pub fn become_instance(arguments: Vec<OsString>) -> ExitCode {
     // Closed by the execution of the storage process.
@@ -46,7 +46,9 @@ fn prepare_and_execute(arguments: Vec<OsString>) -> Result<std::convert::Infalli
     let mut arguments = arguments.into_iter();
     let mut path =
         || -> Option<Utf8PathBuf> { arguments.next()?.into_string().ok().map(Into::into) };
-    let (Some(folder), Some(working_dir), Some(program)) = (path(), path(), path()) else {
+    let (Some(folder), Some(working_dir), Some(configuration), Some(program)) =
+        (path(), path(), path(), path())
+    else {
         return Err(format!("{SHIM_MODE} is a mode for the agent's own use"));
     };
     // Refused only to the leader of a process group, which a process is that was started by hand.
@@ -56,7 +58,7 @@ fn prepare_and_execute(arguments: Vec<OsString>) -> Result<std::convert::Infalli
     let Some(_held_for_life) = lock else {
         return Err(LOCK_IS_HELD.to_owned());
     };
-    write_record(&folder)
+    write_record(&folder, configuration.as_str())
         .map_err(|error| format!("cannot write down which process this is: {error}"))?;
     let error = Command::new(&program)
         .args(arguments)
@@ -68,7 +70,7 @@ fn prepare_and_execute(arguments: Vec<OsString>) -> Result<std::convert::Infalli
     ))
 }
 
-fn write_record(folder: &Utf8Path) -> io::Result<()> {
+fn write_record(folder: &Utf8Path, configuration: &str) -> io::Result<()> {
     let pid = getpid();
     let stat = proc::stat(pid).ok_or_else(|| io::Error::other("there is nothing in /proc"))?;
     let record = record::ProcessRecord {
@@ -77,6 +79,7 @@ fn write_record(folder: &Utf8Path) -> io::Result<()> {
         start_ticks: stat.start_ticks,
         started_at: evenkeel_common::clock::now(),
         output_from: output::length(folder),
+        configuration: configuration.parse().ok(),
     };
     record::write(folder, &record)
 }

@@ -77,10 +77,15 @@ impl Data {
 
     /// All that the driver was asked, each verb once however often in a row.
     pub(crate) fn all_verbs(&self) -> Vec<String> {
-        let verbs = fs::read_to_string(self.root.join("verbs")).unwrap_or_default();
-        let mut verbs: Vec<String> = verbs.lines().map(str::to_owned).collect();
+        let mut verbs = self.every_call();
         verbs.dedup();
         verbs
+    }
+
+    /// All that the driver was asked.
+    pub(crate) fn every_call(&self) -> Vec<String> {
+        let verbs = fs::read_to_string(self.root.join("verbs")).unwrap_or_default();
+        verbs.lines().map(str::to_owned).collect()
     }
 
     /// What the driver was told last with this verb.

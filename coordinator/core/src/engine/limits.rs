@@ -58,7 +58,7 @@ impl fmt::Display for Limit {
             Self::Group(max) => write!(f, "max_unavailable is {max}"),
             Self::Component(max) => write!(f, "max_unavailable_component is {max}"),
             Self::Healthy { left, least } => {
-                write!(f, "{left} would be left, and min_healthy is {least}")
+                write!(f, "only {left} would be left where min_healthy is {least}")
             }
         }
     }
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(broken(&kept, &counts(1, 1)), None, "three of five are left");
         assert_eq!(
             told(&kept, &counts(2, 2)),
-            Some("2 would be left, and min_healthy is 50% (3 of 5)".to_owned())
+            Some("only 2 would be left where min_healthy is 50% (3 of 5)".to_owned())
         );
         let down = Counts {
             takes_down: false,

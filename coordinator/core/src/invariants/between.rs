@@ -1,6 +1,6 @@
 //! What may not happen between one state and the next.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use evenkeel_compat::{Method, Undo};
 
@@ -21,6 +21,8 @@ pub fn violations_between(before: &State, after: &State) -> Vec<String> {
         orders_within_budget(before, after),
         orders_heard(before, after),
         orders_of_running_plans(before, after),
+        orders_not_held(before, after),
+        orders_wave_by_wave(before, after),
         orders_after_the_barrier(before, after),
         orders_compatible(before, after),
         orders_confirmed(before, after),
@@ -185,6 +187,62 @@ fn orders_of_running_plans(before: &State, after: &State) -> Vec<String> {
         })
         .map(|new| format!("{} was ordered by a plan that rests", new.instance.id))
         .collect()
+}
+
+/// Nothing new is begun while the fleet is frozen, or outside a plan's windows, and nothing at all while much of the
+/// fleet is silent.
+fn orders_not_held(before: &State, after: &State) -> Vec<String> {
+    let now = after.at();
+    let nodes = before.nodes().count();
+    let up = before.nodes().filter(|node| node.liveness == Liveness::Up);
+    let lately = before.nodes().filter(|node| {
+        let since = node.silent_since;
+        since.is_some_and(|since| now.since(since) < Duration::from_secs(60))
+    });
+    let blind = nodes >= 3
+        && (up.count() * 100 < nodes * 65 || lately.count() >= nodes.div_ceil(10).max(3));
+    let mut wrong = Vec::new();
+    for new in new_orders(before, after).filter(NewOrder::is_begun) {
+        let id = &new.instance.id;
+        if blind {
+            wrong.push(format!("{id} was ordered by one that is blind"));
+        }
+        if new.is_forward()
+            && before
+                .freeze()
+                .is_some_and(|freeze| freeze.lifted.is_none())
+        {
+            wrong.push(format!("{id} was ordered in a frozen fleet"));
+        }
+        let windows = &new.plan.policy.windows;
+        let mut openings = windows.iter().map(|window| window.opening(now));
+        let open = openings.any(|opening| opening.is_some_and(|opening| opening <= now));
+        if new.is_forward() && !windows.is_empty() && !open {
+            wrong.push(format!("{id} was ordered outside its windows"));
+        }
+    }
+    wrong
+}
+
+/// Nothing is begun before what goes before it is over, or has failed and is tolerated.
+fn orders_wave_by_wave(before: &State, after: &State) -> Vec<String> {
+    let place = |task: &Task| (task.stage, task.wave);
+    let mut wrong = Vec::new();
+    for new in new_orders(before, after).filter(NewOrder::is_forward) {
+        let tolerated = usize::try_from(new.plan.policy.failures_tolerated).unwrap_or(usize::MAX);
+        let earlier: Vec<_> = before
+            .tasks_of(new.plan.id)
+            .filter(|task| place(task) < place(new.task) && !task.state.is_over())
+            .collect();
+        let failed = |task: &&Arc<Task>| {
+            task.stage == new.task.stage
+                && matches!(task.state, TaskState::Reverted(_) | TaskState::Parked(_))
+        };
+        if !earlier.iter().all(failed) || earlier.len() > tolerated {
+            wrong.push(format!("{} was ordered before its turn", new.instance.id));
+        }
+    }
+    wrong
 }
 
 /// Nothing is stopped before every host of the stage holds the artifact.

@@ -6,7 +6,10 @@
 
 mod between;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
@@ -165,7 +168,9 @@ fn plans_apart(state: &State) -> Vec<String> {
 fn waves_in_order(state: &State) -> Vec<String> {
     let place = |task: &Task| (task.stage, task.wave);
     let mut wrong = Vec::new();
-    for plan in state.plans_under_way() {
+    // What was tolerated may be tried again when later ones have gone.
+    let strict = |plan: &&Arc<Plan>| plan.policy.failures_tolerated == 0;
+    for plan in state.plans_under_way().filter(strict) {
         let not_over = state.tasks_of(plan.id).filter(|t| !t.state.is_over());
         let Some(first) = not_over.map(|task| place(task)).min() else {
             continue;
@@ -252,6 +257,7 @@ fn revisions_right(state: &State) -> Vec<String> {
                     | Resource::InstanceGone(_)
                     | Resource::Matrix(_)
                     | Resource::ReportedVersions(_)
+                    | Resource::Freeze(_)
             )
         )
     });

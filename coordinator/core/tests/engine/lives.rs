@@ -12,11 +12,11 @@ use evenkeel_coordinator_core::{
     calls::Call,
     compatibility::VersionInUse,
     engine::{
-        finality,
+        finality, hold,
         waits::{self, WaitKind},
     },
     node::Labels,
-    plan::{Amount, PlanId, PlanState, Policy, Target},
+    plan::{Amount, OnFailure, PlanId, PlanState, Policy, Target, Window},
 };
 use evenkeel_words::names::{ComponentName, InstanceId, NodeName};
 use proptest::{collection::vec, prelude::*};
@@ -69,6 +69,8 @@ enum Act {
     Pause,
     Resume,
     Abort,
+    Freeze,
+    Unfreeze,
     RollBack,
     Retarget(Option<u64>, Option<u64>),
     Retry(usize, bool),
@@ -91,9 +93,10 @@ fn fleets() -> impl Strategy<Value = Fleet> {
         any::<bool>(),
         0..3_u32,
         seconds(vec![0, 1, 20]),
+        policies(),
     )
         .prop_map(
-            |(zones, nodes, matrix, groups, max_unavailable, domains, canary, soak)| Fleet {
+            |(zones, nodes, matrix, groups, max_unavailable, domains, canary, soak, more)| Fleet {
                 zones,
                 groups,
                 gates: nodes.iter().map(|(gate, _)| *gate).collect(),
@@ -106,8 +109,55 @@ fn fleets() -> impl Strategy<Value = Fleet> {
                     soak,
                     instance_deadline: Duration::from_secs(60),
                     progress_deadline: Duration::from_secs(200),
-                    ..Policy::default()
+                    ..more
                 },
+            },
+        )
+}
+
+/// What else a policy may have. Most of it is as it is without saying, or every other draft would be refused.
+fn policies() -> impl Strategy<Value = Policy> {
+    let select = |of: &[&'static str]| prop::sample::select(of.to_vec());
+    let amount = |of: &[&'static str]| {
+        let amount = select(of).prop_map(|text| text.parse::<Amount>().unwrap());
+        prop::option::weighted(0.3, amount)
+    };
+    let windows = select(&[
+        "*/10 * * * * for 5min",
+        "0 * * * * for 30min",
+        "5-40 * * * * for 2min",
+    ])
+    .prop_map(|text| Window::new(text.parse().unwrap()).unwrap());
+    let on_failure = prop_oneof![
+        2 => Just(OnFailure::Revert),
+        1 => Just(OnFailure::Pause),
+        1 => Just(OnFailure::Rollback),
+    ];
+    (
+        amount(&["1", "2", "50%", "90%"]),
+        amount(&["1", "10%", "40%"]),
+        prop_oneof![3 => Just(1_u32), 1 => Just(2)],
+        vec(select(&["1", "2", "30%", "100%"]), 1..4),
+        prop::option::weighted(0.2, Just(Duration::from_secs(900))),
+        on_failure,
+        prop_oneof![3 => Just(0_u32), 1 => 1..3_u32],
+        prop::bool::weighted(0.2),
+        vec(windows, 0..2),
+    )
+        .prop_map(
+            |(of_all, healthy, at_once, waves, deadline, on_failure, tolerated, asks, windows)| {
+                Policy {
+                    max_unavailable_component: of_all,
+                    min_healthy: healthy,
+                    failure_domains_at_once: at_once,
+                    waves: waves.iter().map(|wave| wave.parse().unwrap()).collect(),
+                    plan_deadline: deadline,
+                    on_failure,
+                    failures_tolerated: tolerated,
+                    pause_before_finalize: asks,
+                    windows,
+                    ..Policy::default()
+                }
             },
         )
 }
@@ -154,6 +204,8 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => Just(Act::Pause),
         4 => Just(Act::Resume),
         1 => Just(Act::Abort),
+        1 => Just(Act::Freeze),
+        2 => Just(Act::Unfreeze),
     ]
 }
 
@@ -374,6 +426,14 @@ impl Life {
             Act::Matrix(matrix) => self.matrix(matrix),
             Act::InUse(minors) => self.in_use(minors),
             Act::Finalize => self.newest(|plan| Call::FinalizePlan { plan, stage: None }),
+            Act::Freeze => {
+                let _ = self
+                    .world
+                    .ask(None, &Call::FreezeFleet("a fair".to_owned()));
+            }
+            Act::Unfreeze => {
+                let _ = self.world.ask(None, &Call::UnfreezeFleet);
+            }
             Act::Pause => self.newest(|plan| Call::PausePlan(plan, "lunch".to_owned())),
             Act::Resume => self.newest(Call::ResumePlan),
             Act::Abort => self.newest(|plan| Call::AbortPlan(plan, String::new())),
@@ -469,6 +529,20 @@ impl Life {
         })
     }
 
+    /// Whether it goes on when a window opens, or when the fleet's freeze is lifted.
+    fn waits_for_its_time(&self, plan: PlanId) -> bool {
+        let state = &self.world.state;
+        let plan = state.plan(plan).unwrap();
+        let hold = hold::holds_back(state, plan, self.world.now);
+        hold.is_some_and(|hold| matches!(hold.kind, WaitKind::Window | WaitKind::Freeze))
+    }
+
+    /// Whether a window that it may go on in has not been open for long.
+    fn has_begun_to_go_on(&self, plan: PlanId) -> bool {
+        let plan = self.world.state.plan(plan).unwrap();
+        plan.state == PlanState::Running && !plan.policy.windows.is_empty()
+    }
+
     /// Faults stop; every plan ends or pauses with a reason.
     fn settle(&mut self) {
         self.world.hosts.values_mut().for_each(Host::mend);
@@ -480,7 +554,9 @@ impl Life {
                 matches!(state, PlanState::Paused(reason) if !reason.is_empty())
                     || *state == PlanState::ReadyToFinalize
                     || matches!(state, PlanState::RollingBack(_)) && self.has_a_reason(plan)
-                    || self.waits_for_a_word(plan),
+                    || self.waits_for_a_word(plan)
+                    || self.waits_for_its_time(plan)
+                    || self.has_begun_to_go_on(plan),
                 "{plan} is still {state:?}\n{}",
                 self.world.log.join("\n")
             );
@@ -517,7 +593,12 @@ proptest! {
         // are asked for, and nothing is forbidden any more.
         life.matrix(&anything_goes());
         let by_hand = acts.iter().any(|act| matches!(act, Act::ByHand(..)));
-        for _ in 0..3 {
+        let _ = life.world.ask(None, &Call::UnfreezeFleet);
+        for round in 0..60 {
+            let windows = || life.under_way().iter().any(|plan| life.has_begun_to_go_on(*plan));
+            if round >= 3 && !windows() {
+                break;
+            }
             for plan in life.under_way() {
                 let _ = life.world.ask(None, &Call::ResumePlan(plan));
                 let _ = life.world.ask(None, &Call::FinalizePlan { plan, stage: None });

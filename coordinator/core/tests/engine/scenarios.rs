@@ -27,15 +27,23 @@ macro_rules! transcripts {
 }
 
 transcripts! {
-    a_release_for_other_platforms_only_is_told_as_such
+    a_component_loses_no_more_than_its_own_limit
     a_coordinator_that_restarts_goes_on_where_it_was
     a_draft_starts_only_against_the_fleet_it_was_computed_for
     a_forward_hop_goes_by_rebuild_when_every_other_copy_is_whole
+    a_frozen_fleet_begins_nothing_new
     a_group_loses_no_more_than_max_unavailable
     a_matrix_that_changes_under_a_plan_pauses_it_at_the_stage_that_is_no_longer_allowed
     a_new_format_that_takes_hold_by_itself_waits_for_a_person_before_the_last_one
+    a_plan_may_leave_the_last_word_to_a_person
     a_plan_of_two_stages_goes_through_the_version_between
+    a_plan_that_cannot_be_made_final_pauses_when_all_were_told
+    a_plan_that_takes_too_long_pauses_once
     a_plan_that_was_given_up_ends_though_a_node_is_lost
+    a_release_for_other_platforms_only_is_told_as_such
+    a_retargeted_plan_without_a_way_is_aborted
+    a_rollback_that_is_given_up_has_failed
+    a_share_of_each_group_goes_at_once
     a_sick_one_is_put_back_when_the_budget_has_room
     a_silent_agent_uses_up_the_budget
     a_slot_is_given_back_only_on_newer_evidence
@@ -47,27 +55,30 @@ transcripts! {
     an_agent_that_knows_more_than_this_coordinator_gets_no_orders
     an_agent_that_loses_its_journal_does_it_again
     an_instance_that_its_agent_no_longer_has
+    as_many_as_the_policy_says_stay_healthy
     build_metadata_makes_no_second_stop
     deadlines_pause_the_plan_and_free_no_slot
     failure_domains_are_never_down_two_at_once
     finalizing_waits_for_every_instance
     nothing_stops_before_every_host_holds_the_artifact
     of_one_group_only_one_is_rebuilt_at_a_time
+    one_task_is_tried_again
     one_that_can_never_be_spared_pauses_the_plan
     one_that_cannot_be_spared_lets_others_go_first
     one_that_gets_sick_while_it_soaks_is_put_back
+    one_that_is_left_out_keeps_the_plan_from_being_final
     one_that_serves_neither_release_is_parked
     one_that_was_put_back_pauses_the_plan_until_it_is_resumed
+    outside_its_windows_a_plan_begins_nothing_new
+    pause_on_failure_leaves_the_sick_one_as_it_is
     pause_starts_nothing_new_and_resume_goes_on
-    rollback_undoes_what_was_begun_last_stage_first
-    rollback_is_refused_where_there_is_no_way_back
-    a_rollback_that_is_given_up_has_failed
     retarget_goes_on_from_the_mixed_fleet
-    a_retargeted_plan_without_a_way_is_aborted
-    one_that_is_left_out_keeps_the_plan_from_being_final
-    one_task_is_tried_again
+    rollback_is_refused_where_there_is_no_way_back
+    rollback_on_failure_brings_all_of_them_back
+    rollback_undoes_what_was_begun_last_stage_first
+    so_many_failures_as_are_tolerated_do_not_stop_the_others
     storage_systems_are_told_that_it_is_final
-    a_plan_that_cannot_be_made_final_pauses_when_all_were_told
+    the_breaker_opens_when_many_fall_silent_at_once_and_closes_by_itself
     the_canary_goes_first_and_then_the_rest
     those_that_were_changed_are_compared_before_the_next_wave
     the_last_one_is_held_in_a_fleet_that_was_mixed_before
@@ -75,8 +86,10 @@ transcripts! {
     the_same_request_twice_is_answered_twice_and_done_once
     the_way_back_may_fail_as_well
     the_word_is_asked_for_when_all_others_are_done
+    two_failure_domains_may_be_down_where_the_policy_says_so
     two_plans_may_not_touch_the_same_instance
     versions_in_use_elsewhere_hold_a_plan_back
+    waves_grow_from_a_canary_to_all_that_is_left
     what_cannot_be_undone_begins_when_a_person_says_so
     what_is_final_by_itself_is_not_put_back_once_a_person_has_said_so
     what_is_no_longer_external_is_not_in_the_way

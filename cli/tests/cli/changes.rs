@@ -1,7 +1,7 @@
 //! Changing things: each call with an id of its own, and the same id when it is made again.
 
 use evenkeel_common::problem::{ErrorCode, Problem};
-use evenkeel_proto::v1::{PlanState, PlanTarget};
+use evenkeel_proto::v1::{Fleet, PlanState, PlanTarget};
 
 use crate::coordinator::Coordinator;
 use crate::sample;
@@ -246,4 +246,46 @@ fn a_plan_that_is_refused_points_to_the_dry_run() {
     coordinator
         .run(&["plan", "create", "--to", "store=2.0.0"])
         .refused(4, "store 2.0.0 is not published", "`--dry-run`");
+}
+
+#[test]
+fn the_fleet_is_frozen_for_a_reason_and_let_go_again() {
+    let mut state = sample::fleet();
+    state.fleet = Fleet {
+        nodes: 3,
+        nodes_up: 2,
+        instances: 4,
+        instances_available: 3,
+        plans_under_way: vec!["plan-4".to_owned()],
+        breaker: "the breaker is open: 1 of 3 nodes are heard".to_owned(),
+        ..Fleet::default()
+    };
+    let coordinator = Coordinator::start(state);
+    let text = coordinator.run(&["fleet", "status"]).good();
+    assert_eq!(
+        text,
+        "\
+Nodes:       3, 2 of them heard
+Instances:   4, 3 of them available
+Under way:   plan-4
+Frozen:      no
+Breaker:     the breaker is open: 1 of 3 nodes are heard
+"
+    );
+    let freeze = ["fleet", "freeze", "--reason", "a storm", "--request-id", ID];
+    let text = coordinator.run(&freeze).good();
+    assert!(text.contains("ago by ada: a storm\n"), "{text}");
+    let json = coordinator
+        .run(&["fleet", "status", "--output=json"])
+        .json();
+    assert_eq!(json["freeze"]["reason"], "a storm");
+    assert_eq!(json["freeze"]["lifted_at"], serde_json::json!(null));
+    let text = coordinator.run(&["fleet", "unfreeze"]).good();
+    assert!(text.contains("Frozen:      no\n"), "{text}");
+    let unreasoned = coordinator.run(&["fleet", "freeze"]);
+    assert!(unreasoned.err.contains("--reason"), "{unreasoned:?}");
+    let state = coordinator.state();
+    let methods: Vec<_> = state.changes.iter().map(|(method, _)| *method).collect();
+    assert_eq!(methods, ["freeze", "unfreeze"]);
+    assert_eq!(state.changes[0].1, ID);
 }

@@ -15,10 +15,6 @@ use crate::{
 };
 
 /// One thing of the state, as it is from now on.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most are instances, and a change holds a few: a box each would only cost"
-)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
     /// The coordinator itself. A new epoch knows nothing of any agent's being there.

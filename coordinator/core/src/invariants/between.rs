@@ -158,7 +158,7 @@ fn share(amount: Amount, of: usize, up: bool) -> usize {
         Amount::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
         Amount::Percent(percent) => {
             let hundredths = of * usize::from(percent);
-            hundredths / 100 + usize::from(up && hundredths % 100 > 0)
+            hundredths / 100 + usize::from(up && !hundredths.is_multiple_of(100))
         }
     }
 }

@@ -30,13 +30,19 @@ pub(crate) enum Exit {
     PlanAborted,
     /// The plan that was watched waits for a person to finalize it.
     PlanReady,
+    /// The plan that was watched was rolled back.
+    PlanRolledBack,
+    /// The plan that was watched was given up while it rolled back.
+    PlanFailed,
+    /// Another plan has taken the place of the one that was watched.
+    PlanSuperseded,
     /// Whoever read the output went away.
     BrokenPipe,
 }
 
 impl Exit {
     /// Every way to end but success.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Other,
         Self::Usage,
         Self::Argument,
@@ -48,6 +54,9 @@ impl Exit {
         Self::PlanPaused,
         Self::PlanAborted,
         Self::PlanReady,
+        Self::PlanRolledBack,
+        Self::PlanFailed,
+        Self::PlanSuperseded,
         Self::BrokenPipe,
     ];
 
@@ -65,6 +74,9 @@ impl Exit {
             Self::PlanPaused => 10,
             Self::PlanAborted => 11,
             Self::PlanReady => 12,
+            Self::PlanRolledBack => 13,
+            Self::PlanFailed => 14,
+            Self::PlanSuperseded => 15,
             // What a shell shows for a program that SIGPIPE ended.
             Self::BrokenPipe => 141,
         }
@@ -83,6 +95,9 @@ impl Exit {
             Self::PlanPaused => "plan watch: the plan is paused",
             Self::PlanAborted => "plan watch: the plan was aborted",
             Self::PlanReady => "plan watch: the plan waits for `plan finalize`",
+            Self::PlanRolledBack => "plan watch: the plan was rolled back",
+            Self::PlanFailed => "plan watch: the plan was given up while it rolled back",
+            Self::PlanSuperseded => "plan watch: another plan has taken its place",
             Self::BrokenPipe => "the reader of the output went away",
         }
     }

@@ -260,6 +260,7 @@ impl Api {
             request_id: request_id(),
             targets: targets.to_vec(),
             policy: Some(policy),
+            ..CreatePlanRequest::default()
         };
         let created = self.plans().create_plan(request).await?.into_inner();
         created.plan.context("the answer has no plan")
@@ -277,6 +278,7 @@ impl Api {
         let request = PreviewPlanRequest {
             targets: targets.to_vec(),
             policy: Some(policy),
+            ..PreviewPlanRequest::default()
         };
         Ok(self.plans().preview_plan(request).await?.into_inner())
     }

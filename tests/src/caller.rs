@@ -32,6 +32,7 @@ pub async fn carry_through(
         request_id: request_id(),
         targets: vec![target.clone()],
         policy: Some(policy),
+        ..CreatePlanRequest::default()
     };
     let created = wait::until("the draft", ANSWERED_WITHIN, || async {
         let answer = api.plans().create_plan(create.clone()).await?;

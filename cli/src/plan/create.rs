@@ -42,7 +42,7 @@ pub(crate) struct CreateArgs {
 
 /// Where to go.
 #[derive(Debug, Args)]
-struct TargetArgs {
+pub(super) struct TargetArgs {
     /// A component and the version to bring all its instances to (semver); again for each further component
     #[arg(long, value_name = "COMPONENT=VERSION", required = true)]
     to: Vec<Target>,
@@ -78,7 +78,7 @@ impl std::str::FromStr for Target {
 
 impl TargetArgs {
     /// The targets, each component once.
-    fn targets(self) -> Result<Vec<v1::PlanTarget>, Failure> {
+    pub(super) fn targets(self) -> Result<Vec<v1::PlanTarget>, Failure> {
         let mut downgrades: BTreeSet<_> = self.allow_downgrade.into_iter().collect();
         let mut named = BTreeSet::new();
         let mut targets = Vec::new();
@@ -108,15 +108,38 @@ impl TargetArgs {
 pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<(), Failure> {
     let targets = args.targets.targets()?;
     let policy = Some(args.policy.policy()?);
-    if args.dry_run {
-        return preview(session, PreviewPlanRequest { targets, policy }).await;
-    }
     let request_id = args.change.request_id();
     let request = CreatePlanRequest {
         request_id: request_id.to_string(),
         targets,
         policy,
+        ..CreatePlanRequest::default()
     };
+    match args.dry_run {
+        true => preview(session, dry(request)).await,
+        false => create(session, request, request_id, args.start).await,
+    }
+}
+
+/// The dry run of a call.
+pub(super) fn dry(request: CreatePlanRequest) -> PreviewPlanRequest {
+    PreviewPlanRequest {
+        targets: request.targets,
+        policy: request.policy,
+        kind: request.kind,
+        components: request.components,
+        instances: request.instances,
+        retargets: String::new(),
+    }
+}
+
+/// Makes the draft, and starts it if that is wanted.
+pub(super) async fn create(
+    session: &Session,
+    request: CreatePlanRequest,
+    request_id: Uuid,
+    start: bool,
+) -> Result<(), Failure> {
     let answer = session
         .client
         .change(request_id, request, async |channel, request| {
@@ -125,7 +148,7 @@ pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<(), Failu
         .await
         .map_err(point_to_dry_run)?;
     let draft = Plan::from(required(answer.plan, "plan")?);
-    if !args.start {
+    if !start {
         let name = draft.name.clone();
         show(session, draft).await?;
         remark(format!(
@@ -153,7 +176,7 @@ const SAID_ALL: [&str; 4] = [
 ];
 
 /// Where the fleet, the matrix or the releases are in the way, the dry run has the whole answer.
-fn point_to_dry_run(mut failure: Failure) -> Failure {
+pub(super) fn point_to_dry_run(mut failure: Failure) -> Failure {
     let dry_run =
         "the same command with `--dry-run` says all that is in the way and what would help";
     let said_all = || SAID_ALL.iter().any(|said| failure.sentence.contains(said));
@@ -170,7 +193,7 @@ fn point_to_dry_run(mut failure: Failure) -> Failure {
 }
 
 /// Shows what the plan would be, or why there is none.
-async fn preview(session: &Session, request: PreviewPlanRequest) -> Result<(), Failure> {
+pub(super) async fn preview(session: &Session, request: PreviewPlanRequest) -> Result<(), Failure> {
     let answer = session
         .client
         .call(request, async |channel, request| {

@@ -1,8 +1,8 @@
-//! `evenkeel plan start`, `pause`, `resume`, `abort` and `finalize`: each asks one thing of a plan and says what became
-//! of it.
+//! `evenkeel plan start`, `pause`, `resume`, `abort`, `rollback`, `retry`, `skip` and `finalize`: each asks one thing of
+//! a plan and says what became of it.
 
 use clap::Args;
-use evenkeel_common::names::PlanName;
+use evenkeel_common::names::{InstanceId, PlanName};
 use evenkeel_proto::v1;
 use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
 use uuid::Uuid;
@@ -49,6 +49,27 @@ pub(crate) struct FinalizeArgs {
     stage: Option<u32>,
 }
 
+/// Which plan is meant, and which instance of it.
+#[derive(Debug, Args)]
+pub(crate) struct InstanceArgs {
+    /// The plan's name
+    plan: PlanName,
+    /// The instance, NODE/INSTANCE
+    instance: InstanceId,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Which instance is left out, and why.
+#[derive(Debug, Args)]
+pub(crate) struct SkipArgs {
+    #[command(flatten)]
+    task: InstanceArgs,
+    /// Why, for those who look later
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
 /// What is asked of a plan.
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
@@ -56,6 +77,9 @@ pub(super) enum Ask {
     Pause { reason: String },
     Resume,
     Abort { reason: String },
+    Rollback { reason: String },
+    Retry { instance: String },
+    Skip { instance: String, reason: String },
     Finalize { stage: Option<u32> },
 }
 
@@ -78,6 +102,48 @@ pub(super) async fn resume(session: &Session, args: DriveArgs) -> Result<(), Fai
 pub(super) async fn abort(session: &Session, args: ReasonedArgs) -> Result<(), Failure> {
     let ReasonedArgs { drive, reason } = args;
     run(session, drive, Ask::Abort { reason }).await
+}
+
+pub(super) async fn rollback(session: &Session, args: ReasonedArgs) -> Result<(), Failure> {
+    let ReasonedArgs { drive, reason } = args;
+    let name = drive.plan.clone();
+    run(session, drive, Ask::Rollback { reason }).await?;
+    remark(format!("`evenkeel plan watch {name}` shows it go back"));
+    Ok(())
+}
+
+pub(super) async fn retry(session: &Session, args: InstanceArgs) -> Result<(), Failure> {
+    let instance = args.instance.to_string();
+    let name = args.plan.to_string();
+    let request_id = args.change.request_id();
+    let ask = Ask::Retry {
+        instance: instance.clone(),
+    };
+    let plan = drive(&session.client, name, request_id, ask).await?;
+    if plan.state == "paused" {
+        remark(format!(
+            "the plan is paused still; `evenkeel plan resume {}` goes on",
+            plan.name
+        ));
+    }
+    session.output.result(&plan, || {
+        format!("{instance} is tried again; {}", became(&plan))
+    })
+}
+
+pub(super) async fn skip(session: &Session, args: SkipArgs) -> Result<(), Failure> {
+    let SkipArgs { task: args, reason } = args;
+    let instance = args.instance.to_string();
+    let name = args.plan.to_string();
+    let request_id = args.change.request_id();
+    let ask = Ask::Skip {
+        instance: instance.clone(),
+        reason,
+    };
+    let plan = drive(&session.client, name, request_id, ask).await?;
+    session.output.result(&plan, || {
+        format!("{instance} is left out; {}", became(&plan))
+    })
 }
 
 pub(super) async fn finalize(session: &Session, args: FinalizeArgs) -> Result<(), Failure> {
@@ -114,7 +180,7 @@ async fn run(session: &Session, args: DriveArgs, ask: Ask) -> Result<(), Failure
 }
 
 /// What became of a plan.
-fn became(plan: &Plan) -> String {
+pub(super) fn became(plan: &Plan) -> String {
     let text = format!("plan {} is {}", plan.name, plan.state);
     match plan.reason.as_str() {
         "" => text,
@@ -169,6 +235,31 @@ pub(super) async fn drive(
             v1::AbortPlanRequest {
                 request_id: id,
                 name,
+                reason
+            }
+        ),
+        Ask::Rollback { reason } => plan!(
+            rollback_plan,
+            v1::RollbackPlanRequest {
+                request_id: id,
+                name,
+                reason
+            }
+        ),
+        Ask::Retry { instance } => plan!(
+            retry_task,
+            v1::RetryTaskRequest {
+                request_id: id,
+                plan: name,
+                instance
+            }
+        ),
+        Ask::Skip { instance, reason } => plan!(
+            skip_task,
+            v1::SkipTaskRequest {
+                request_id: id,
+                plan: name,
+                instance,
                 reason
             }
         ),

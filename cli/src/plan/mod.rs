@@ -6,6 +6,8 @@ mod page;
 mod policy;
 mod progress;
 mod refusal;
+mod restart;
+mod retarget;
 #[cfg(test)]
 mod samples;
 mod stages;
@@ -18,7 +20,7 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use evenkeel_common::names::PlanName;
 use evenkeel_proto::v1::plan_service_client::PlanServiceClient;
-use evenkeel_proto::v1::{GetPlanRequest, ListPlansRequest, ListTasksRequest};
+use evenkeel_proto::v1::{GetPlanRequest, ListPlansRequest, ListTasksRequest, PlanKind};
 use serde::Serialize;
 
 use crate::client::{Client, Listed, Page, every, required};
@@ -48,6 +50,18 @@ pub(crate) enum PlanCommand {
     Resume(drive::DriveArgs),
     /// Start no more tasks, ever; those in flight are finished
     Abort(drive::ReasonedArgs),
+    /// Bring back what a plan has moved to what it ran before
+    Rollback(drive::ReasonedArgs),
+    /// Give a plan up for another one, from wherever the fleet is
+    Retarget(retarget::RetargetArgs),
+    /// Try the task of an instance again that was put back or parked
+    Retry(drive::InstanceArgs),
+    /// Leave an instance out: none of its tasks that are not over are done
+    Skip(drive::SkipArgs),
+    /// Make a plan that restarts processes on the release that they run
+    Restart(restart::RestartArgs),
+    /// Make a plan that restarts those processes that run with another configuration than their agents have now
+    Reconfigure(restart::RestartArgs),
     /// Confirm that there need be no way back: finalize a plan, or let go the last instance that waits for this
     Finalize(drive::FinalizeArgs),
     /// See a plan go, to its end; the exit status says how it ended
@@ -68,6 +82,12 @@ pub(crate) async fn run(session: &Session, command: PlanCommand) -> Result<(), F
         PlanCommand::Pause(args) => drive::pause(session, args).await,
         PlanCommand::Resume(args) => drive::resume(session, args).await,
         PlanCommand::Abort(args) => drive::abort(session, args).await,
+        PlanCommand::Rollback(args) => drive::rollback(session, args).await,
+        PlanCommand::Retarget(args) => retarget::run(session, args).await,
+        PlanCommand::Retry(args) => drive::retry(session, args).await,
+        PlanCommand::Skip(args) => drive::skip(session, args).await,
+        PlanCommand::Restart(args) => restart::run(session, PlanKind::Restart, args).await,
+        PlanCommand::Reconfigure(args) => restart::run(session, PlanKind::Reconfigure, args).await,
         PlanCommand::Finalize(args) => drive::finalize(session, args).await,
         PlanCommand::Watch(args) => watch::run(session, args).await,
         PlanCommand::Why(args) => why::run(session, args).await,

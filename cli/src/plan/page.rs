@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use super::policy;
 use super::stages::{self, finalize_command};
-use super::text::{done, targets, tasks_in_columns, waits_for_word};
+use super::text::{done, in_words, targets, tasks_in_columns, waits_for_word};
 use crate::look::Look;
 use crate::table::Table;
 use crate::time::age;
-use crate::view::{Plan, Stage, Task};
+use crate::view::{ComponentFinalize, Plan, Stage, Task};
 
 /// A plan, with its tasks if it has any.
 pub(super) fn plan(plan: &Plan, tasks: &[Task], look: Look, now: SystemTime) -> String {
@@ -39,6 +39,16 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
     if !plan.reason.is_empty() {
         pairs.pair("Reason", &plan.reason);
     }
+    if !plan.superseded_by.is_empty() {
+        pairs.pair("Superseded", format!("by {}", plan.superseded_by));
+    } else if let Some(successor) = &plan.successor {
+        let text = format!(
+            "to {} by {}",
+            in_words(&successor.targets),
+            successor.asked_by
+        );
+        pairs.pair("Retargeted", text);
+    }
     if waits_for_word(plan) {
         let command = finalize_command(&plan.name);
         pairs.pair("Next", format!("{command}, once there need be no way back"));
@@ -52,7 +62,10 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
         },
     );
     pairs.pair("Restarts", restarts(&plan.stages));
-    if plan.ended_at.is_none() {
+    for told in &plan.finalizing {
+        pairs.pair("Final", made_final(told));
+    }
+    if plan.ended_at.is_none() && plan.rollback_began_at.is_none() && plan.finalizing.is_empty() {
         pairs.pair("Finalizing", finalizing(plan));
     }
     if let Some(policy) = &plan.policy {
@@ -69,7 +82,12 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
                 who => format!("{} by {who}", age_of(&plan.created_at)),
             },
         );
-        for (name, time) in [("Started", &plan.started_at), ("Ended", &plan.ended_at)] {
+        let times = [
+            ("Started", &plan.started_at),
+            ("Rollback", &plan.rollback_began_at),
+            ("Ended", &plan.ended_at),
+        ];
+        for (name, time) in times {
             if time.is_some() {
                 pairs.pair(name, age_of(time));
             }
@@ -94,6 +112,22 @@ fn restarts(stages: &[Stage]) -> String {
 fn waits_for_a_person(plan: &Plan) -> bool {
     let policy = plan.policy.as_ref();
     policy.is_some_and(|policy| policy.pause_before_finalize == Some(true))
+}
+
+/// How far a component is with being final.
+fn made_final(told: &ComponentFinalize) -> String {
+    let instance = match told.instance.as_str() {
+        "" => "no instance yet",
+        instance => instance,
+    };
+    let before = match told.reason.as_str() {
+        "" => String::new(),
+        reason => format!("; before: {reason}"),
+    };
+    match told.done {
+        true => format!("{}, told to {instance}", told.component),
+        false => format!("{} not yet, told to {instance}{before}", told.component),
+    }
 }
 
 /// Whether a person is asked before a way back is gone.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::stages::hop;
 use super::watch::is_on_the_way;
 use crate::table::printable;
 use crate::view::{Plan, Stage, Task};
@@ -53,7 +54,8 @@ impl Progress {
     /// Shows how far the plan is.
     pub(super) fn plan(&mut self, plan: &Plan) {
         self.whole.set_length(u64::from(plan.tasks_total));
-        self.whole.set_position(u64::from(plan.tasks_done));
+        let over = plan.tasks_done.saturating_add(plan.tasks_skipped);
+        self.whole.set_position(u64::from(over));
         self.whole.set_prefix(printable(&plan.name));
         self.whole.set_message(plan.state.clone());
         self.stages.clone_from(&plan.stages);
@@ -99,12 +101,10 @@ impl Progress {
             bar.set_length(u64::from(stage.instances));
             bar.set_position(u64::from(self.tally.done(index)));
             bar.set_message(printable(&format!(
-                "stage {}/{} {} {} -> {}",
+                "stage {}/{} {}",
                 index + 1,
                 self.stages.len(),
-                stage.component,
-                stage.from_version,
-                stage.to_version
+                hop(stage)
             )));
         }
     }
@@ -126,13 +126,13 @@ impl Progress {
     }
 }
 
-/// How many tasks of each stage are done, kept as they change.
+/// How many tasks of each stage are over, kept as they change.
 #[derive(Debug, Default)]
 struct Tally(BTreeMap<usize, u32>);
 
 impl Tally {
     fn count(&mut self, before: Option<&Task>, task: &Task) {
-        let is_done = |task: &Task| task.state == "done";
+        let is_done = |task: &Task| matches!(task.state.as_str(), "done" | "skipped");
         let done = self.0.entry(task.stage as usize).or_default();
         match (before.is_some_and(is_done), is_done(task)) {
             (false, true) => *done += 1,

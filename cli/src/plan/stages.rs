@@ -17,13 +17,30 @@ const BACK_VERSIONS_MAX: usize = 8;
 /// A stage in a line.
 pub(super) fn line(stage: &Stage) -> String {
     format!(
-        "{} {} -> {}, {}, {}",
-        stage.component,
-        stage.from_version,
-        stage.to_version,
+        "{}, {}, {}",
+        hop(stage),
         how(&stage.method),
         instances(stage.instances)
     )
+}
+
+/// Whether there is nothing to tell of its way: it only restarts, or undoes what was told before.
+fn is_plain(stage: &Stage) -> bool {
+    stage.undoes.is_some() || stage.from_version == stage.to_version
+}
+
+/// Where a stage brings its component; what is only restarted stays where it is.
+pub(super) fn hop(stage: &Stage) -> String {
+    let Stage {
+        component,
+        from_version: from,
+        to_version: to,
+        ..
+    } = stage;
+    match from == to {
+        true => format!("{component} {to}"),
+        false => format!("{component} {from} -> {to}"),
+    }
 }
 
 /// A section for each stage. `plan` is the plan's name, empty as long as it has none; `done` says how many of a stage's
@@ -38,21 +55,30 @@ pub(super) fn sections(
     let ways = Ways::of(stages);
     let mut page = String::new();
     for (index, stage) in stages.iter().enumerate() {
-        let heading = format!(
-            "{} {} -> {}",
-            stage.component, stage.from_version, stage.to_version
-        );
+        let heading = match stage.undoes {
+            None => hop(stage),
+            Some(undone) => format!("{}, undoing stage {}", hop(stage), u64::from(undone) + 1),
+        };
         let label = format!("\nStage {} of {}: ", index + 1, stages.len());
         page.push_str(&label);
         page.push_str(&crate::table::printable(&heading));
         page.push('\n');
 
         let mut pairs = Table::pairs(look);
-        pairs.pair("  Level", level(stage));
+        if !is_plain(stage) {
+            pairs.pair("  Level", level(stage));
+        }
         pairs.pair(
             "  Method",
             format!("{}, {}", how(&stage.method), instances(stage.instances)),
         );
+        if is_plain(stage) {
+            if let Some(done) = done(index) {
+                pairs.pair("  Done", format!("{done}/{}", stage.instances));
+            }
+            page.push_str(&pairs.render());
+            continue;
+        }
         pairs.pair("  Way", ways.text(stages, index));
         if stage.out_of_order {
             pairs.pair(
@@ -211,7 +237,9 @@ impl Ways {
         let mut before = vec![None; stages.len()];
         let mut after = vec![None; stages.len()];
         let mut ends = BTreeMap::new();
-        for (index, stage) in stages.iter().enumerate() {
+        let forward = stages.iter().enumerate();
+        let forward = forward.filter(|(_, stage)| !is_plain(stage));
+        for (index, stage) in forward {
             if let Some(&from) = ends.get(&(&stage.component, &stage.from_version)) {
                 before[index] = Some(from);
                 after[from] = Some(index);

@@ -1,11 +1,12 @@
 //! Plans and tasks in columns.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use crate::look::Look;
 use crate::table::Table;
 use crate::time::{age, micros};
-use crate::view::{Plan, Task};
+use crate::view::{Plan, PlanTarget, Task};
 
 /// Plans in columns.
 pub(super) fn plans(plans: &[Plan], look: Look, now: SystemTime) -> String {
@@ -29,7 +30,17 @@ pub(super) fn plans(plans: &[Plan], look: Look, now: SystemTime) -> String {
 
 /// Where a plan goes.
 pub(super) fn targets(plan: &Plan) -> String {
-    let targets = plan.targets.iter().map(|target| {
+    if plan.kind == "restart" || plan.kind == "reconfigure" {
+        let components: BTreeSet<_> = plan.stages.iter().map(|s| s.component.as_str()).collect();
+        let components: Vec<_> = components.into_iter().collect();
+        return format!("{} {}", plan.kind, components.join(", "));
+    }
+    in_words(&plan.targets)
+}
+
+/// Targets in words.
+pub(super) fn in_words(targets: &[PlanTarget]) -> String {
+    let targets = targets.iter().map(|target| {
         let text = format!("{} {}", target.component, target.version);
         match target.allow_downgrade {
             true => format!("{text} (downgrade allowed)"),
@@ -68,9 +79,15 @@ pub(super) fn waits_for_word(plan: &Plan) -> bool {
     plan.waits_for_finalize || plan.state == "ready-to-finalize"
 }
 
-/// How many tasks are done, of how many.
+/// How many tasks are done, of how many, and how many are left out.
 pub(super) fn done(plan: &Plan) -> String {
-    format!("{}/{}", plan.tasks_done, plan.tasks_total)
+    match plan.tasks_skipped {
+        0 => format!("{}/{}", plan.tasks_done, plan.tasks_total),
+        skipped => format!(
+            "{}/{}, {skipped} left out",
+            plan.tasks_done, plan.tasks_total
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -26,8 +26,10 @@ use crate::view::{Plan, Task};
 /// What is watched, and how long.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Ends with 0 when the plan is finalized, with 10 when it pauses, with 11 when it was aborted and with 12 \
-                  when it waits for `evenkeel plan finalize`, done or before its last instance."
+    after_help = "Ends with 0 when the plan is finalized, with 10 when it pauses, with 11 when it was aborted, with 12 \
+                  when it waits for `evenkeel plan finalize`, done or before its last instance, with 13 when it was \
+                  rolled back, with 14 when it was given up while it rolled back, and with 15 when another plan has \
+                  taken its place."
 )]
 pub(crate) struct WatchArgs {
     /// The plan's name
@@ -68,6 +70,7 @@ fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
         };
         Err(Failure::new(exit, printable(&sentence)).hint(hint))
     };
+    let show = || format!("`evenkeel plan show {name}` says how far it came");
     match plan.state.as_str() {
         "paused" => ended(
             Exit::PlanPaused,
@@ -75,9 +78,15 @@ fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
                 "`evenkeel plan why {name}` says what waits; `evenkeel plan resume {name}` goes on, `evenkeel plan abort {name}` gives up"
             ),
         ),
-        "aborted" | "rolled-back" | "superseded" | "failed" => ended(
-            Exit::PlanAborted,
-            format!("`evenkeel plan show {name}` says how far it came"),
+        "aborted" => ended(Exit::PlanAborted, show()),
+        "rolled-back" => ended(Exit::PlanRolledBack, show()),
+        "failed" => ended(Exit::PlanFailed, show()),
+        "superseded" => ended(
+            Exit::PlanSuperseded,
+            format!(
+                "`evenkeel plan watch {}` shows the other one go",
+                plan.superseded_by
+            ),
         ),
         _ if waits_for_word(&plan) => ended(
             Exit::PlanReady,

@@ -11,7 +11,7 @@ mod release;
 
 pub(crate) use fleet::{Fleet, Freeze, Instance, Node, ReleaseRef};
 pub(crate) use matrix::{CompatibilityMatrix, ReportedVersions, VersionInUse, wire};
-pub(crate) use plan::{Plan, Stage, Task, Wait};
+pub(crate) use plan::{ComponentFinalize, Plan, PlanTarget, Stage, Task, Wait};
 pub(crate) use policy::PlanPolicy;
 pub(crate) use preview::{PlanRefusal, Preview, Reachable, RuledOut};
 pub(crate) use release::Release;

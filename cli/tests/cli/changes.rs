@@ -1,7 +1,7 @@
 //! Changing things: each call with an id of its own, and the same id when it is made again.
 
 use evenkeel_common::problem::{ErrorCode, Problem};
-use evenkeel_proto::v1::{Fleet, PlanState, PlanTarget};
+use evenkeel_proto::v1::{Fleet, PlanKind, PlanState, PlanTarget};
 
 use crate::coordinator::Coordinator;
 use crate::sample;
@@ -288,4 +288,89 @@ Breaker:     the breaker is open: 1 of 3 nodes are heard
     let methods: Vec<_> = state.changes.iter().map(|(method, _)| *method).collect();
     assert_eq!(methods, ["freeze", "unfreeze"]);
     assert_eq!(state.changes[0].1, ID);
+}
+
+#[test]
+fn a_plan_is_rolled_back_with_a_reason_and_the_same_id_again() {
+    let coordinator = Coordinator::start(sample::fleet());
+    let run = coordinator.run(&[
+        "plan",
+        "rollback",
+        "p1",
+        "--reason",
+        "too slow",
+        "--request-id",
+        ID,
+    ]);
+    assert!(run.err.contains("evenkeel plan watch p1"), "{run:?}");
+    assert_eq!(run.good(), "plan p1 is rolling-back: too slow\n");
+    let changes = coordinator.state().changes.clone();
+    assert_eq!(changes, [("RollbackPlan", ID.to_owned())]);
+}
+
+#[test]
+fn a_plan_is_retargeted_and_the_page_says_where_it_goes() {
+    let coordinator = Coordinator::start(sample::fleet());
+    let run = coordinator.run(&["plan", "retarget", "p1", "--to", "store=2.0.0"]);
+    assert!(run.err.contains("evenkeel plan show p1"), "{run:?}");
+    assert_eq!(run.good(), "plan p1 is aborting\n");
+    let run = coordinator.run(&["plan", "retarget", "p1", "--to", "store=2.0.0", "--dry-run"]);
+    assert_eq!(run.status, Some(8), "{run:?}");
+    let state = coordinator.state();
+    let previewed = state.previewed.clone().unwrap();
+    assert_eq!(previewed.retargets, "p1");
+    assert_eq!(previewed.targets[0].version, "2.0.0");
+    assert_eq!(state.changes.len(), 1);
+}
+
+#[test]
+fn a_task_is_tried_again_or_left_out_for_a_reason() {
+    let coordinator = Coordinator::start(sample::fleet());
+    let text = coordinator.run(&["plan", "retry", "p1", "n2/store"]).good();
+    assert!(
+        text.starts_with("n2/store is tried again; plan p1 is "),
+        "{text}"
+    );
+    let decided = coordinator.state().decided.take();
+    assert_eq!(decided, Some(("n2/store".to_owned(), String::new())));
+
+    let run = coordinator.run(&["plan", "skip", "p1", "n2/store"]);
+    assert_eq!(run.status, Some(2), "a reason is asked for: {run:?}");
+    let skip = [
+        "plan",
+        "skip",
+        "p1",
+        "n2/store",
+        "--reason",
+        "its disk is new",
+    ];
+    let text = coordinator.run(&skip).good();
+    assert!(
+        text.starts_with("n2/store is left out; plan p1 is "),
+        "{text}"
+    );
+    let decided = coordinator.state().decided.take();
+    assert_eq!(
+        decided,
+        Some(("n2/store".to_owned(), "its disk is new".to_owned()))
+    );
+}
+
+#[test]
+fn what_is_restarted_is_named() {
+    let coordinator = Coordinator::start(sample::fleet());
+    let run = coordinator.run(&["plan", "restart"]);
+    assert_eq!(run.status, Some(2), "none does not mean all: {run:?}");
+    coordinator
+        .run(&["plan", "restart", "store", "n9/meta", "--canary", "0"])
+        .good();
+    let created = coordinator.state().created.clone().unwrap();
+    assert_eq!(created.kind(), PlanKind::Restart);
+    assert_eq!(created.components, ["store"]);
+    assert_eq!(created.instances, ["n9/meta"]);
+    assert_eq!(created.policy.unwrap().canary, Some(0));
+
+    coordinator.run(&["plan", "reconfigure", "store"]).good();
+    let created = coordinator.state().created.clone().unwrap();
+    assert_eq!(created.kind(), PlanKind::Reconfigure);
 }

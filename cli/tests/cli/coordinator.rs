@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) changes: Vec<(&'static str, String)>,
     /// The last request to make a plan.
     pub(crate) created: Option<CreatePlanRequest>,
+    /// The last instance that was to be tried again or left out, and why.
+    pub(crate) decided: Option<(String, String)>,
     /// The last dry run, the last matrix and the last report.
     pub(crate) previewed: Option<PreviewPlanRequest>,
     pub(crate) applied: Option<ApplyMatrixRequest>,
@@ -555,6 +557,53 @@ impl PlanService for Canned {
         plan.state = PlanState::Aborting.into();
         plan.reason = request.reason;
         Ok(Response::new(AbortPlanResponse { plan: Some(plan) }))
+    }
+
+    async fn rollback_plan(
+        &self,
+        request: Request<RollbackPlanRequest>,
+    ) -> Result<Response<RollbackPlanResponse>, Status> {
+        let request = request.into_inner();
+        let mut plan = self.change("RollbackPlan", request.request_id, &request.name)?;
+        plan.state = PlanState::RollingBack.into();
+        plan.reason = request.reason;
+        Ok(Response::new(RollbackPlanResponse { plan: Some(plan) }))
+    }
+
+    async fn retarget_plan(
+        &self,
+        request: Request<RetargetPlanRequest>,
+    ) -> Result<Response<RetargetPlanResponse>, Status> {
+        let request = request.into_inner();
+        let mut plan = self.change("RetargetPlan", request.request_id, &request.name)?;
+        plan.state = PlanState::Aborting.into();
+        plan.reason = request.reason;
+        plan.successor = Some(PlanSuccessor {
+            targets: request.targets,
+            policy: request.policy,
+            asked_by: "ada".to_owned(),
+        });
+        Ok(Response::new(RetargetPlanResponse { plan: Some(plan) }))
+    }
+
+    async fn retry_task(
+        &self,
+        request: Request<RetryTaskRequest>,
+    ) -> Result<Response<RetryTaskResponse>, Status> {
+        let request = request.into_inner();
+        let plan = self.change("RetryTask", request.request_id, &request.plan)?;
+        self.state().decided = Some((request.instance, String::new()));
+        Ok(Response::new(RetryTaskResponse { plan: Some(plan) }))
+    }
+
+    async fn skip_task(
+        &self,
+        request: Request<SkipTaskRequest>,
+    ) -> Result<Response<SkipTaskResponse>, Status> {
+        let request = request.into_inner();
+        let plan = self.change("SkipTask", request.request_id, &request.plan)?;
+        self.state().decided = Some((request.instance, request.reason));
+        Ok(Response::new(SkipTaskResponse { plan: Some(plan) }))
     }
 
     async fn finalize_plan(

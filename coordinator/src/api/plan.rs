@@ -3,25 +3,28 @@
 use std::{fmt, str::FromStr};
 
 use evenkeel_common::{
+    digest::digest_of,
     names::InstanceId,
     problem::{ErrorCode, Problem},
 };
 use evenkeel_coordinator_core::{
-    calls::Call,
+    calls::{self, Call},
     engine::waits,
-    plan::{PlanId, Policy, Target, TaskId},
-    planner::{self, NoDraft},
+    plan::{PlanId, PlanKind, Policy, Target, TaskId},
+    planner::{self, NoDraft, Selection},
     state::{Key, State},
 };
 use evenkeel_proto::v1::{
     AbortPlanRequest, AbortPlanResponse, CreatePlanRequest, CreatePlanResponse, ExplainPlanRequest,
     ExplainPlanResponse, FinalizePlanRequest, FinalizePlanResponse, GetPlanRequest,
     GetPlanResponse, ListPlansRequest, ListPlansResponse, ListTasksRequest, ListTasksResponse,
-    PausePlanRequest, PausePlanResponse, Plan, PlanPolicy, PlanTarget, PreviewPlanRequest,
-    PreviewPlanResponse, ResumePlanRequest, ResumePlanResponse, StartPlanRequest,
-    StartPlanResponse, WatchPlanRequest, WatchPlanResponse, plan_service_server::PlanService,
-    watch_plan_response::Change,
+    PausePlanRequest, PausePlanResponse, Plan, PlanPolicy, PreviewPlanRequest, PreviewPlanResponse,
+    ResumePlanRequest, ResumePlanResponse, RetargetPlanRequest, RetargetPlanResponse,
+    RetryTaskRequest, RetryTaskResponse, RollbackPlanRequest, RollbackPlanResponse,
+    SkipTaskRequest, SkipTaskResponse, StartPlanRequest, StartPlanResponse, WatchPlanRequest,
+    WatchPlanResponse, plan_service_server::PlanService, watch_plan_response::Change,
 };
+use prost::Message as _;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
@@ -30,8 +33,8 @@ use super::{
     watch::{Interest, Watch, watch},
 };
 use crate::convert::{
-    Invalid, no_path_to_proto, parse, plan_shown, plan_to_proto, policy_from_proto, problem_of,
-    targets_from_proto, task_to_proto, wait_to_proto,
+    Invalid, no_path_to_proto, parse, plan_kind_from, plan_shown, plan_to_proto, policy_from_proto,
+    problem_of, selection_from_proto, targets_from_proto, task_to_proto, wait_to_proto,
 };
 
 /// The most waits that one call tells.
@@ -60,8 +63,7 @@ impl Plans {
     fn draft(
         &self,
         state: &State,
-        targets: &[Target],
-        policy: &Policy,
+        wanted: &Wanted,
         by: &str,
     ) -> Result<Result<evenkeel_coordinator_core::plan::Plan, NoDraft>, Problem> {
         let _permit = self.drafts.try_acquire().map_err(|_| {
@@ -70,7 +72,15 @@ impl Plans {
                 format!("{DRAFTS_MAX} plans are being computed already"),
             )
         })?;
-        let draft = || planner::draft(state, targets, policy, by, state.at());
+        let at = state.at();
+        let draft = || match &wanted.what {
+            What::Upgrade(targets) => planner::draft(state, targets, &wanted.policy, by, at),
+            What::Restart(kind, selection) => {
+                let policy = &wanted.policy;
+                planner::draft_restart(state, *kind, selection, policy, by, at)
+                    .map_err(NoDraft::from)
+            }
+        };
         Ok(tokio::task::block_in_place(draft).map(|(plan, _)| plan))
     }
 
@@ -89,15 +99,52 @@ impl Plans {
     }
 
     /// What a caller wants a plan for, and how carefully.
-    fn wanted(
-        &self,
-        targets: Vec<PlanTarget>,
-        policy: Option<PlanPolicy>,
-    ) -> Result<(Vec<Target>, Policy), Problem> {
-        let targets = targets_from_proto(targets)?;
-        let policy = policy_from_proto(policy, &self.shared.settings.policy)?;
-        Ok((targets, policy))
+    fn wanted(&self, asked: CreatePlanRequest) -> Result<Wanted, Problem> {
+        let policy = policy_from_proto(asked.policy, &self.shared.settings.policy)?;
+        let kind = plan_kind_from("kind", asked.kind)?;
+        let what = match kind {
+            PlanKind::Upgrade => {
+                if !asked.components.is_empty() || !asked.instances.is_empty() {
+                    let message = "components and instances: an upgrade has targets instead";
+                    return Err(Problem::new(ErrorCode::BadArgument, message));
+                }
+                What::Upgrade(targets_from_proto(asked.targets)?)
+            }
+            PlanKind::Restart | PlanKind::Reconfigure => {
+                if !asked.targets.is_empty() {
+                    let message = "targets: what is only restarted has none";
+                    return Err(Problem::new(ErrorCode::BadArgument, message));
+                }
+                What::Restart(
+                    kind,
+                    selection_from_proto(&asked.components, &asked.instances)?,
+                )
+            }
+        };
+        Ok(Wanted { what, policy })
     }
+
+    /// The policy of a plan, but for what a caller asks for.
+    fn policy_of(
+        &self,
+        state: &State,
+        id: PlanId,
+        asked: Option<PlanPolicy>,
+    ) -> Result<Policy, Problem> {
+        let plan = state.known_plan(id).map_err(problem_of)?;
+        Ok(policy_from_proto(asked, &plan.policy)?)
+    }
+}
+
+/// What a plan is wanted for, and how carefully.
+struct Wanted {
+    what: What,
+    policy: Policy,
+}
+
+enum What {
+    Upgrade(Vec<Target>),
+    Restart(PlanKind, Selection),
 }
 
 /// A plan that is not kept has no name.
@@ -108,6 +155,10 @@ fn preview(plan: &evenkeel_coordinator_core::plan::Plan) -> Plan {
     }
 }
 
+fn instance_id(text: &str) -> Result<InstanceId, Problem> {
+    Ok(parse("instance", text)?)
+}
+
 #[tonic::async_trait]
 impl PlanService for Plans {
     async fn preview_plan(
@@ -116,9 +167,24 @@ impl PlanService for Plans {
     ) -> Result<Response<PreviewPlanResponse>, Status> {
         let by = caller(&request)?.to_string();
         let asked = request.into_inner();
-        let (targets, policy) = self.wanted(asked.targets, asked.policy)?;
         let state = self.shared.core.snapshot();
-        let (plan, refusal) = match self.draft(&state, &targets, &policy, &by)? {
+        let retargets = asked.retargets;
+        let policy = asked.policy.clone();
+        let mut wanted = self.wanted(CreatePlanRequest {
+            request_id: String::new(),
+            targets: asked.targets,
+            policy: asked.policy,
+            kind: asked.kind,
+            components: asked.components,
+            instances: asked.instances,
+        })?;
+        if !retargets.is_empty() {
+            let id = plan_id(&retargets)?;
+            let plan = state.known_plan(id).map_err(problem_of)?;
+            calls::may_be_retargeted(plan).map_err(problem_of)?;
+            wanted.policy = self.policy_of(&state, id, policy)?;
+        }
+        let (plan, refusal) = match self.draft(&state, &wanted, &by)? {
             Ok(plan) => (Some(preview(&plan)), None),
             Err(NoDraft::NoPath { no_path, notes }) => {
                 (None, Some(no_path_to_proto(&state, &no_path, &notes)))
@@ -133,16 +199,33 @@ impl PlanService for Plans {
         request: Request<CreatePlanRequest>,
     ) -> Result<Response<CreatePlanResponse>, Status> {
         let asked = request.get_ref().clone();
-        let (targets, policy) = self.wanted(asked.targets, asked.policy)?;
-        let key = request_key(&caller(&request)?, &asked.request_id)?;
+        let content = digest_of(
+            &CreatePlanRequest {
+                request_id: String::new(),
+                ..asked.clone()
+            }
+            .encode_to_vec(),
+        );
+        let request_id = asked.request_id.clone();
+        let wanted = self.wanted(asked)?;
+        let key = request_key(&caller(&request)?, &request_id)?;
         let state = self.shared.core.snapshot();
         // A refusal takes its time to explain, and the writer none: one that is plain from here does not get there.
         if state.request(&key).is_none() {
-            let drafted = self.draft(&state, &targets, &policy, &key.subject)?;
+            let drafted = self.draft(&state, &wanted, &key.subject)?;
             drafted.map_err(|no_draft| problem_of(no_draft.into()))?;
         }
-        let call = Call::CreatePlan { targets, policy };
-        let plan = self.call(&request, &asked.request_id, call).await?;
+        let Wanted { what, policy } = wanted;
+        let call = match what {
+            What::Upgrade(targets) => Call::CreatePlan { targets, policy },
+            What::Restart(kind, selection) => Call::CreateRestart {
+                kind,
+                selection,
+                content,
+                policy,
+            },
+        };
+        let plan = self.call(&request, &request_id, call).await?;
         Ok(Response::new(CreatePlanResponse { plan }))
     }
 
@@ -257,6 +340,67 @@ impl PlanService for Plans {
         Ok(Response::new(FinalizePlanResponse { plan }))
     }
 
+    async fn rollback_plan(
+        &self,
+        request: Request<RollbackPlanRequest>,
+    ) -> Result<Response<RollbackPlanResponse>, Status> {
+        let asked = request.get_ref().clone();
+        let call = Call::RollBackPlan(plan_id(&asked.name)?, reason(&asked.reason)?);
+        let plan = self.call(&request, &asked.request_id, call).await?;
+        Ok(Response::new(RollbackPlanResponse { plan }))
+    }
+
+    async fn retarget_plan(
+        &self,
+        request: Request<RetargetPlanRequest>,
+    ) -> Result<Response<RetargetPlanResponse>, Status> {
+        let asked = request.get_ref().clone();
+        let id = plan_id(&asked.name)?;
+        let key = request_key(&caller(&request)?, &asked.request_id)?;
+        let state = self.shared.core.snapshot();
+        let targets = targets_from_proto(asked.targets).map_err(Problem::from)?;
+        let wanted = Wanted {
+            what: What::Upgrade(targets.clone()),
+            policy: self.policy_of(&state, id, asked.policy)?,
+        };
+        // As for a new plan: what is plain from here does not keep the writer.
+        if state.request(&key).is_none() {
+            let plan = state.known_plan(id).map_err(problem_of)?;
+            calls::may_be_retargeted(plan).map_err(problem_of)?;
+            let drafted = self.draft(&state, &wanted, &key.subject)?;
+            drafted.map_err(|no_draft| problem_of(no_draft.into()))?;
+        }
+        let call = Call::RetargetPlan {
+            plan: id,
+            targets,
+            policy: wanted.policy,
+            reason: reason(&asked.reason)?,
+        };
+        let plan = self.call(&request, &asked.request_id, call).await?;
+        Ok(Response::new(RetargetPlanResponse { plan }))
+    }
+
+    async fn retry_task(
+        &self,
+        request: Request<RetryTaskRequest>,
+    ) -> Result<Response<RetryTaskResponse>, Status> {
+        let asked = request.get_ref().clone();
+        let call = Call::RetryTask(plan_id(&asked.plan)?, instance_id(&asked.instance)?);
+        let plan = self.call(&request, &asked.request_id, call).await?;
+        Ok(Response::new(RetryTaskResponse { plan }))
+    }
+
+    async fn skip_task(
+        &self,
+        request: Request<SkipTaskRequest>,
+    ) -> Result<Response<SkipTaskResponse>, Status> {
+        let asked = request.get_ref().clone();
+        let instance = instance_id(&asked.instance)?;
+        let call = Call::SkipTask(plan_id(&asked.plan)?, instance, reason(&asked.reason)?);
+        let plan = self.call(&request, &asked.request_id, call).await?;
+        Ok(Response::new(SkipTaskResponse { plan }))
+    }
+
     type WatchPlanStream = Watch<WatchPlanResponse>;
 
     async fn watch_plan(
@@ -295,8 +439,7 @@ impl PlanService for Plans {
                 waits.map(|wait| wait_to_proto(&wait)).collect()
             })
         } else {
-            let instance: InstanceId =
-                parse("instance", &request.instance).map_err(Problem::from)?;
+            let instance = instance_id(&request.instance)?;
             let mut tasks = state
                 .tasks_of(id)
                 .filter(|task| task.instance == instance)

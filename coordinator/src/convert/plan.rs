@@ -10,7 +10,7 @@ use evenkeel_coordinator_core::{
         ComponentFinalize, Plan, PlanKind, PlanState, RuledOut, Stage, Successor, Target, Task,
         TaskState, Yield,
     },
-    planner::{self, NoPath, Remedy},
+    planner::{self, NoPath, Remedy, Selection, TASKS_MAX},
     state::State,
 };
 use evenkeel_proto::v1;
@@ -34,7 +34,11 @@ fn kind_to(kind: PlanKind) -> v1::PlanKind {
     }
 }
 
-fn kind_from(field: &str, kind: i32) -> Result<PlanKind, Invalid> {
+/// What a plan is for; an upgrade where nothing is said.
+///
+/// # Errors
+/// For a value that is not known.
+pub fn plan_kind_from(field: &str, kind: i32) -> Result<PlanKind, Invalid> {
     Ok(match enumerated(field, kind)? {
         v1::PlanKind::Unspecified | v1::PlanKind::Upgrade => PlanKind::Upgrade,
         v1::PlanKind::Restart => PlanKind::Restart,
@@ -220,6 +224,38 @@ fn target_to(target: &Target) -> v1::PlanTarget {
     }
 }
 
+/// What is to be restarted.
+///
+/// # Errors
+/// Names the field at fault.
+pub fn selection_from_proto(
+    components: &[String],
+    instances: &[String],
+) -> Result<Selection, Invalid> {
+    let limits = [
+        ("components", components.len(), COMPONENTS_MAX),
+        ("instances", instances.len(), TASKS_MAX),
+    ];
+    for (field, count, max) in limits {
+        if count > max {
+            return Err(Invalid::new(
+                field,
+                format!("has {count} names, at most {max} may be"),
+            ));
+        }
+    }
+    Ok(Selection {
+        components: components
+            .iter()
+            .map(|name| parse("components", name))
+            .collect::<Result<_, _>>()?,
+        instances: instances
+            .iter()
+            .map(|name| parse("instances", name))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
 /// Where components are to be brought.
 ///
 /// # Errors
@@ -336,7 +372,7 @@ pub(super) fn plan_from(plan: v1::Plan) -> Result<Plan, Invalid> {
     let reason = plan.reason;
     Ok(Plan {
         id: parse("name", &plan.name)?,
-        kind: kind_from("kind", plan.kind)?,
+        kind: plan_kind_from("kind", plan.kind)?,
         state: match enumerated("state", plan.state)? {
             v1::PlanState::Unspecified => return Err(Invalid::new("state", "is missing")),
             v1::PlanState::Draft => PlanState::Draft,

@@ -285,6 +285,7 @@ async fn where_nothing_is_known_of_versions_there_is_no_plan() -> anyhow::Result
         request_id: request_id(),
         targets: vec![up(COMPONENT, NEXT)],
         policy: Some(quick_policy()),
+        ..CreatePlanRequest::default()
     };
     let answer = place.api.plans().create_plan(create).await;
     refused("no rule", answer, NotAllowedNow, &["trivial", NEXT])?;

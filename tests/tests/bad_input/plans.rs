@@ -27,6 +27,7 @@ fn good() -> CreatePlanRequest {
         request_id: request_id(),
         targets: vec![up(COMPONENT, NEXT)],
         policy: Some(quick_policy()),
+        ..CreatePlanRequest::default()
     }
 }
 

@@ -23,8 +23,8 @@ pub use verbs::may_be_retargeted;
 use crate::{
     change::{Change, Request, RequestKey, Resource},
     compatibility::VersionInUse,
-    plan::{PlanId, Policy, Target},
-    planner,
+    plan::{Plan, PlanId, PlanKind, Policy, Target, Task},
+    planner::{self, Selection},
     refusal::{Refusal, RefusalKind},
     release::Artifact,
     state::State,
@@ -68,6 +68,17 @@ pub enum Call {
     CreatePlan {
         /// Where to bring what.
         targets: Vec<Target>,
+        /// How carefully.
+        policy: Policy,
+    },
+    /// Lay out a plan that brings nothing to another version.
+    CreateRestart {
+        /// What it is for: to restart or to reconfigure.
+        kind: PlanKind,
+        /// What takes part.
+        selection: Selection,
+        /// The digest of what was asked for, to tell one call from another.
+        content: Digest,
         /// How carefully.
         policy: Policy,
     },
@@ -212,11 +223,18 @@ fn decide(
             Ok((cause, format!("{component}/{source}"), resources))
         }
         Call::CreatePlan { targets, policy } => {
-            let (plan, tasks) = planner::draft(state, targets, policy, &key.subject, now)?;
-            let name = plan.id.to_string();
-            let mut resources = vec![Resource::Plan(plan)];
-            resources.extend(tasks.into_iter().map(Resource::Task));
-            Ok((format!("{name} created"), name, resources))
+            let drafted = planner::draft(state, targets, policy, &key.subject, now)?;
+            Ok(created(drafted))
+        }
+        Call::CreateRestart {
+            kind,
+            selection,
+            policy,
+            ..
+        } => {
+            let by = &key.subject;
+            let drafted = planner::draft_restart(state, *kind, selection, policy, by, now)?;
+            Ok(created(drafted))
         }
         Call::StartPlan(id) => {
             let plan = plan::start(state, *id, now)?;
@@ -302,6 +320,13 @@ fn decide(
     }
 }
 
+fn created((plan, tasks): (Plan, Vec<Task>)) -> (String, String, Vec<Resource>) {
+    let name = plan.id.to_string();
+    let mut resources = vec![Resource::Plan(plan)];
+    resources.extend(tasks.into_iter().map(Resource::Task));
+    (format!("{name} created"), name, resources)
+}
+
 /// The call in short: two calls that differ have different ones.
 fn fingerprint(call: &Call) -> String {
     match call {
@@ -342,6 +367,12 @@ fn fingerprint(call: &Call) -> String {
         Call::RetryTask(id, instance) => format!("retry {id} {instance}"),
         Call::SkipTask(id, instance, reason) => format!("skip {id} {instance} {}", short(reason)),
         Call::FinalizePlan { plan, stage } => format!("finalize {plan} {stage:?}"),
+        Call::CreateRestart {
+            kind,
+            content,
+            policy,
+            ..
+        } => format!("create {kind:?} {content} {policy:?}"),
         Call::StartPlan(id) => format!("start {id}"),
         Call::PausePlan(id, reason) => format!("pause {id} {}", short(reason)),
         Call::ResumePlan(id) => format!("resume {id}"),

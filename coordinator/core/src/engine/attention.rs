@@ -11,7 +11,7 @@ use super::{
     Decision,
     admit::Search,
     agenda::{Agenda, Item},
-    follow, go_on, slots, timers,
+    follow, go_on, predicted, slots, timers,
 };
 use crate::{
     change::Change,
@@ -26,6 +26,8 @@ use crate::{
 pub struct Engine {
     tasks: BTreeSet<TaskId>,
     slots: BTreeSet<InstanceId>,
+    /// The instances of plans that may not be as these predict.
+    strays: BTreeSet<(PlanId, InstanceId)>,
     plans: BTreeSet<PlanId>,
     /// How far each plan under way is with looking for the next task to admit.
     searches: BTreeMap<PlanId, Search>,
@@ -42,6 +44,7 @@ impl Engine {
                 .slot_holders()
                 .map(|holder| holder.id.clone())
                 .collect(),
+            strays: BTreeSet::new(),
             plans: BTreeSet::new(),
             searches: BTreeMap::new(),
             agenda: Agenda::default(),
@@ -91,6 +94,7 @@ impl Engine {
         let decision = self
             .follow(state, now)
             .or_else(|| self.give_back(state, now))
+            .or_else(|| self.compare(state))
             .or_else(|| self.go_on(state, now));
         decision.map(|(cause, resources)| Change {
             actor: "engine".to_owned(),
@@ -136,6 +140,16 @@ impl Engine {
         None
     }
 
+    fn compare(&mut self, state: &State) -> Option<Decision> {
+        while let Some((plan, instance)) = self.strays.first() {
+            if let Some(decision) = predicted::differs(state, *plan, instance) {
+                return Some(decision);
+            }
+            self.strays.pop_first();
+        }
+        None
+    }
+
     fn go_on(&mut self, state: &State, now: Timestamp) -> Option<Decision> {
         while let Some(id) = self.plans.first().copied() {
             let plan = state.plan(id).filter(|plan| plan.state.under_way());
@@ -161,6 +175,7 @@ impl Engine {
     fn take_up(&mut self, state: &State, id: PlanId) {
         self.plans.insert(id);
         self.searches.insert(id, Search::default());
+        self.compare_all(state, id);
         for (stage, tally) in state.tally(id).into_iter().flat_map(|tally| tally.stages()) {
             let tasks = tally.in_flight().iter().map(|instance| TaskId {
                 plan: id,
@@ -169,6 +184,13 @@ impl Engine {
             });
             self.tasks.extend(tasks);
         }
+    }
+
+    /// A plan that begins to run, or goes on: every instance of it has to be as it predicts.
+    fn compare_all(&mut self, state: &State, id: PlanId) {
+        let tasks = state.tasks_of(id);
+        self.strays
+            .extend(tasks.map(|task| (id, task.instance.clone())));
     }
 
     fn look_at_all_plans(&mut self, state: &State) {
@@ -188,7 +210,10 @@ impl Engine {
         let under_way = is.is_some_and(|state| state.under_way());
         match (was.is_some_and(|state| state.under_way()), under_way) {
             (false, true) => self.take_up(after, id),
-            (true, true) => self.searches.entry(id).or_default().restart(),
+            (true, true) => {
+                self.searches.entry(id).or_default().restart();
+                self.compare_all(after, id);
+            }
             (_, false) => {
                 // What it did not get begun will not be begun any more.
                 let holders = after.slot_holders();
@@ -206,6 +231,7 @@ impl Engine {
 
     fn note_task(&mut self, state: &State, id: &TaskId) {
         self.tasks.insert(id.clone());
+        self.strays.insert((id.plan, id.instance.clone()));
         self.plans.insert(id.plan);
         if let Some(instance) = state.instance(&id.instance) {
             let search = self.searches.entry(id.plan).or_default();
@@ -235,6 +261,7 @@ impl Engine {
             self.slots.insert(id.clone());
         }
         let claim = after.claimed_by(id);
+        self.strays.extend(claim.map(|plan| (plan, id.clone())));
         if let Some(task) = claim.and_then(|plan| after.task_under_way(plan, id)) {
             self.tasks.insert(task.id());
         }

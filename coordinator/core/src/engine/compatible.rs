@@ -32,16 +32,15 @@ pub(super) fn pause(state: &State, plan: &Plan) -> Option<Decision> {
 /// What keeps the stage of a plan from going on; nothing if it may.
 #[must_use]
 pub fn not_allowed(state: &State, plan: &Plan, stage: &Stage) -> Option<String> {
+    if stage.is_restart() {
+        return None;
+    }
     hop_changed(state, stage).or_else(|| meets(state, plan, &state.matrix().matrix, stage))
 }
 
 /// What the matrix says of a stage's hop, if that is less than it said when the plan was made.
 #[must_use]
 pub fn hop_changed(state: &State, stage: &Stage) -> Option<String> {
-    // A restart brings nothing to another version.
-    if stage.from == stage.to {
-        return None;
-    }
     let AppliedMatrix {
         matrix, version, ..
     } = state.matrix().as_ref();

@@ -7,7 +7,7 @@ use crate::{
     change::Resource,
     instance::{Health, Instance, Status, Step},
     node::Liveness,
-    plan::{Plan, PlanState, Task, TaskState},
+    plan::{Plan, PlanKind, PlanState, Task, TaskState},
     state::State,
 };
 
@@ -120,7 +120,16 @@ fn soak(
         return Some(Soak::Sick(format!("got sick while it soaked: {why}")));
     }
     let soaked = timers::soaked_at(state, plan, task).is_some_and(|at| now >= at);
-    (soaked && instance.report.health == Health::Healthy).then_some(Soak::Good)
+    let good = instance.report.health == Health::Healthy && is_reconfigured(plan, instance);
+    (soaked && good).then_some(Soak::Good)
+}
+
+/// Whether the process has the configuration that its agent has, if that is what the plan is for.
+pub(super) fn is_reconfigured(plan: &Plan, instance: &Instance) -> bool {
+    let report = &instance.report;
+    let process = report.process.as_ref();
+    let has = process.is_some_and(|process| process.configuration == report.configuration);
+    has || plan.kind != PlanKind::Reconfigure
 }
 
 fn moved(
@@ -151,8 +160,15 @@ fn moved(
             &mut plan,
             task,
             format!(
-                "{} serves neither {} nor {}: {reason}; mend it by hand, then resume or abort",
-                task.instance, task.to.version, task.from.version
+                "{} {}: {reason}; mend it by hand, then resume or abort",
+                task.instance,
+                match task.from.version == task.to.version {
+                    true => format!("does not serve {}", task.to.version),
+                    false => format!(
+                        "serves neither {} nor {}",
+                        task.to.version, task.from.version
+                    ),
+                }
             ),
         ),
         _ => {}

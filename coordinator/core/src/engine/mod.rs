@@ -16,6 +16,7 @@
 //! - `failure`: a task has failed, and by its policy the plan goes on or not; [`plan_deadline`]: it takes too long.
 //! - `admit`: the next task gets its slot and its order.
 //! - [`rollback`]: a plan's way back, as stages of its own; [`retarget`]: another plan takes its place.
+//! - `predicted`: an instance that is not as the plan predicts pauses it.
 //! - `finalizing`: storage systems are told that the version they run is final.
 //! - [`conflict`]: plans that would be at work on the same things.
 //! - `yields`: an instance that could not be spared lets others go first.
@@ -40,6 +41,7 @@ pub mod hold;
 pub mod limits;
 mod overdue;
 pub mod plan_deadline;
+mod predicted;
 pub mod retarget;
 pub mod rollback;
 mod slots;

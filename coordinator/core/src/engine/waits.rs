@@ -6,7 +6,7 @@ use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
     budget::{self, Budget, holds_back_way_back},
-    cohort, finality, finalizing,
+    cohort, finality, finalizing, follow,
     hold::{self, Hold},
     rollback, timers, yields,
 };
@@ -439,6 +439,9 @@ fn soak(state: &State, plan: &Plan, task: &Task) -> String {
                 instance.report.reason
             )
         }
+        (None, Health::Healthy) if !follow::is_reconfigured(plan, instance) => format!(
+            "{soak} and to run with the configuration that its agent has; now that is another one again"
+        ),
         (None, Health::Healthy) => soak,
     }
 }

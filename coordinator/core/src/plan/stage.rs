@@ -39,7 +39,7 @@ pub struct Stage {
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.from == self.to {
+        match self.is_restart() {
             true => write!(f, "{} {}", self.component, self.to),
             false => write!(f, "{} {} -> {}", self.component, self.from, self.to),
         }
@@ -47,11 +47,17 @@ impl fmt::Display for Stage {
 }
 
 impl Stage {
+    /// Whether it brings nothing to another version.
+    #[must_use]
+    pub fn is_restart(&self) -> bool {
+        self.from == self.to
+    }
+
     /// How an instance comes back from the version that this leads to, before the plan is finalized; nothing if it
     /// cannot. What a person has confirmed counts as final, and what undoes another stage is not undone itself.
     #[must_use]
     pub fn way_back(&self) -> Option<Method> {
-        if self.undoes.is_some() {
+        if self.undoes.is_some() || self.is_restart() {
             return None;
         }
         let undo = match self.confirmed_by.is_some() && self.is_final_when_finalized() {

@@ -65,7 +65,8 @@ pub(super) fn lay_out(state: &State, outline: Outline<'_>) -> Result<(Plan, Vec<
     Ok((plan, tasks))
 }
 
-fn plan(state: &State, outline: Outline<'_>) -> Plan {
+/// A plan without tasks.
+pub(super) fn plan(state: &State, outline: Outline<'_>) -> Plan {
     Plan {
         id: state.next_plan_id(),
         kind: PlanKind::Upgrade,
@@ -120,41 +121,46 @@ fn stage(
             continue;
         };
         let to = artifact(state, release, instance)?;
-        movers.push((instance, from.clone(), to));
+        movers.push((instance.as_ref(), from.clone(), to));
     }
     if stage.may_rebuild() {
-        check_rebuild(
-            state,
-            stage,
-            movers.iter().map(|(instance, ..)| instance.as_ref()),
-        )?;
+        check_rebuild(state, stage, movers.iter().map(|(instance, ..)| *instance))?;
     }
+    for (instance, _, to) in &movers {
+        held.insert(instance.id.clone(), to.clone());
+    }
+    Ok(in_waves(plan, number, movers))
+}
+
+/// A task for each of these instances, in the order in which they go: each with what it has and what it comes to.
+pub(super) fn in_waves(
+    plan: &Plan,
+    number: u32,
+    mut movers: Vec<(&Instance, ReleaseRef, ReleaseRef)>,
+) -> Vec<Task> {
     let label = plan.policy.failure_domain.as_deref();
     let domain = |instance: &Instance| label.and_then(|label| instance.labels.get(label).cloned());
     movers.sort_by_cached_key(|(instance, ..)| (domain(instance), instance.id.clone()));
 
     let waves = waves(&plan.policy, movers.len());
     let tasks = movers.into_iter().zip(waves);
-    Ok(tasks
-        .map(|((instance, from, to), wave)| {
-            held.insert(instance.id.clone(), to.clone());
-            Task {
-                plan: plan.id,
-                instance: instance.id.clone(),
-                stage: number,
-                wave,
-                state: TaskState::Pending,
-                from,
-                to,
-                generation: 0,
-                admitted_at: None,
-                stop_to_ready_us: 0,
-                yielded: None,
-                changed_at: plan.created_at,
-                revision: 0,
-            }
+    tasks
+        .map(|((instance, from, to), wave)| Task {
+            plan: plan.id,
+            instance: instance.id.clone(),
+            stage: number,
+            wave,
+            state: TaskState::Pending,
+            from,
+            to,
+            generation: 0,
+            admitted_at: None,
+            stop_to_ready_us: 0,
+            yielded: None,
+            changed_at: plan.created_at,
+            revision: 0,
         })
-        .collect())
+        .collect()
 }
 
 /// The wave of each of `count` instances, in the order in which they go: the canary, if there is one, then as many as

@@ -8,6 +8,7 @@
 //! - [`check()`]: the second opinion, which shares nothing with the search; `unchanged`: it is asked for when a draft
 //!   is to be started.
 //! - `known`: what the planner looks at, out of the state; `words`: how its sentences are put together.
+//! - `restart`: plans that bring nothing to another version.
 //! - `layout`: the steps of a path become stages, waves and tasks; `suits`: whether the policy suits the instances.
 
 mod answer;
@@ -21,6 +22,7 @@ mod layout;
 mod pairs;
 mod refusal;
 mod request;
+mod restart;
 mod ruled_out;
 mod search;
 mod space;
@@ -36,5 +38,6 @@ pub use find::find;
 pub use layout::TASKS_MAX;
 pub use refusal::{Furthest, NoPath, Obstacle, Reason, Remedy};
 pub use request::{BadRequest, RUNNING_VERSIONS_MAX, Request, VERSIONS_MAX};
+pub use restart::{Selection, draft_restart};
 pub use ruled_out::{RULED_OUT_MAX, RuledOut, Why};
 pub use unchanged::check_unchanged;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::{compatible, undo::matrix_with_ways_back},
-    plan::Plan,
+    plan::{Plan, PlanKind},
     refusal::{Refusal, RefusalKind},
     state::State,
 };
@@ -34,7 +34,9 @@ pub fn check_unchanged(state: &State, plan: &Plan) -> Result<(), Refusal> {
             ),
         ));
     }
-    if let Some(why) = not_allowed(state, plan) {
+    // Where nothing comes to another version nothing new meets.
+    let moves = plan.kind == PlanKind::Upgrade;
+    if let Some(why) = moves.then(|| not_allowed(state, plan)).flatten() {
         return Err(Refusal::new(
             RefusalKind::FleetChanged,
             format!(

@@ -40,7 +40,9 @@ transcripts! {
     a_plan_that_cannot_be_made_final_pauses_when_all_were_told
     a_plan_that_takes_too_long_pauses_once
     a_plan_that_was_given_up_ends_though_a_node_is_lost
+    a_reconfigure_restarts_only_what_differs
     a_release_for_other_platforms_only_is_told_as_such
+    a_restart_goes_as_carefully_as_an_upgrade
     a_retargeted_plan_without_a_way_is_aborted
     a_rollback_that_is_given_up_has_failed
     a_share_of_each_group_goes_at_once
@@ -80,12 +82,12 @@ transcripts! {
     storage_systems_are_told_that_it_is_final
     the_breaker_opens_when_many_fall_silent_at_once_and_closes_by_itself
     the_canary_goes_first_and_then_the_rest
-    those_that_were_changed_are_compared_before_the_next_wave
     the_last_one_is_held_in_a_fleet_that_was_mixed_before
     the_only_copy_is_not_sent_where_the_way_back_is_a_rebuild
     the_same_request_twice_is_answered_twice_and_done_once
     the_way_back_may_fail_as_well
     the_word_is_asked_for_when_all_others_are_done
+    those_that_were_changed_are_compared_before_the_next_wave
     two_failure_domains_may_be_down_where_the_policy_says_so
     two_plans_may_not_touch_the_same_instance
     versions_in_use_elsewhere_hold_a_plan_back
@@ -93,6 +95,7 @@ transcripts! {
     what_cannot_be_undone_begins_when_a_person_says_so
     what_is_final_by_itself_is_not_put_back_once_a_person_has_said_so
     what_is_no_longer_external_is_not_in_the_way
+    what_is_not_as_predicted_pauses_the_plan
     what_makes_no_sense_is_refused_with_a_sentence
     what_nobody_has_finalized_can_be_gone_back_from
     what_waits_for_more_than_a_word_is_overdue_all_the_same

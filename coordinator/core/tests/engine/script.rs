@@ -13,7 +13,8 @@ use evenkeel_coordinator_core::{
     desired,
     engine::waits,
     measures::Measure,
-    plan::{Comparison, OnFailure, PlanId, Policy, Target, Window},
+    plan::{Comparison, OnFailure, PlanId, PlanKind, Policy, Target, Window},
+    planner::Selection,
     release::{Artifact, SignedManifest},
 };
 use evenkeel_words::{
@@ -156,7 +157,8 @@ impl Script {
             "node" => self.node(&mut words),
             "every-step" => self.every_step = true,
             "publish" | "matrix" | "in-use" | "create" | "start" | "pause" | "resume" | "abort"
-            | "finalize" | "rollback" | "retarget" | "retry" | "skip" | "freeze" | "unfreeze" => {
+            | "finalize" | "rollback" | "retarget" | "retry" | "skip" | "freeze" | "unfreeze"
+            | "restart-plan" | "reconfigure-plan" => {
                 let call = call(command);
                 match self.world.ask(words.options.get("id").copied(), &call) {
                     Err(refusal) => {
@@ -422,6 +424,8 @@ fn call(command: &str) -> Call {
         },
         "start" => Call::StartPlan(words.next().parse().unwrap()),
         "pause" => Call::PausePlan(words.next().parse().unwrap(), words.rest()),
+        "restart-plan" => restart(PlanKind::Restart, &mut words),
+        "reconfigure-plan" => restart(PlanKind::Reconfigure, &mut words),
         "rollback" => Call::RollBackPlan(words.next().parse().unwrap(), words.rest()),
         "retarget" => Call::RetargetPlan {
             plan: words.next().parse().unwrap(),
@@ -442,6 +446,24 @@ fn call(command: &str) -> Call {
         "unfreeze" => Call::UnfreezeFleet,
         "abort" => Call::AbortPlan(words.next().parse().unwrap(), words.rest()),
         verb => panic!("no such call: {verb}"),
+    }
+}
+
+/// `store n1/gate`: what takes part.
+fn restart(kind: PlanKind, words: &mut Words) -> Call {
+    let policy = policy(words);
+    let mut selection = Selection::default();
+    for word in words.words.by_ref() {
+        match word.contains('/') {
+            true => selection.instances.push(word.parse().unwrap()),
+            false => selection.components.push(word.parse().unwrap()),
+        }
+    }
+    Call::CreateRestart {
+        kind,
+        content: release(&Version::new(selection.instances.len() as u64, 0, 0)).digest,
+        selection,
+        policy,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod driver;
 pub mod failpoints;
 pub mod instance;
 pub mod journal;
+pub mod measures;
 pub mod probes;
 pub mod rebuild;
 pub mod releases;

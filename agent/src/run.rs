@@ -17,6 +17,7 @@ use crate::{
     configuration,
     driver::{self, Driver, Subject},
     instance::{self, Surroundings},
+    measures::Measures,
     rebuild::Rebuilds,
     releases::{Prefetcher, Store, StoreError, Trust},
     report::{Reports, sentence},
@@ -85,6 +86,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         store.expect(&instance.name, &instance.component);
     }
 
+    let measures = Arc::new(Measures::default());
     let mut tasks = JoinSet::new();
     let mut inboxes = BTreeMap::new();
     let mut supervisors = Vec::new();
@@ -113,6 +115,10 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             let (calls, watcher) = (Arc::clone(&driver_calls), Arc::clone(&watcher));
             Arc::new(Driver::new(driver, subject, calls, watcher))
         });
+        if let Some(driver) = &driver {
+            let measures = Arc::clone(&measures);
+            tasks.spawn(measures.ask(instance.name.clone(), Arc::clone(driver)));
+        }
         let rebuilds = Rebuilds::new(&folder, instance.rebuild.clone(), boot);
         rebuilt.push(rebuilds.clone());
         let surroundings = Surroundings {
@@ -123,6 +129,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             driver,
             rebuilds,
             reports: Arc::clone(&reports),
+            measures: Arc::clone(&measures),
         };
         tasks.spawn(instance::run(instance, surroundings, desired));
     }
@@ -132,7 +139,16 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let keys = settings.trusted_release_keys.clone();
     let prefetcher = Prefetcher::new(store, keys, Arc::clone(&reports), wanted_too, channel_too);
     tasks.spawn(prefetcher.run());
-    tasks.spawn(Session::new(Arc::new(settings), reports, inboxes, wanted, channel).run());
+    tasks.spawn(
+        Session::new(
+            Arc::new(settings),
+            (reports, measures),
+            inboxes,
+            wanted,
+            channel,
+        )
+        .run(),
+    );
     tasks.spawn(trim_outputs(supervisors));
     tasks.spawn(watch_configurations(watched, watched_for));
     tasks.spawn(collect_data(rebuilt));

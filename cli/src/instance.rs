@@ -15,7 +15,7 @@ use crate::output::remark;
 use crate::session::Session;
 use crate::table::{Table, labels};
 use crate::time::{age, micros};
-use crate::view::{Instance, ReleaseRef};
+use crate::view::{Instance, Measures, ReleaseRef};
 
 /// What can be done with instances.
 #[derive(Debug, Subcommand)]
@@ -96,7 +96,11 @@ async fn show(session: &Session, name: String) -> Result<(), Failure> {
             FleetServiceClient::new(channel).get_instance(request).await
         })
         .await?;
-    let instance = Instance::from(required(answer.instance, "instance")?);
+    let mut instance = Instance::from(required(answer.instance, "instance")?);
+    let measures_age = answer.measures_age;
+    instance.measures = answer
+        .measures
+        .map(|measures| Measures::new(measures, measures_age));
     let output = session.output;
     output.result(&instance, || {
         details(&instance, output.look, SystemTime::now())
@@ -216,11 +220,31 @@ fn details(instance: &Instance, look: Look, now: SystemTime) -> String {
         }
         pairs.pair("Progress", text);
     }
+    if let Some(measures) = &instance.measures {
+        pairs.pair("Measured", measured(measures));
+    }
     pairs.pair(
         "Changed",
         format!("{} ago", age(instance.changed_at.as_deref(), now)),
     );
     pairs.render()
+}
+
+/// What was measured lately, and how long ago that was heard.
+fn measured(measures: &Measures) -> String {
+    let mut text = format!(
+        "{} s ago: {} good answers to probes in a minute, {} others, p50 {}, p99 {}, {} restarts",
+        measures.age_ms / 1_000,
+        measures.probes,
+        measures.probe_failures,
+        micros(measures.latency_p50_us),
+        micros(measures.latency_p99_us),
+        measures.restarts
+    );
+    for (name, figure) in &measures.metrics {
+        text.push_str(&format!(", {name} {figure}"));
+    }
+    text
 }
 
 /// A release by its version and the beginning of its digest.

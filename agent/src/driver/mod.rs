@@ -62,10 +62,12 @@ pub enum Verb {
     Recovered,
     /// Make the upgrade final: nothing goes back from here on.
     Finalize,
+    /// What is there to measure?
+    Health,
 }
 
 /// Every verb.
-pub const VERBS: [Verb; 10] = [
+pub const VERBS: [Verb; 11] = [
     Verb::Drain,
     Verb::DrainStatus,
     Verb::CancelDrain,
@@ -76,6 +78,7 @@ pub const VERBS: [Verb; 10] = [
     Verb::Version,
     Verb::Recovered,
     Verb::Finalize,
+    Verb::Health,
 ];
 
 impl Verb {
@@ -93,6 +96,7 @@ impl Verb {
             Self::Version => "version",
             Self::Recovered => "recovered",
             Self::Finalize => "finalize",
+            Self::Health => "health",
         }
     }
 }
@@ -307,7 +311,8 @@ impl Driver {
             | Verb::Unquiesce
             | Verb::Version
             | Verb::Recovered
-            | Verb::Finalize => self.settings.interval,
+            | Verb::Finalize
+            | Verb::Health => self.settings.interval,
         };
         loop {
             let answer = match (self.call(verb, arguments).await, begun) {

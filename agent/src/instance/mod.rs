@@ -34,6 +34,7 @@ use crate::{
     config::InstanceSettings,
     driver::Driver,
     journal::Journal,
+    measures::Measures,
     probes::{Health, ProbeSettings, Prober, Vitality},
     rebuild::{Leave, Rebuilds},
     releases::Store,
@@ -91,6 +92,7 @@ struct Instance {
     store: Arc<Store>,
     supervisor: ExecSupervisor,
     reports: Arc<Reports>,
+    measures: Arc<Measures>,
     journal: Arc<Mutex<Journal>>,
     inbox: watch::Receiver<Option<Desired>>,
     probes: Arc<[ProbeSettings]>,
@@ -201,6 +203,7 @@ impl Instance {
     /// What an order that has ended leaves to be done.
     async fn note_end(&mut self) {
         self.collect_releases();
+        self.measures.begin_anew(&self.settings.name);
         let record = Record::of(&self.state);
         let (rebuilds, name) = (self.rebuilds.clone(), self.settings.name.clone());
         let noted = spawn_blocking(move || note_end(&rebuilds, &record, &name));
@@ -304,6 +307,9 @@ impl Instance {
         self.asking = None;
         let reason = cut(process.how_it_ended(), REASON_BYTES_MAX);
         tracing::info!(instance = %self.settings.name, %reason, "the process ended");
+        if self.state.phase.journey().is_none() {
+            self.measures.ended(&self.settings.name);
+        }
         self.handle(Event::Exited { reason }).await;
     }
 
@@ -421,6 +427,11 @@ impl Instance {
     fn publish(&self) {
         let vitality = self.prober.as_ref().map(Prober::vitality);
         let state = &self.state;
+        self.measures.process(
+            &self.settings.name,
+            self.process.as_ref().map(StorageProcess::started_at),
+            self.prober.as_ref().map(Prober::answers),
+        );
         self.reports.update(&self.settings.name, |facts| {
             facts.status = state.status();
             facts.health = vitality

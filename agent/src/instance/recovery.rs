@@ -12,6 +12,7 @@ use crate::{
     config::InstanceSettings,
     driver::Driver,
     journal::{Journal, JournalError},
+    measures::Measures,
     probes::{ProbeSettings, Prober},
     rebuild::Rebuilds,
     releases::{Store, StoreError, current},
@@ -36,6 +37,8 @@ pub struct Surroundings {
     pub rebuilds: Rebuilds,
     /// Where what is true is written down.
     pub reports: Arc<Reports>,
+    /// Where what is measured is written down.
+    pub measures: Arc<Measures>,
 }
 
 /// Why an instance cannot be looked after.
@@ -102,6 +105,7 @@ pub async fn run(
         store: surroundings.store,
         supervisor: surroundings.supervisor,
         reports: surroundings.reports,
+        measures: surroundings.measures,
         state: journal.last().clone().revive(core_settings(&settings)),
         journal: Arc::new(Mutex::new(journal)),
         inbox,

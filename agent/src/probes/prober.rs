@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{Health, ProbeSettings, Tally};
+use crate::measures::Answers;
 
 /// The shortest wait between two questions after a start.
 const WAIT_MIN: Duration = Duration::from_millis(1);
@@ -47,6 +48,7 @@ impl Default for Vitality {
 #[derive(Debug)]
 pub struct Prober {
     vitality: watch::Receiver<Vitality>,
+    answers: Arc<Answers>,
     _tasks: JoinSet<()>,
 }
 
@@ -56,7 +58,9 @@ impl Prober {
     pub fn start(probes: &Arc<[ProbeSettings]>) -> Self {
         let (sender, vitality) = watch::channel(Vitality::default());
         let tallies = watch::Sender::new(vec![Tally::default(); probes.len()]);
+        let answers = Arc::new(Answers::default());
         let board = Arc::new(Board {
+            answers: Arc::clone(&answers),
             probes: Arc::clone(probes),
             tallies,
             vitality: sender,
@@ -67,6 +71,7 @@ impl Prober {
         }
         Self {
             vitality,
+            answers,
             _tasks: tasks,
         }
     }
@@ -77,6 +82,12 @@ impl Prober {
             // Only when the runtime goes down.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// How they were answered lately.
+    #[must_use]
+    pub fn answers(&self) -> Arc<Answers> {
+        Arc::clone(&self.answers)
     }
 
     /// What the probes say.
@@ -91,6 +102,7 @@ struct Board {
     probes: Arc<[ProbeSettings]>,
     tallies: watch::Sender<Vec<Tally>>,
     vitality: watch::Sender<Vitality>,
+    answers: Arc<Answers>,
 }
 
 impl Board {
@@ -136,11 +148,13 @@ async fn run(board: Arc<Board>, index: usize) {
     let started = Instant::now();
     let mut was_ready = false;
     loop {
+        let asked = Instant::now();
         let answer = match timeout(settings.timeout, settings.question.ask()).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {:?}", settings.timeout)),
         };
         let good = answer.is_ok();
+        board.answers.count(good.then(|| asked.elapsed()));
         board.count(index, answer, started.elapsed());
         was_ready |= good
             && board

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use evenkeel_common::{names::InstanceName, platform, tls};
 use evenkeel_proto::v1::{
-    DesiredState, Hello, Report, SessionRequest, SessionResponse,
+    DesiredState, Hello, InstanceMeasures, Report, SessionRequest, SessionResponse,
     agent_service_client::AgentServiceClient, session_request, session_response,
 };
 use tokio::{
@@ -24,6 +24,7 @@ use crate::{
     clock,
     config::{InstanceSettings, Settings},
     instance::Desired,
+    measures::Measures,
     releases::{AllWanted, Wanted},
     report::Reports,
 };
@@ -43,6 +44,9 @@ const OUTBOX_MESSAGES: usize = 2;
 /// How long steps of an order are held back for the next one: longer than the steps of a small process take, and
 /// far shorter than anyone looks.
 const GATHER_STEPS: Duration = Duration::from_millis(10);
+
+/// How much of a heartbeat has to have passed before what was measured is said again: the shortest wait for one.
+const MEASURES_EACH: f64 = 0.8;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,7 @@ enum SessionError {
 pub struct Session {
     settings: Arc<Settings>,
     reports: Arc<Reports>,
+    measures: Arc<Measures>,
     inboxes: BTreeMap<InstanceName, watch::Sender<Option<Desired>>>,
     wanted: watch::Sender<AllWanted>,
     /// Where others find the connection, while there is one.
@@ -76,7 +81,7 @@ impl Session {
     #[must_use]
     pub fn new(
         settings: Arc<Settings>,
-        reports: Arc<Reports>,
+        (reports, measures): (Arc<Reports>, Arc<Measures>),
         inboxes: BTreeMap<InstanceName, watch::Sender<Option<Desired>>>,
         wanted: watch::Sender<AllWanted>,
         channel: watch::Sender<Option<Channel>>,
@@ -84,6 +89,7 @@ impl Session {
         Self {
             settings,
             reports,
+            measures,
             inboxes,
             wanted,
             channel,
@@ -175,7 +181,7 @@ impl Session {
                 .into_iter()
                 .map(|(name, facts)| wire::say(&name, facts))
                 .collect(),
-            measures: Vec::new(),
+            measures: self.measures(),
         };
         SessionRequest {
             message: Some(session_request::Message::Hello(hello)),
@@ -184,6 +190,7 @@ impl Session {
 
     /// Says what changes, at once, and that the agent lives, now and then.
     async fn speak(&self, outbox: &mpsc::Sender<SessionRequest>, heartbeat: Duration) {
+        let mut measured_at = Instant::now();
         loop {
             // ± 20 %
             let wait = heartbeat.mul_f64(0.8 + 0.4 * random_part());
@@ -201,15 +208,29 @@ impl Session {
                 .into_iter()
                 .map(|(name, facts)| wire::say(&name, facts))
                 .collect();
+            let measures = match measured_at.elapsed() >= heartbeat.mul_f64(MEASURES_EACH) {
+                true => {
+                    measured_at = Instant::now();
+                    self.measures()
+                }
+                false => Vec::new(),
+            };
             let report = Report {
                 clock_ms: clock::now_ms(),
                 instances,
-                measures: Vec::new(),
+                measures,
             };
             place.send(SessionRequest {
                 message: Some(session_request::Message::Report(report)),
             });
         }
+    }
+
+    fn measures(&self) -> Vec<InstanceMeasures> {
+        let lately = self.measures.lately().into_iter();
+        lately
+            .map(|(name, measured)| wire::say_measured(&name, measured))
+            .collect()
     }
 
     /// Steps of an order that follow each other fast travel as one: as long as there is nothing else to say, the

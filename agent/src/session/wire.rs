@@ -1,5 +1,7 @@
 //! Between the words of the API and those of the agent. Messages stop here.
 
+use std::time::Duration;
+
 use evenkeel_agent_core::{
     Fallback, Finalized, Method, Order, OrderResult, Progress, Release, Status, StepName,
 };
@@ -13,6 +15,7 @@ use evenkeel_proto::v1;
 
 use crate::{
     instance::{DatedOrder, Desired},
+    measures::Measured,
     probes::Health,
     releases::{Stage, Staged},
     report::{InstanceFacts, ProcessFacts},
@@ -167,6 +170,22 @@ pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceRepo
         configuration: facts.configuration.to_string(),
         can_finalize: facts.can_finalize,
         finalized: facts.finalized.map(say_finalized),
+    }
+}
+
+/// What was measured of an instance, to say.
+pub(super) fn say_measured(name: &InstanceName, measured: Measured) -> v1::InstanceMeasures {
+    let micros = |latency: Duration| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+    let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    v1::InstanceMeasures {
+        name: name.to_string(),
+        up_ms: u64::try_from(measured.up.as_millis()).unwrap_or(u64::MAX),
+        probes: count(measured.probes),
+        probe_failures: count(measured.failures),
+        latency_p50_us: micros(measured.latency_p50),
+        latency_p99_us: micros(measured.latency_p99),
+        restarts: measured.restarts,
+        metrics: measured.metrics.into_iter().collect(),
     }
 }
 

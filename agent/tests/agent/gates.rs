@@ -220,3 +220,37 @@ fn a_process_has_the_configuration_that_it_was_started_with() {
             && new.process.as_ref().unwrap().configuration == report.configuration
     });
 }
+
+#[test]
+fn what_is_measured_is_said_with_the_heartbeats() {
+    let (scene, data) = scene("good");
+    data.answer(
+        "health",
+        "echo '{\"metrics\": {\"blobs\": 7, \"lag\": 0.5, \"name\": \"s1\"}}'",
+    );
+    let agent = scene.agent();
+    let before = agent.wait_until_it_serves("1.0.0");
+    let measures = scene
+        .coordinator
+        .wait_for_measures(|measures| measures.probes > 3 && !measures.metrics.is_empty());
+    assert!(
+        measures.up_ms > 0 && measures.latency_p50_us > 0,
+        "{measures:?}"
+    );
+    assert!(measures.latency_p99_us >= measures.latency_p50_us);
+    assert_eq!((measures.name.as_str(), measures.restarts), ("s1", 0));
+    assert_eq!(
+        (measures.metrics["blobs"], measures.metrics["lag"]),
+        (7.0, 0.5)
+    );
+    assert_eq!(measures.metrics.len(), 2);
+    before.signal(rustix::process::Signal::KILL);
+    scene
+        .coordinator
+        .wait_for_measures(|measures| measures.restarts == 1);
+    // An order begins a new count.
+    scene.upgrade(1, OrderResult::Done);
+    scene
+        .coordinator
+        .wait_for_measures(|measures| measures.restarts == 0);
+}

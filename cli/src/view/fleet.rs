@@ -184,6 +184,38 @@ impl From<v1::OrderProgress> for OrderProgress {
     }
 }
 
+/// What an agent measured of an instance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Measures {
+    /// How long ago that was heard.
+    pub(crate) age_ms: u64,
+    pub(crate) up_ms: u64,
+    pub(crate) probes: u32,
+    pub(crate) probe_failures: u32,
+    pub(crate) latency_p50_us: u64,
+    pub(crate) latency_p99_us: u64,
+    pub(crate) restarts: u32,
+    pub(crate) metrics: BTreeMap<String, f64>,
+}
+
+impl Measures {
+    /// What was measured, and heard this long ago.
+    pub(crate) fn new(measures: v1::InstanceMeasures, age: Option<prost_types::Duration>) -> Self {
+        let age = age.and_then(|age| std::time::Duration::try_from(age).ok());
+        let age_ms = age.unwrap_or_default().as_millis();
+        Self {
+            age_ms: u64::try_from(age_ms).unwrap_or(u64::MAX),
+            up_ms: measures.up_ms,
+            probes: measures.probes,
+            probe_failures: measures.probe_failures,
+            latency_p50_us: measures.latency_p50_us,
+            latency_p99_us: measures.latency_p99_us,
+            restarts: measures.restarts,
+            metrics: measures.metrics.into_iter().collect(),
+        }
+    }
+}
+
 /// A storage process on a node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Instance {
@@ -208,6 +240,9 @@ pub(crate) struct Instance {
     pub(crate) configuration: String,
     pub(crate) can_finalize: bool,
     pub(crate) finalized: Option<Finalized>,
+    /// Only where one instance is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) measures: Option<Measures>,
 }
 
 impl From<v1::Instance> for Instance {
@@ -234,6 +269,7 @@ impl From<v1::Instance> for Instance {
             configuration: instance.configuration,
             can_finalize: instance.can_finalize,
             finalized: instance.finalized.map(Into::into),
+            measures: None,
         }
     }
 }

@@ -9,7 +9,7 @@ mod policy;
 mod preview;
 mod release;
 
-pub(crate) use fleet::{Fleet, Freeze, Instance, Node, ReleaseRef};
+pub(crate) use fleet::{Fleet, Freeze, Instance, Measures, Node, ReleaseRef};
 pub(crate) use matrix::{CompatibilityMatrix, ReportedVersions, VersionInUse, wire};
 pub(crate) use plan::{ComponentFinalize, Plan, PlanTarget, Stage, Task, Wait};
 pub(crate) use policy::PlanPolicy;

@@ -275,6 +275,8 @@ impl FleetService for Canned {
         })?;
         Ok(Response::new(GetInstanceResponse {
             instance: Some(instance),
+            measures: None,
+            measures_age: None,
         }))
     }
 

@@ -1,6 +1,7 @@
 //! `FleetService`: nodes and instances, read only; and the freeze.
 
 use evenkeel_common::{
+    clock,
     names::{ComponentName, InstanceId, NodeName},
     problem::Problem,
 };
@@ -22,7 +23,8 @@ use super::{
     watch::{Interest, Watch, watch},
 };
 use crate::convert::{
-    Invalid, fleet_to_proto, freeze_to_proto, instance_to_proto, node_to_proto, parse,
+    Invalid, age_to_proto, fleet_to_proto, freeze_to_proto, instance_to_proto, measure_to_proto,
+    node_to_proto, parse,
 };
 
 /// See [`FleetService`].
@@ -137,7 +139,12 @@ impl FleetService for Fleet {
             .instance(&id)
             .ok_or_else(|| not_found(format!("there is no instance {id}: no agent reports it")))?;
         let instance = Some(instance_to_proto(instance));
-        Ok(Response::new(GetInstanceResponse { instance }))
+        let measure = state.measure_of(&id);
+        Ok(Response::new(GetInstanceResponse {
+            instance,
+            measures: measure.map(|measure| measure_to_proto(&id.name, measure)),
+            measures_age: measure.map(|measure| age_to_proto(clock::now().since(measure.at))),
+        }))
     }
 
     async fn list_instances(

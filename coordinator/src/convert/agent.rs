@@ -19,6 +19,7 @@ use evenkeel_proto::v1;
 use super::{
     Invalid, check_labels,
     compatibility::{fallback_method_to, order_method_to},
+    duration_to,
     fleet::report_within_limits,
     parse,
     release::{reference_to, signed_manifest_to},
@@ -109,6 +110,28 @@ pub fn measures_from_proto(
         Ok((name, measure))
     });
     read.collect()
+}
+
+/// How long ago something was.
+#[must_use]
+pub fn age_to_proto(age: Duration) -> prost_types::Duration {
+    duration_to(age)
+}
+
+/// What an agent measured of an instance.
+#[must_use]
+pub fn measure_to_proto(name: &InstanceName, measure: &Measure) -> v1::InstanceMeasures {
+    let micros = |latency: Duration| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+    v1::InstanceMeasures {
+        name: name.to_string(),
+        up_ms: millis(measure.up),
+        probes: measure.probes,
+        probe_failures: measure.failures,
+        latency_p50_us: micros(measure.latency_p50),
+        latency_p99_us: micros(measure.latency_p99),
+        restarts: measure.restarts,
+        metrics: measure.metrics.clone().into_iter().collect(),
+    }
 }
 
 fn metrics_within_limits(metrics: HashMap<String, f64>) -> Result<BTreeMap<String, f64>, Invalid> {

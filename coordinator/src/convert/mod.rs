@@ -23,7 +23,10 @@ use evenkeel_coordinator_core::{
     refusal::{Refusal, RefusalKind},
 };
 
-pub use agent::{desired_to_proto, hello_from_proto, measures_from_proto, reports_from_proto};
+pub use agent::{
+    age_to_proto, desired_to_proto, hello_from_proto, measure_to_proto, measures_from_proto,
+    reports_from_proto,
+};
 pub use compatibility::{
     matrix_from_proto, matrix_to_proto, reported_to_proto, versions_in_use_from_proto,
 };

@@ -201,7 +201,7 @@ async fn a_rebuild_under_load_fails_no_request_and_loses_no_blob() {
 #[tokio::test]
 async fn what_it_does_not_know_and_what_it_cannot_use_is_no_answer() {
     let nodes = json!({ "endpoint": "127.0.0.1:1", "nodes": ["127.0.0.1:1", "127.0.0.1:2"] });
-    assert_eq!(asked("ok-to-stop", nodes).await.0, 64);
+    assert_eq!(asked("rebalance", nodes).await.0, 64);
     let lonely = json!({ "endpoint": "127.0.0.1:1", "nodes": ["127.0.0.1:1"] });
     for settings in [json!({}), lonely, json!([])] {
         assert_eq!(asked("drain", settings).await.0, 2);

@@ -41,6 +41,8 @@ struct Shared {
     artifacts: BTreeMap<String, (Bytes, Flaw)>,
     /// The newest report of the instance.
     report: Option<InstanceReport>,
+    /// What was measured last.
+    measures: Option<v1::InstanceMeasures>,
     /// The newest clock of the agent.
     clock_ms: u64,
     hellos: usize,
@@ -120,6 +122,18 @@ impl Coordinator {
                 last = report.clone();
             }
             report.filter(|report| is_it(report))
+        })
+    }
+
+    /// Waits until what was measured is like this.
+    #[track_caller]
+    pub(crate) fn wait_for_measures(
+        &self,
+        is_it: impl Fn(&v1::InstanceMeasures) -> bool,
+    ) -> v1::InstanceMeasures {
+        wait_for("what is measured", || {
+            let measures = self.shared.lock().unwrap().measures.clone();
+            measures.filter(|measures| is_it(measures))
         })
     }
 
@@ -358,6 +372,9 @@ fn hear(
         }
         session_request::Message::Report(report) => {
             shared.clock_ms = report.clock_ms;
+            if let Some(measures) = report.measures.into_iter().next() {
+                shared.measures = Some(measures);
+            }
             if let Some(report) = report.instances.into_iter().next() {
                 shared.report = Some(report);
             }

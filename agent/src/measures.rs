@@ -1,0 +1,224 @@
+//! What is measured of the instances, for the coordinator to look at: how fast their probes are answered, how often
+//! their processes end by themselves, and what their drivers measure. Kept in memory, and said with each heartbeat.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use evenkeel_common::{
+    clock::{self, Timestamp},
+    limits::{METRIC_NAME_BYTES_MAX, METRICS_MAX},
+    names::InstanceName,
+};
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep};
+
+use crate::driver::{Answer, Driver, Verb};
+
+/// How far back answers count.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// As many answers are kept of one process; probes that are asked more often count for less than the window.
+const ANSWERS_MAX: usize = 1024;
+
+/// How often a driver is asked what it measures.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How the probes of one process were answered lately.
+#[derive(Debug, Default)]
+pub struct Answers(Mutex<VecDeque<(Instant, Option<Duration>)>>);
+
+impl Answers {
+    /// An answer came after this long, or it was a bad one, or none.
+    pub fn count(&self, took: Option<Duration>) {
+        self.count_at(Instant::now(), took);
+    }
+
+    fn count_at(&self, at: Instant, took: Option<Duration>) {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= ANSWERS_MAX {
+            answers.pop_front();
+        }
+        answers.push_back((at, took));
+    }
+
+    /// How long the good ones of the last minute took, in order, and how many were bad.
+    fn lately(&self, now: Instant) -> (Vec<Duration>, usize) {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while answers
+            .front()
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW)
+        {
+            answers.pop_front();
+        }
+        let mut good: Vec<Duration> = answers.iter().filter_map(|(_, took)| *took).collect();
+        good.sort_unstable();
+        let bad = answers.len() - good.len();
+        (good, bad)
+    }
+}
+
+/// What was measured of one instance lately.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// For how long its process has been there.
+    pub up: Duration,
+    /// How many probes were answered well.
+    pub probes: usize,
+    /// How many were not.
+    pub failures: usize,
+    /// How long half of the good answers took at most.
+    pub latency_p50: Duration,
+    /// How long all but a hundredth of them took at most.
+    pub latency_p99: Duration,
+    /// How often its process ended by itself since its newest order ended, or since the agent started.
+    pub restarts: u32,
+    /// What its driver measures.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    started_at: Option<Timestamp>,
+    answers: Option<Arc<Answers>>,
+    restarts: u32,
+    metrics: BTreeMap<String, f64>,
+}
+
+/// What is measured of every instance.
+#[derive(Debug, Default)]
+pub struct Measures(Mutex<BTreeMap<InstanceName, Live>>);
+
+impl Measures {
+    fn change(&self, instance: &InstanceName, change: impl FnOnce(&mut Live)) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(all.entry(instance.clone()).or_default());
+    }
+
+    /// The process that runs was started then, and its probes are answered like this.
+    pub fn process(
+        &self,
+        instance: &InstanceName,
+        started_at: Option<Timestamp>,
+        answers: Option<Arc<Answers>>,
+    ) {
+        self.change(instance, |live| {
+            (live.started_at, live.answers) = (started_at, answers);
+        });
+    }
+
+    /// Its process has ended by itself.
+    pub fn ended(&self, instance: &InstanceName) {
+        self.change(instance, |live| {
+            live.restarts = live.restarts.saturating_add(1);
+        });
+    }
+
+    /// An order has ended: what came before it does not count.
+    pub fn begin_anew(&self, instance: &InstanceName) {
+        self.change(instance, |live| live.restarts = 0);
+    }
+
+    fn metrics(&self, instance: &InstanceName, metrics: BTreeMap<String, f64>) {
+        self.change(instance, |live| live.metrics = metrics);
+    }
+
+    /// All that was measured lately.
+    #[must_use]
+    pub fn lately(&self) -> Vec<(InstanceName, Measured)> {
+        let now = clock::now();
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let measured = all.iter().map(|(name, live)| {
+            let answers = live.answers.as_ref();
+            let (good, failures) =
+                answers.map_or_else(Default::default, |a| a.lately(Instant::now()));
+            let measured = Measured {
+                up: live
+                    .started_at
+                    .map_or(Duration::ZERO, |started_at| now.since(started_at)),
+                probes: good.len(),
+                failures,
+                latency_p50: percentile(&good, 50),
+                latency_p99: percentile(&good, 99),
+                restarts: live.restarts,
+                metrics: live.metrics.clone(),
+            };
+            (name.clone(), measured)
+        });
+        measured.collect()
+    }
+
+    /// Asks a driver now and then what it measures, until the program ends or it turns out not to know.
+    pub async fn ask(self: Arc<Self>, instance: InstanceName, driver: Arc<Driver>) {
+        loop {
+            let metrics = match driver.call(Verb::Health, &Value::Null).await {
+                Ok(Answer::Unsupported) => break,
+                Ok(Answer::Yes(said)) => figures(&said),
+                // What is not known now is not what it was before.
+                Ok(Answer::No(_)) | Err(_) => BTreeMap::new(),
+            };
+            self.metrics(&instance, metrics);
+            sleep(HEALTH_INTERVAL).await;
+        }
+        // It is a part of the agent like the others, which never end.
+        std::future::pending().await
+    }
+}
+
+/// As many as this share of the figures, in per cent, are at most this long; they are in order.
+fn percentile(sorted: &[Duration], share: usize) -> Duration {
+    let rank = (sorted.len() * share).div_ceil(100).saturating_sub(1);
+    sorted.get(rank).copied().unwrap_or_default()
+}
+
+/// The figures in what a driver said.
+fn figures(said: &Map<String, Value>) -> BTreeMap<String, f64> {
+    let metrics = said.get("metrics").and_then(Value::as_object);
+    let figures = metrics.into_iter().flatten().filter_map(|(name, value)| {
+        let value = value.as_f64().filter(|value| value.is_finite())?;
+        (name.len() <= METRIC_NAME_BYTES_MAX).then(|| (name.clone(), value))
+    });
+    figures.take(METRICS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_answers_of_the_last_minute_count_and_at_most_so_many() {
+        let answers = Answers::default();
+        let begun = Instant::now();
+        let now = begun + Duration::from_secs(61);
+        answers.count_at(begun, Some(Duration::from_millis(900)));
+        for ms in 1..=100 {
+            answers.count_at(now, Some(Duration::from_millis(ms)));
+        }
+        answers.count_at(now, None);
+        let (good, bad) = answers.lately(now);
+        assert_eq!((good.len(), bad), (100, 1));
+        assert_eq!(percentile(&good, 50), Duration::from_millis(50));
+        assert_eq!(percentile(&good, 99), Duration::from_millis(99));
+        for _ in 0..5_000 {
+            answers.count_at(now, Some(Duration::ZERO));
+        }
+        assert_eq!(answers.lately(now).0.len(), ANSWERS_MAX);
+        assert_eq!(percentile(&[], 99), Duration::ZERO);
+    }
+
+    #[test]
+    fn of_what_a_driver_says_so_many_finite_figures_count() {
+        let mut metrics: Map<String, Value> = (0..40)
+            .map(|number| (format!("figure{number}"), number.into()))
+            .collect();
+        metrics.insert("a".repeat(METRIC_NAME_BYTES_MAX + 1), 1.into());
+        metrics.insert("a text".to_owned(), "1".into());
+        let said = Map::from_iter([("metrics".to_owned(), Value::Object(metrics))]);
+        let figures = figures(&said);
+        assert_eq!(figures.len(), METRICS_MAX);
+        assert!(figures.keys().all(|name| name.starts_with("figure")));
+        assert!(super::figures(&Map::new()).is_empty());
+    }
+}

@@ -729,6 +729,7 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
             | Key::Release(..)
             | Key::Task(_)
             | Key::Matrix
+            | Key::Freeze
             | Key::ReportedVersions(..)
             | Key::Request(_) => {}
         }

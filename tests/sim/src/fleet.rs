@@ -7,8 +7,11 @@ use std::{
 
 use evenkeel_agent_core::Release;
 use evenkeel_compat::{Blocked, Component, Level, Matrix, Rule, Scope, Versions};
-use evenkeel_coordinator_core::{node::Labels, plan::Policy};
-use evenkeel_words::{digest::Digest, names::ComponentName};
+use evenkeel_coordinator_core::{
+    node::Labels,
+    plan::{OnFailure, Policy},
+};
+use evenkeel_words::{amount::Amount, digest::Digest, names::ComponentName};
 use semver::Version;
 
 use crate::dice::Dice;
@@ -228,7 +231,34 @@ pub(crate) fn policy(dice: &mut Dice) -> Policy {
         seconds(&[200, 300, 400]),
     );
     Policy {
-        max_unavailable: u32::try_from(dice.weighted(&[(5, 1), (2, 2), (1, 3)])).unwrap_or(1),
+        max_unavailable: dice.weighted(&[
+            (5, Amount::Count(1)),
+            (2, Amount::Count(2)),
+            (1, Amount::Count(3)),
+            (1, Amount::Percent(50)),
+            (1, Amount::Percent(67)),
+        ]),
+        max_unavailable_component: dice
+            .chance(1, 6)
+            .then(|| dice.weighted(&[(1, Amount::Count(2)), (1, Amount::Percent(50))])),
+        min_healthy: dice
+            .chance(1, 6)
+            .then(|| dice.weighted(&[(1, Amount::Count(1)), (1, Amount::Percent(50))])),
+        failure_domains_at_once: dice.weighted(&[(3, 1), (1, 2)]),
+        waves: match dice.below(4) {
+            0 => vec![Amount::ALL],
+            1 => vec![Amount::Count(1), Amount::Count(2)],
+            _ => vec![Amount::Percent(10), Amount::Percent(50), Amount::ALL],
+        },
+        plan_deadline: dice.chance(1, 6).then(|| Duration::from_secs(900)),
+        on_failure: dice.weighted(&[
+            (3, OnFailure::Revert),
+            (1, OnFailure::Pause),
+            (1, OnFailure::Rollback),
+        ]),
+        failures_tolerated: dice.weighted(&[(4, 0), (1, 1), (1, 3)]),
+        pause_before_finalize: dice.chance(1, 8),
+        windows: Vec::new(),
         failure_domain: dice.chance(1, 3).then(|| "zone".to_owned()),
         canary: u32::try_from(dice.below(3)).unwrap_or(1),
         soak,

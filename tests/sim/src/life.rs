@@ -158,6 +158,7 @@ impl World {
         self.coordinator.wall_offset_ms = 0;
         self.bring_back_newer();
         self.later(1_000, Event::CoordinatorStarts);
+        self.later(3_000, Event::Mend);
         for node in 0..self.hosts.len() {
             let number = self.links[node].number;
             self.link_mends(node, number);

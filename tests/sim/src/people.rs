@@ -216,6 +216,8 @@ impl World {
                 policy: fleet::policy(&mut self.dice),
                 reason: "another way".to_owned(),
             },
+            (85..=86, _, _) => Call::FreezeFleet("a holiday".to_owned()),
+            (87..=89, _, _) => Call::UnfreezeFleet,
             (79..=84, Some(plan), _) => match self.some_task(plan) {
                 Some(call) => call,
                 None => return,
@@ -341,6 +343,9 @@ impl World {
             return;
         }
         let state = self.coordinator.read().clone();
+        if state.frozen().is_some() {
+            self.ask(Call::UnfreezeFleet);
+        }
         let plans: Vec<_> = state
             .plans_under_way()
             .map(|plan| Plan::clone(plan))
@@ -413,6 +418,7 @@ impl World {
     /// Why a plan stands as it does, for people.
     pub(crate) fn stand(&self) -> String {
         let state = self.coordinator.read();
+        let now = self.coordinator_now().unwrap_or_default();
         let mut lines = Vec::new();
         for plan in state.plans_under_way() {
             lines.push(format!(
@@ -423,7 +429,8 @@ impl World {
             ));
             for task in state.tasks_of(plan.id) {
                 if task.state != TaskState::Done {
-                    let wait = evenkeel_coordinator_core::engine::waits::wait(state, plan, task);
+                    let wait =
+                        evenkeel_coordinator_core::engine::waits::wait(state, plan, task, now);
                     let wait = wait.map_or_else(String::new, |wait| wait.sentence);
                     lines.push(format!("  {} {}: {wait}", task.instance, task.state.name()));
                 }
@@ -478,6 +485,8 @@ fn words(call: &Call) -> String {
         Call::ResumePlan(plan) => format!("resume {plan}"),
         Call::AbortPlan(plan, _) => format!("abort {plan}"),
         Call::FinalizePlan { plan, .. } => format!("confirm {plan}"),
+        Call::FreezeFleet(_) => "freeze the fleet".to_owned(),
+        Call::UnfreezeFleet => "unfreeze the fleet".to_owned(),
         Call::RollBackPlan(plan, _) => format!("roll {plan} back"),
         Call::RetargetPlan { plan, targets, .. } => {
             format!("retarget {plan} to {}", brought(targets))

@@ -1,7 +1,7 @@
 //! The rules, asked of what there really is: of the hosts, not of what the coordinator believes of them. And the
 //! core's own invariants, asked after its changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_agent_core::{DataMove, Method, Record, Release, Standing, Ticket};
 use evenkeel_compat::Matrix;
@@ -158,6 +158,7 @@ impl World {
                 | Resource::InstanceGone(_)
                 | Resource::Release(_)
                 | Resource::Matrix(_)
+                | Resource::Freeze(_)
                 | Resource::ReportedVersions(_)
                 | Resource::Request(_) => {}
             }
@@ -292,11 +293,11 @@ impl World {
             let down = self.long_down(index);
             let others = down.iter().filter(|other| self.are_copies(index, **other));
             let others = others.count() + 1;
-            if others > allowed(&policy) {
+            let allowed = allowed(&policy, self.group_size(index));
+            if others > allowed {
                 self.wrong(format!(
-                    "{} was ordered down as number {others} of its group that really is, and {} may be",
+                    "{} was ordered down as number {others} of its group that really is, and {allowed} may be",
                     new.id,
-                    allowed(&policy)
                 ));
             }
             if let Some(label) = &policy.failure_domain {
@@ -304,15 +305,14 @@ impl World {
                     let instance = &world.instances[index];
                     world.hosts[instance.node].labels.get(label).cloned()
                 };
-                let own = domain(self, index);
-                let other = down
-                    .iter()
-                    .find(|other| domain(self, **other) != own)
-                    .copied();
-                if let Some(other) = other {
+                let mut domains: BTreeSet<_> =
+                    down.iter().map(|other| domain(self, *other)).collect();
+                domains.insert(domain(self, index));
+                let most = usize::try_from(policy.failure_domains_at_once).unwrap_or(usize::MAX);
+                if domains.len() > most {
                     self.wrong(format!(
-                        "{} was ordered down while {} of another domain really is",
-                        new.id, self.instances[other].id
+                        "{} was ordered down while others of {domains:?} really are",
+                        new.id
                     ));
                 }
             }
@@ -330,6 +330,11 @@ impl World {
                 other.component == component && other.down_since.is_some_and(long)
             })
             .collect()
+    }
+
+    fn group_size(&self, index: InstanceIndex) -> usize {
+        let all = 0..self.instances.len();
+        all.filter(|other| self.are_copies(index, *other)).count()
     }
 
     fn are_copies(&self, one: InstanceIndex, other: InstanceIndex) -> bool {
@@ -429,10 +434,11 @@ impl World {
             .filter(|other| self.are_copies(index, *other))
             .filter_map(|other| Some((other, self.instances[other].held_by?)))
             .collect();
+        let size = self.group_size(index);
         let allowed = held
             .iter()
             .filter_map(|key| self.truth.given.get(key)?.last()?.policy.as_ref())
-            .map(allowed)
+            .map(|policy| allowed(policy, size))
             .max();
         if allowed.is_some_and(|allowed| held.len() > allowed) {
             self.wrong(format!(
@@ -605,8 +611,11 @@ fn is_forward(state: &State, change: &Change, id: &InstanceId) -> bool {
     })
 }
 
-fn allowed(policy: &Policy) -> usize {
-    usize::try_from(policy.max_unavailable).unwrap_or(usize::MAX)
+/// How many of a group of that size may be down.
+fn allowed(policy: &Policy, of: usize) -> usize {
+    let of = u32::try_from(of).unwrap_or(u32::MAX);
+    let allowed = policy.max_unavailable.of_rounded_down(of);
+    usize::try_from(allowed).unwrap_or(usize::MAX)
 }
 
 fn journal_step(record: &Record) -> &'static str {

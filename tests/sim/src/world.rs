@@ -81,6 +81,8 @@ pub(crate) enum Event {
     Chance,
     /// Somebody asks for something.
     People,
+    /// People lift what holds the whole fleet.
+    Mend,
     /// Something that was said by people arrives.
     Asked(Box<Said>),
 }
@@ -180,6 +182,7 @@ impl World {
             Event::LinkMends(node, number) => self.link_mends(node, number),
             Event::Chance => self.chance(),
             Event::People => self.people_act(),
+            Event::Mend => self.ask(evenkeel_coordinator_core::calls::Call::UnfreezeFleet),
             Event::Asked(said) => self.coordinator_is_asked(*said),
         }
         true

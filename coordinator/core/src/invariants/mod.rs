@@ -256,6 +256,7 @@ fn revisions_right(state: &State) -> Vec<String> {
                 Resource::Release(_)
                     | Resource::InstanceGone(_)
                     | Resource::Matrix(_)
+                    | Resource::Freeze(_)
                     | Resource::ReportedVersions(_)
                     | Resource::Freeze(_)
             )

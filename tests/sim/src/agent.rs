@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use evenkeel_agent_core::{
     self as core, Action, DataMove, Event as Happened, Incoming, OrderResult, Phase, Record,
-    Refusal, Release, RestartPolicy, Run, Standing, State, StepName, Ticket, step,
+    Refusal, Release, Run, Settings, Standing, State, StepName, Ticket, step,
 };
 use evenkeel_compat::Method;
 use evenkeel_coordinator_core::{
@@ -49,6 +49,7 @@ pub(crate) enum Fault {
     DoesNotStart,
     NeverReady,
     SickInSoak,
+    RunsAnother,
     Lies,
 }
 
@@ -62,6 +63,11 @@ pub(crate) struct Instance {
     may_rebuild: bool,
     /// Its driver knows how to make an upgrade final.
     can_finalize: bool,
+    pub(crate) settings: Settings,
+    /// The storage system was told that its process is about to be stopped, and not that it is back.
+    pub(crate) is_quiesced: bool,
+    /// The newest order for which the storage system gave leave to stop the process.
+    pub(crate) leave_for: Option<u64>,
     /// On disk: the last record of its journal.
     pub(crate) journal: Record,
     /// On disk: what `current` names.
@@ -109,6 +115,11 @@ pub(crate) struct Memory {
 enum Asked {
     Drain,
     Rejoin,
+    OkToStop,
+    Quiesce,
+    Unquiesce,
+    Version,
+    Recovered,
 }
 
 #[derive(Debug)]
@@ -133,6 +144,9 @@ impl Instance {
             labels: plan.labels.clone(),
             may_rebuild: plan.may_rebuild,
             can_finalize: plan.can_finalize,
+            settings: plan.settings,
+            is_quiesced: false,
+            leave_for: None,
             journal: Record::default(),
             current,
             complete: BTreeSet::from([complete]),
@@ -206,6 +220,7 @@ pub(crate) fn heard(order: &Order) -> core::Order {
                 release: release_of(release),
                 method: method(*how),
             }),
+        way_back: order.way_back,
         ready_within_ms: u64::try_from(order.ready_within.as_millis()).unwrap_or(u64::MAX),
     }
 }
@@ -214,7 +229,7 @@ impl World {
     /// A new agent takes up an instance.
     pub(crate) fn recover(&mut self, index: InstanceIndex) {
         let instance = &mut self.instances[index];
-        let state = instance.journal.clone().revive(RestartPolicy::default());
+        let state = instance.journal.clone().revive(instance.settings);
         let found = Happened::Recovered {
             boot: self.hosts[instance.node].boot,
             process: instance.process.as_ref().map(|it| it.running.clone()),
@@ -339,7 +354,8 @@ impl World {
         let hitch = !had_hitch && state.hitch.is_some();
         let gives_up = !had_given_up && given_up(&state);
         memory.state = state;
-        if !matches!(memory.state.phase, Phase::Draining(_) | Phase::Rejoining(_)) {
+        if before != after {
+            // What is asked belongs to one phase alone.
             memory.asking = None;
         }
         let reason = memory.state.reason();
@@ -381,6 +397,9 @@ impl World {
             return;
         };
         let is_well = outcome.result != OrderResult::Failed;
+        if outcome.result == OrderResult::Declined {
+            self.coverage.see(Sight::Declined);
+        }
         note!(
             self,
             "{}: the order ended: {:?} {}",
@@ -413,10 +432,11 @@ impl World {
     fn ready_now(&mut self, index: InstanceIndex) -> Option<Happened> {
         let instance = &self.instances[index];
         let memory = instance.agent.as_ref()?;
-        let is_awaited = matches!(
-            memory.state.phase,
-            Phase::Verifying(_) | Phase::Failed(_, _)
-        );
+        let is_awaited = match memory.state.phase {
+            Phase::Verifying(_) => true,
+            Phase::Failed(_, _) => memory.asking.is_none(),
+            _ => false,
+        };
         let process = instance.process.as_ref()?;
         (is_awaited && process.serves() && memory.stopping.is_none()).then(|| Happened::Ready {
             running: process.running.clone(),
@@ -483,7 +503,14 @@ impl World {
             let order = heard(&order);
             self.incoming(index, order, answers_clock_ms)
         });
-        self.handle(index, Happened::Desired { epoch, incoming });
+        self.handle(
+            index,
+            Happened::Desired {
+                epoch,
+                incoming,
+                hold: None,
+            },
+        );
     }
 
     /// The driver is to make the version final, once for each name that that goes by.
@@ -665,12 +692,26 @@ impl World {
                 self.takes_time(index, result)
             }
             Action::Drain(ticket) if self.is_backed(index, *ticket) => {
-                self.ask_driver(index, Asked::Drain);
-                None
+                self.ask_driver(index, Asked::Drain)
             }
             Action::Rejoin(ticket, _) if self.is_backed(index, *ticket) => {
-                self.ask_driver(index, Asked::Rejoin);
-                None
+                self.ask_driver(index, Asked::Rejoin)
+            }
+            Action::AskToStop(ticket) if self.is_backed(index, *ticket) => {
+                self.ask_driver(index, Asked::OkToStop)
+            }
+            Action::Quiesce(ticket) if self.is_backed(index, *ticket) => {
+                self.instances[index].is_quiesced = true;
+                self.ask_driver(index, Asked::Quiesce)
+            }
+            Action::Unquiesce(ticket) if self.is_backed(index, *ticket) => {
+                self.ask_driver(index, Asked::Unquiesce)
+            }
+            Action::AskVersion(ticket) if self.is_backed(index, *ticket) => {
+                self.ask_driver(index, Asked::Version)
+            }
+            Action::AskRecovered(ticket) if self.is_backed(index, *ticket) => {
+                self.ask_driver(index, Asked::Recovered)
             }
             Action::Verify => None,
             Action::Drain(_)
@@ -678,6 +719,11 @@ impl World {
             | Action::MoveData(_, _)
             | Action::SwapCurrent(_, _)
             | Action::Start(_, _)
+            | Action::AskToStop(_)
+            | Action::Quiesce(_)
+            | Action::Unquiesce(_)
+            | Action::AskVersion(_)
+            | Action::AskRecovered(_)
             | Action::Rejoin(_, _) => {
                 self.wrong(format!(
                     "{}: what is durable does not stand behind {action:?}",
@@ -723,39 +769,69 @@ impl World {
         }
     }
 
-    fn ask_driver(&mut self, index: InstanceIndex, asked: Asked) {
+    fn ask_driver(&mut self, index: InstanceIndex, asked: Asked) -> Option<Happened> {
         let node = self.instances[index].node;
         self.truth.questions += 1;
-        let (question, agent) = (self.truth.questions, self.hosts[node].agent);
-        if let (Some(memory), Some(agent)) = (&mut self.instances[index].agent, agent) {
-            memory.asking = Some((asked, question));
-            let after = self.dice.between(10, 8_000);
-            self.later(after, Event::Answered(index, agent, question));
-        }
+        let question = self.truth.questions;
+        let agent = self.hosts[node].agent?;
+        let memory = self.instances[index].agent.as_mut()?;
+        memory.asking = Some((asked, question));
+        let after = self.dice.between(10, 5_000);
+        self.later(after, Event::Answered(index, agent, question));
+        None
     }
 
     pub(crate) fn answered(&mut self, index: InstanceIndex, agent: u64, question: u64) {
         if !self.is_there(index, agent) {
             return;
         }
-        let refuses = self.hosts[self.instances[index].node].driver_refuses;
-        let Some(memory) = &mut self.instances[index].agent else {
+        let instance = &mut self.instances[index];
+        let host = &self.hosts[instance.node];
+        let refuses = host.driver_refuses && instance.settings.driver;
+        let Some(memory) = &mut instance.agent else {
             return;
         };
         let Some((asked, _)) = memory.asking.filter(|(_, number)| *number == question) else {
             return;
         };
-        if refuses {
+        let generation = memory.state.fence.generation();
+        // How the process says which version it is has nothing to do with what the system allows.
+        if refuses && !matches!(asked, Asked::Version | Asked::Quiesce) {
+            match asked {
+                Asked::OkToStop => self.see(Sight::NotSpared),
+                Asked::Recovered => self.see(Sight::NotRecovered),
+                _ => {}
+            }
             return self.later(ASK_AGAIN_MS, Event::Answered(index, agent, question));
         }
         memory.asking = None;
-        self.handle(
-            index,
-            match asked {
-                Asked::Drain => Happened::Drained,
-                Asked::Rejoin => Happened::Rejoined,
-            },
-        );
+        let answer = match asked {
+            Asked::Drain => Happened::Drained,
+            Asked::Rejoin => Happened::Rejoined,
+            Asked::OkToStop => {
+                instance.leave_for = Some(generation);
+                Happened::OkToStop
+            }
+            Asked::Quiesce if refuses => {
+                let reason = "the storage system says no".to_owned();
+                Happened::QuiesceFailed { reason }
+            }
+            Asked::Quiesce => Happened::Quiesced,
+            Asked::Unquiesce => {
+                instance.is_quiesced = false;
+                Happened::Unquiesced
+            }
+            Asked::Version => {
+                let process = instance
+                    .process
+                    .as_ref()
+                    .filter(|_| instance.settings.driver);
+                let version = process.map(|process| process.says.clone());
+                Happened::VersionTold { version }
+            }
+            Asked::Recovered => Happened::CaughtUp,
+        };
+        self.handle(index, answer);
     }
 
     fn ensure_stopped(&mut self, index: InstanceIndex, ticket: Ticket) -> Option<Happened> {
@@ -898,6 +974,8 @@ impl World {
             return;
         };
         memory.stopping = None;
+        // An answer counts for the process that was asked about.
+        memory.asking = None;
         let reason = how.to_owned();
         self.handle(index, Happened::Exited { reason });
     }
@@ -974,18 +1052,8 @@ const BEGIN_WITHIN_MS: u64 =
     evenkeel_coordinator_core::engine::timers::BEGIN_WITHIN.as_millis() as u64;
 
 fn given_up(state: &State) -> bool {
-    match &state.phase {
-        Phase::Serving(service) | Phase::Failed(_, service) => {
-            matches!(service.run, Run::GivenUp { .. })
-        }
-        Phase::Draining(_)
-        | Phase::Stopping(_)
-        | Phase::Emptying(_)
-        | Phase::Swapping(_)
-        | Phase::Starting(_)
-        | Phase::Rejoining(_)
-        | Phase::Verifying(_) => false,
-    }
+    let service = state.phase.service();
+    service.is_some_and(|service| matches!(service.run, Run::GivenUp { .. }))
 }
 
 fn report(
@@ -1050,6 +1118,10 @@ fn report(
 fn progress(progress: core::Progress) -> Progress {
     let step = match (progress.step, progress.result) {
         (StepName::Draining, _) => Step::Draining,
+        (StepName::Asking, _) => Step::Asking,
+        (StepName::Quiescing, _) => Step::Quiescing,
+        (StepName::Recovering, _) => Step::Recovering,
+        (StepName::Ended, Some(OrderResult::Declined)) => Step::Declined(progress.reason),
         (StepName::Stopping, _) => Step::Stopping,
         (StepName::Emptying, _) => Step::Emptying,
         (StepName::Swapping, _) => Step::Swapping,

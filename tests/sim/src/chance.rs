@@ -186,6 +186,7 @@ impl World {
                     Fault::NeverReady,
                     Fault::SickInSoak,
                     Fault::SickInSoak,
+                    Fault::RunsAnother,
                     Fault::Lies,
                 ]);
                 match ill {
@@ -236,7 +237,7 @@ impl World {
                 continue;
             };
             let pid = process.pid;
-            if process.running != process.release {
+            if process.running != process.release || process.says != process.release.version {
                 self.process_exits(
                     index,
                     pid,

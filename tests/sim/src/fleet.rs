@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use evenkeel_agent_core::Release;
+use evenkeel_agent_core::{Release, RestartPolicy, Settings};
 use evenkeel_compat::{Blocked, Component, Level, Matrix, Rule, Scope, Versions};
 use evenkeel_coordinator_core::{
     node::Labels,
@@ -51,6 +51,7 @@ pub(crate) struct InstancePlan {
     pub(crate) version: Version,
     pub(crate) may_rebuild: bool,
     pub(crate) can_finalize: bool,
+    pub(crate) settings: Settings,
 }
 
 impl Fleet {
@@ -73,7 +74,9 @@ impl Fleet {
         let per_group = *dice.pick(&[2_u64, 3, 3, 5]);
         let is_mixed = dice.chance(1, 4);
         let rebuilds = dice.chance(3, 4);
-        let finalizes = dice.chance(1, 2);
+        let has_driver = dice.chance(1, 2);
+        let finalizes = has_driver && dice.chance(2, 3);
+        let start_alone_after_ms = dice.weighted(&[(2, 0), (1, 60_000)]);
         let nodes = (0..nodes)
             .map(|index| {
                 let mut instances = Vec::new();
@@ -92,6 +95,11 @@ impl Fleet {
                         version,
                         may_rebuild: rebuilds,
                         can_finalize: finalizes,
+                        settings: Settings {
+                            restart: RestartPolicy::default(),
+                            driver: has_driver,
+                            start_alone_after_ms,
+                        },
                     });
                 }
                 NodePlan {

@@ -19,8 +19,10 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     /// What it was started as.
     pub(crate) release: Release,
-    /// What it says that it is.
+    /// The release whose executable it runs.
     pub(crate) running: Release,
+    /// Which version it calls itself.
+    pub(crate) says: Version,
     pub(crate) is_ready: bool,
     pub(crate) is_sick: bool,
     /// A probe failed lately.
@@ -84,10 +86,16 @@ impl World {
             .filter(|version| **version != release.version)
             .map(|version| fleet::release(component, version))
             .next();
+        let mut says = release.version.clone();
         let running = match fault {
-            Some(Fault::Lies) => {
+            Some(Fault::RunsAnother) => {
                 self.coverage.see(Sight::WrongRelease);
                 other.unwrap_or_else(|| release.clone())
+            }
+            Some(Fault::Lies) => {
+                self.coverage.see(Sight::Lies);
+                says = other.map_or(says, |other| other.version);
+                release.clone()
             }
             Some(Fault::DoesNotStart | Fault::NeverReady | Fault::SickInSoak) | None => {
                 release.clone()
@@ -102,6 +110,7 @@ impl World {
             pid,
             release: release.clone(),
             running: running.clone(),
+            says,
             is_ready: false,
             is_sick: false,
             is_shaky: false,

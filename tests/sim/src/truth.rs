@@ -427,6 +427,7 @@ impl World {
             return;
         }
         self.instances[index].held_by = Some(generation);
+        self.may_be_stopped(index);
         if self.truth.is_forked {
             return;
         }
@@ -446,6 +447,22 @@ impl World {
                 self.instances[index].id,
                 held.len(),
                 allowed.unwrap_or(0)
+            ));
+        }
+    }
+
+    /// Where there is somebody to ask, a process that serves is not stopped without leave, but to mend it.
+    fn may_be_stopped(&mut self, index: InstanceIndex) {
+        let instance = &self.instances[index];
+        let fence = &instance.journal.fence;
+        let journey = instance.journal.standing.journey();
+        let mends = journey.is_some_and(|journey| journey.is_back())
+            || fence.order.as_ref().is_some_and(|order| order.way_back);
+        let has_leave = instance.leave_for == Some(fence.generation());
+        if instance.settings.driver && !mends && !has_leave {
+            self.wrong(format!(
+                "{}: stopped, and nobody asked the storage system whether it may be",
+                instance.id
             ));
         }
     }
@@ -622,6 +639,9 @@ fn journal_step(record: &Record) -> &'static str {
     match record.standing {
         Standing::Settled { .. } => "settled",
         Standing::Draining(..) => "draining",
+        Standing::Asking(..) => "asking",
+        Standing::Quiescing(..) => "quiescing",
+        Standing::Declining(..) => "declining",
         Standing::Stopping(..) => "stopping",
         Standing::Emptying(..) => "emptying",
         Standing::Swapping(..) => "swapping",

@@ -266,11 +266,11 @@ pub(crate) fn policy(dice: &mut Dice) -> Policy {
         ]),
         failures_tolerated: dice.weighted(&[(4, 0), (1, 1), (1, 3)]),
         pause_before_finalize: dice.chance(1, 8),
-        windows: Vec::new(),
         failure_domain: dice.chance(1, 3).then(|| "zone".to_owned()),
         canary: u32::try_from(dice.below(3)).unwrap_or(1),
         soak,
         instance_deadline,
         progress_deadline,
+        ..Policy::default()
     }
 }

@@ -103,9 +103,6 @@ pub(crate) struct Memory {
     facts: Report,
     pub(crate) is_unheard: bool,
     wakes_at: Option<Ms>,
-    /// What the driver was last asked to make final, and what came of it.
-    finalize: Option<String>,
-    finalized: Option<Finalized>,
     /// The effect that is being had, by number, and what happens meanwhile.
     effect: Option<u64>,
     waiting: VecDeque<Happened>,
@@ -236,7 +233,7 @@ impl World {
             current: Some(instance.current.clone()),
         };
         let keeps = instance.aside.iter().any(|aside| !aside.is_empty());
-        let facts = report(instance, &state, &BTreeMap::new(), None, &self.fleet);
+        let facts = report(instance, &state, &BTreeMap::new(), &self.fleet);
         self.instances[index].agent = Some(Memory {
             state,
             asking: None,
@@ -245,8 +242,6 @@ impl World {
             facts,
             is_unheard: true,
             wakes_at: None,
-            finalize: None,
-            finalized: None,
             effect: None,
             waiting: VecDeque::new(),
         });
@@ -496,9 +491,6 @@ impl World {
         for manifest in &desired.prefetch {
             self.fetch(index, &manifest.manifest);
         }
-        if let Some(id) = desired.finalize {
-            self.finalize(index, id);
-        }
         let incoming = desired.order.map(|order| {
             let order = heard(&order);
             self.incoming(index, order, answers_clock_ms)
@@ -509,23 +501,9 @@ impl World {
                 epoch,
                 incoming,
                 hold: None,
+                finalize: desired.finalize,
             },
         );
-    }
-
-    /// The driver is to make the version final, once for each name that that goes by.
-    fn finalize(&mut self, index: InstanceIndex, id: String) {
-        let node = self.instances[index].node;
-        let Some(agent) = self.hosts[node].agent else {
-            return;
-        };
-        if let Some(memory) = &mut self.instances[index].agent
-            && memory.finalize.as_ref() != Some(&id)
-        {
-            memory.finalize = Some(id.clone());
-            let after = self.dice.between(10, 10_000);
-            self.later(after, Event::Finalized(index, agent, id));
-        }
     }
 
     pub(crate) fn finalized(&mut self, index: InstanceIndex, agent: u64, id: String) {
@@ -540,10 +518,7 @@ impl World {
             true => Err("the driver says no".to_owned()),
             false => Ok(()),
         };
-        if let Some(memory) = &mut self.instances[index].agent {
-            memory.finalized = Some(Finalized { id, outcome });
-        }
-        self.publish(index);
+        self.handle(index, Happened::FinalizeEnded { id, outcome });
     }
 
     fn incoming(
@@ -712,6 +687,12 @@ impl World {
             }
             Action::AskRecovered(ticket) if self.is_backed(index, *ticket) => {
                 self.ask_driver(index, Asked::Recovered)
+            }
+            Action::Finalize(id) => {
+                let agent = self.hosts[self.instances[index].node].agent?;
+                let after = self.dice.between(10, 10_000);
+                self.later(after, Event::Finalized(index, agent, id.clone()));
+                None
             }
             Action::Verify => None,
             Action::Drain(_)
@@ -997,13 +978,7 @@ impl World {
         let Some(memory) = &instance.agent else {
             return;
         };
-        let facts = report(
-            instance,
-            &memory.state,
-            &memory.wanted,
-            memory.finalized.as_ref(),
-            &self.fleet,
-        );
+        let facts = report(instance, &memory.state, &memory.wanted, &self.fleet);
         let node = instance.node;
         if let Some(memory) = &mut self.instances[index].agent
             && memory.facts != facts
@@ -1060,7 +1035,6 @@ fn report(
     instance: &Instance,
     state: &State,
     wanted: &BTreeMap<usize, StageState>,
-    finalized: Option<&Finalized>,
     fleet: &fleet::Fleet,
 ) -> Report {
     let component = &fleet.components[instance.component];
@@ -1110,7 +1084,10 @@ fn report(
         may_rebuild: obstacle.is_none(),
         rebuild_obstacle: obstacle.unwrap_or_default(),
         configuration: String::new(),
-        finalized: finalized.cloned(),
+        finalized: state.finalized.clone().map(|finalized| Finalized {
+            id: finalized.id,
+            outcome: finalized.outcome,
+        }),
         can_finalize: instance.can_finalize,
     }
 }

@@ -256,7 +256,6 @@ fn revisions_right(state: &State) -> Vec<String> {
                 Resource::Release(_)
                     | Resource::InstanceGone(_)
                     | Resource::Matrix(_)
-                    | Resource::Freeze(_)
                     | Resource::ReportedVersions(_)
                     | Resource::Freeze(_)
             )

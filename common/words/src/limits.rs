@@ -44,6 +44,12 @@ pub fn cut(mut text: String, bytes_max: usize) -> String {
     text
 }
 
+/// The most figures that a driver may give of one instance.
+pub const METRICS_MAX: usize = 32;
+
+/// The longest name of such a figure, in bytes.
+pub const METRIC_NAME_BYTES_MAX: usize = 64;
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -52,9 +58,3 @@ mod tests {
         assert_eq!(super::cut("aä".to_owned(), 3), "aä");
     }
 }
-
-/// The most figures that a driver may give of one instance.
-pub const METRICS_MAX: usize = 32;
-
-/// The longest name of such a figure, in bytes.
-pub const METRIC_NAME_BYTES_MAX: usize = 64;

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use evenkeel_proto::v1::{PlanPolicy, PlanState};
+use evenkeel_proto::v1::{PlanComparison, PlanPolicy, PlanState};
 use evenkeel_tests::{
     api::{down, one_wave},
     fleet::{Fleet, FleetSpec, NodeSpec},
@@ -99,6 +99,10 @@ interval = "5s"
             canary: Some(0),
             soak: Some(prost_types::Duration::default()),
             waves: one_wave(),
+            compare: Some(PlanComparison {
+                off: true,
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let plan = api

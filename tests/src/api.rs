@@ -14,8 +14,8 @@ use evenkeel_proto::v1::{
     self, AbortPlanRequest, Amount, ApplyMatrixRequest, CompatibilityMatrix, CreatePlanRequest,
     ExplainPlanRequest, FinalizePlanRequest, GetMatrixRequest, GetPlanRequest,
     ListInstancesRequest, ListNodesRequest, ListPlansRequest, ListReleasesRequest,
-    ListReportedVersionsRequest, ListTasksRequest, Plan, PlanPolicy, PlanState, PlanTarget,
-    PreviewPlanRequest, PreviewPlanResponse, PublishHeader, PublishReleaseRequest,
+    ListReportedVersionsRequest, ListTasksRequest, Plan, PlanComparison, PlanPolicy, PlanState,
+    PlanTarget, PreviewPlanRequest, PreviewPlanResponse, PublishHeader, PublishReleaseRequest,
     ReportVersionsRequest, ResumePlanRequest, StartPlanRequest, VersionInUse, amount::Kind,
     compatibility_service_client::CompatibilityServiceClient,
     fleet_service_client::FleetServiceClient, plan_service_client::PlanServiceClient,
@@ -76,6 +76,10 @@ pub fn quick_policy() -> PlanPolicy {
         instance_deadline: seconds(30),
         progress_deadline: seconds(60),
         waves: one_wave(),
+        compare: Some(PlanComparison {
+            off: true,
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::policy;
 use super::stages::{self, finalize_command};
-use super::text::{done, in_words, targets, tasks_in_columns, waits_for_word};
+use super::text::{done, in_words, stage_number, targets, tasks_in_columns, waits_for_word};
 use crate::look::Look;
 use crate::table::Table;
 use crate::time::age;
@@ -70,6 +70,14 @@ fn summary(plan: &Plan, look: Look, now: SystemTime) -> String {
     }
     if let Some(policy) = &plan.policy {
         pairs.pair("Policy", policy::told(policy));
+    }
+    for compared in &plan.compared {
+        let stage = stage_number(compared.stage);
+        let said = format!(
+            "before wave {} of stage {stage}: {} ({})",
+            compared.wave, compared.sentence, compared.verdict
+        );
+        pairs.pair("Compared", said);
     }
     pairs.pair("Matrix", format!("version {}", plan.matrix_version));
     if is_kept {

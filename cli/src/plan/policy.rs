@@ -10,7 +10,7 @@ use crate::args::{duration, duration_or_zero};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::time::readable;
-use crate::view::PlanPolicy;
+use crate::view::{PlanComparison, PlanPolicy};
 
 /// How carefully to go about it.
 #[derive(Debug, Args)]
@@ -65,6 +65,16 @@ pub(super) struct PolicyArgs {
     /// The plan may begin anything at any time, whatever windows the coordinator's configuration has
     #[arg(long, conflicts_with = "window")]
     no_window: bool,
+    /// Before each wave after the first, how much of the others' figures those may have that were changed, such as
+    /// latency=300%,errors=150%: the latency of their probes, and figures that the driver gives
+    #[arg(long, value_name = "NAME=PERCENT,…", value_delimiter = ',', value_parser = figure)]
+    compare: Vec<(String, u32)>,
+    /// How many probes an instance has to have answered within the last minute to be compared
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    compare_answers: Option<u32>,
+    /// Those that were changed are not compared with those that were not
+    #[arg(long, conflicts_with_all = ["compare", "compare_answers"])]
+    no_compare: bool,
 }
 
 /// What is done when a task fails.
@@ -87,13 +97,38 @@ fn amount(text: &str) -> Result<Amount, String> {
     }
 }
 
+/// A figure, and how much of the others' it may be.
+fn figure(text: &str) -> Result<(String, u32), String> {
+    let shape = || format!("{text:?} is not of the form NAME=PERCENT, such as latency=300%");
+    let (name, percent) = text.split_once('=').ok_or_else(shape)?;
+    let percent = percent.strip_suffix('%').ok_or_else(shape)?;
+    let percent = percent.parse().map_err(|_| shape())?;
+    Ok((name.to_owned(), percent))
+}
+
+/// The figure that agents measure themselves.
+const LATENCY: &str = "latency";
+
 impl PolicyArgs {
+    fn comparison(&self) -> Option<v1::PlanComparison> {
+        let asked = self.no_compare || self.compare_answers.is_some() || !self.compare.is_empty();
+        let (latency, metrics): (Vec<_>, Vec<_>) =
+            self.compare.iter().partition(|(name, _)| name == LATENCY);
+        asked.then(|| v1::PlanComparison {
+            off: self.no_compare,
+            answers_min: self.compare_answers,
+            latency_percent_max: latency.last().map(|(_, percent)| *percent),
+            metrics: metrics.into_iter().cloned().collect(),
+        })
+    }
+
     pub(super) fn policy(self) -> Result<v1::PlanPolicy, Failure> {
         let (count, percent) = match self.max_unavailable {
             None => (None, None),
             Some(Amount::Count(count)) => (Some(count), None),
             Some(Amount::Percent(percent)) => (None, Some(percent.into())),
         };
+        let compare = self.comparison();
         let windows = match (self.window.is_empty(), self.no_window) {
             (true, false) => None,
             (true, true) => Some(v1::MaintenanceWindows::default()),
@@ -128,7 +163,7 @@ impl PolicyArgs {
             failures_tolerated: self.failures_tolerated,
             pause_before_finalize: self.pause_before_finalize,
             windows,
-            compare: None,
+            compare,
         })
     }
 }
@@ -205,9 +240,24 @@ pub(super) fn told(policy: &PlanPolicy) -> String {
             .pause_before_finalize
             .filter(|pause| *pause)
             .map(|_| "finalized by a person".to_owned()),
+        policy.compare.as_ref().map(compared),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().chain(windows).collect();
     parts.join(", ")
+}
+
+fn compared(compare: &PlanComparison) -> String {
+    if compare.off {
+        return "not compared".to_owned();
+    }
+    let latency = compare.latency_percent_max;
+    let latency = latency.map(|percent| format!(" {LATENCY} {percent}%"));
+    let metrics = compare.metrics.iter();
+    let metrics = metrics.map(|(name, percent)| format!(" {name} {percent}%"));
+    let answers = compare.answers_min;
+    let answers = answers.map(|answers| format!(" of {answers} answers"));
+    let parts = latency.into_iter().chain(metrics).chain(answers);
+    format!("compared by{}", parts.collect::<String>())
 }
 
 #[cfg(test)]
@@ -248,13 +298,15 @@ mod tests {
             "--pause-before-finalize",
             "--window=0 22 * * SAT for 4h in Europe/Berlin",
             "--window=30 1 * * * for 90m",
+            "--compare=latency=200%,errors=110%",
+            "--compare-answers=3",
         ])
         .unwrap();
         assert_eq!(
             told(&asked.into()),
             "max unavailable 25%, of the component 10%, min healthy 2, failure domain zone, failure domains at once 2, \
              waves 1 10% 100%, soak 0s, plan deadline 6h, on failure rollback, failures tolerated 3, finalized by a person, \
-             only 0 22 * * SAT for 4h in Europe/Berlin, only 30 1 * * * for 1h 30m in UTC"
+             compared by latency 200% errors 110% of 3 answers, only 0 22 * * SAT for 4h in Europe/Berlin, only 30 1 * * * for 1h 30m in UTC"
         );
     }
 

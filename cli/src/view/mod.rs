@@ -12,7 +12,7 @@ mod release;
 pub(crate) use fleet::{Fleet, Freeze, Instance, Measures, Node, ReleaseRef};
 pub(crate) use matrix::{CompatibilityMatrix, ReportedVersions, VersionInUse, wire};
 pub(crate) use plan::{ComponentFinalize, Plan, PlanTarget, Stage, Task, Wait};
-pub(crate) use policy::PlanPolicy;
+pub(crate) use policy::{PlanComparison, PlanPolicy};
 pub(crate) use preview::{PlanRefusal, Preview, Reachable, RuledOut};
 pub(crate) use release::Release;
 

@@ -115,6 +115,32 @@ impl From<v1::ComponentFinalize> for ComponentFinalize {
     }
 }
 
+/// A comparison that was made before a wave began.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Compared {
+    pub(crate) stage: u32,
+    pub(crate) wave: u32,
+    pub(crate) verdict: String,
+    pub(crate) sentence: String,
+    pub(crate) at: Option<String>,
+}
+
+impl From<v1::Compared> for Compared {
+    fn from(compared: v1::Compared) -> Self {
+        Self {
+            stage: compared.stage,
+            wave: compared.wave,
+            verdict: word!(
+                v1::ComparisonVerdict,
+                "COMPARISON_VERDICT_",
+                compared.verdict
+            ),
+            sentence: compared.sentence,
+            at: rfc3339(compared.at),
+        }
+    }
+}
+
 /// What will be done, or was.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Plan {
@@ -142,6 +168,7 @@ pub(crate) struct Plan {
     pub(crate) superseded_by: String,
     pub(crate) successor: Option<PlanSuccessor>,
     pub(crate) finalizing: Vec<ComponentFinalize>,
+    pub(crate) compared: Vec<Compared>,
 }
 
 impl From<v1::Plan> for Plan {
@@ -171,6 +198,7 @@ impl From<v1::Plan> for Plan {
             superseded_by: plan.superseded_by,
             successor: plan.successor.map(Into::into),
             finalizing: plan.finalizing.into_iter().map(Into::into).collect(),
+            compared: plan.compared.into_iter().map(Into::into).collect(),
         }
     }
 }

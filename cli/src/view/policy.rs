@@ -1,5 +1,7 @@
 //! Policies of plans.
 
+use std::collections::BTreeMap;
+
 use evenkeel_common::{amount::Amount, window::WindowText};
 use evenkeel_proto::v1::{self, amount::Kind};
 use serde::Serialize;
@@ -26,6 +28,16 @@ pub(crate) struct PlanPolicy {
     pub(crate) failures_tolerated: Option<u32>,
     pub(crate) pause_before_finalize: Option<bool>,
     pub(crate) windows: Option<Vec<String>>,
+    pub(crate) compare: Option<PlanComparison>,
+}
+
+/// How those that were changed are compared with those that were not.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PlanComparison {
+    pub(crate) off: bool,
+    pub(crate) answers_min: Option<u32>,
+    pub(crate) latency_percent_max: Option<u32>,
+    pub(crate) metrics: BTreeMap<String, u32>,
 }
 
 impl From<v1::PlanPolicy> for PlanPolicy {
@@ -48,6 +60,12 @@ impl From<v1::PlanPolicy> for PlanPolicy {
             failures_tolerated: policy.failures_tolerated,
             pause_before_finalize: policy.pause_before_finalize,
             windows: windows.map(|windows| windows.into_iter().map(window).collect()),
+            compare: policy.compare.map(|compare| PlanComparison {
+                off: compare.off,
+                answers_min: compare.answers_min,
+                latency_percent_max: compare.latency_percent_max,
+                metrics: compare.metrics.into_iter().collect(),
+            }),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What a plan's policy has where its maker says nothing.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use evenkeel_common::{
     amount::Amount,
     config::{self, ConfigError},
     window::WindowText,
 };
-use evenkeel_coordinator_core::plan::{OnFailure, Policy, Window};
+use evenkeel_coordinator_core::plan::{Comparison, OnFailure, Policy, Window};
 use serde::Deserialize;
 
 /// The table `[policy]`.
@@ -33,6 +33,17 @@ pub(super) struct PolicyDefaults {
     failures_tolerated: Option<u32>,
     pause_before_finalize: Option<bool>,
     windows: Vec<WindowText>,
+    compare: Compare,
+}
+
+/// The table `[policy.compare]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Compare {
+    off: bool,
+    answers_min: Option<u32>,
+    latency_percent_max: Option<u32>,
+    metrics: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -41,6 +52,20 @@ enum Action {
     Pause,
     Revert,
     Rollback,
+}
+
+impl Compare {
+    fn comparison(self) -> Option<Comparison> {
+        let default = Comparison::default();
+        let comparison = Comparison {
+            answers_min: self.answers_min.unwrap_or(default.answers_min),
+            latency_percent_max: self
+                .latency_percent_max
+                .unwrap_or(default.latency_percent_max),
+            metrics: self.metrics,
+        };
+        (!self.off).then_some(comparison)
+    }
 }
 
 impl PolicyDefaults {
@@ -77,7 +102,7 @@ impl PolicyDefaults {
                 .pause_before_finalize
                 .unwrap_or(default.pause_before_finalize),
             windows,
-            compare: default.compare,
+            compare: self.compare.comparison(),
         })
     }
 }

@@ -26,7 +26,7 @@ pub struct Comparison {
 impl Default for Comparison {
     fn default() -> Self {
         Self {
-            answers_min: 10,
+            answers_min: 5,
             latency_percent_max: 300,
             metrics: BTreeMap::new(),
         }

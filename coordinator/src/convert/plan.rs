@@ -536,3 +536,87 @@ pub fn wait_to_proto(wait: &Wait) -> v1::Wait {
         until: wait.until.map(time_to),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_coordinator_core::plan::PlanId;
+
+    use super::*;
+
+    fn stored(state: i32) -> v1::Task {
+        let release = v1::ReleaseRef {
+            version: "1.0.0".to_owned(),
+            digest: "0".repeat(64),
+        };
+        v1::Task {
+            plan: "plan-1".to_owned(),
+            instance: "n1/store".to_owned(),
+            state,
+            reason: "why".to_owned(),
+            from: Some(release.clone()),
+            to: Some(release),
+            ..v1::Task::default()
+        }
+    }
+
+    #[test]
+    fn what_was_kept_of_a_task_means_what_it_meant() {
+        // Up to this one a task that had got so far soaked.
+        assert_eq!(task_from(stored(7)).unwrap().state, TaskState::Rejoined);
+        for state in 1..=14 {
+            let task = task_from(stored(state)).unwrap();
+            assert_eq!(task_to_proto(&task).state, state);
+        }
+        assert!(task_from(stored(0)).is_err());
+    }
+
+    #[test]
+    fn a_plan_in_any_state_is_read_as_it_was_kept() {
+        let next: PlanId = "plan-2".parse().unwrap();
+        let why = || "why".to_owned();
+        let states = [
+            PlanState::Draft,
+            PlanState::Running,
+            PlanState::Paused(why()),
+            PlanState::ReadyToFinalize,
+            PlanState::Finalizing,
+            PlanState::Finalized,
+            PlanState::Aborting(why()),
+            PlanState::Aborted(why()),
+            PlanState::RollingBack(why()),
+            PlanState::RolledBack(why()),
+            PlanState::Superseded(next),
+            PlanState::Failed(why()),
+        ];
+        let kept = v1::Plan {
+            name: "plan-1".to_owned(),
+            state: v1::PlanState::Draft.into(),
+            policy: Some(v1::PlanPolicy::default()),
+            ..v1::Plan::default()
+        };
+        let plan = plan_from(kept).unwrap();
+        // What is absent takes the old meaning.
+        assert_eq!(plan.kind, PlanKind::Upgrade);
+        for state in states {
+            let plan = Plan {
+                state,
+                kind: PlanKind::Reconfigure,
+                successor: Some(Successor {
+                    targets: Vec::new(),
+                    policy: plan.policy.clone(),
+                    asked_by: "ada".to_owned(),
+                }),
+                finalizing: vec![ComponentFinalize {
+                    component: "store".parse().unwrap(),
+                    instance: Some("n1/store".parse().unwrap()),
+                    attempts: 2,
+                    told_at: plan.started_at,
+                    done: false,
+                    reason: why(),
+                }],
+                ..plan.clone()
+            };
+            assert_eq!(plan_from(plan_to_proto(&plan)).unwrap(), plan);
+        }
+    }
+}

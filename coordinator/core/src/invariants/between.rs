@@ -47,6 +47,11 @@ impl NewOrder<'_> {
         self.task.state == TaskState::Admitted
     }
 
+    /// Whether it leaves the instance where it is: nothing meets that did not before.
+    fn is_restart(&self) -> bool {
+        self.task.from == self.task.to
+    }
+
     /// Whether it is the order to go to the new release, not one to go back.
     fn is_forward(&self) -> bool {
         let stage = self.plan.stage(self.task);
@@ -270,7 +275,7 @@ fn orders_after_the_barrier(before: &State, after: &State) -> Vec<String> {
 fn orders_compatible(before: &State, after: &State) -> Vec<String> {
     let matrix = &before.matrix().matrix;
     let mut wrong = Vec::new();
-    for new in new_orders(before, after).filter(NewOrder::is_begun) {
+    for new in new_orders(before, after).filter(|new| new.is_begun() && !new.is_restart()) {
         let component = &new.instance.report.component;
         let to = &new.task.to.version;
         let hop = matrix.hop(component, &new.task.from.version, to);

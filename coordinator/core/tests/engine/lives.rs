@@ -16,7 +16,8 @@ use evenkeel_coordinator_core::{
         waits::{self, WaitKind},
     },
     node::Labels,
-    plan::{Amount, OnFailure, PlanId, PlanState, Policy, Target, Window},
+    plan::{Amount, OnFailure, PlanId, PlanKind, PlanState, Policy, Target, Window},
+    planner::Selection,
 };
 use evenkeel_words::names::{ComponentName, InstanceId, NodeName};
 use proptest::{collection::vec, prelude::*};
@@ -77,6 +78,8 @@ enum Act {
     Skip(usize, bool),
     CanFinalize(usize, bool),
     NotFinal(usize),
+    Configure(usize),
+    RestartStores(bool),
 }
 
 fn fleets() -> impl Strategy<Value = Fleet> {
@@ -201,6 +204,8 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (node.clone(), any::<bool>()).prop_map(|(node, store)| Act::Skip(node, store)),
         1 => (node.clone(), any::<bool>()).prop_map(|(node, can)| Act::CanFinalize(node, can)),
         1 => node.clone().prop_map(Act::NotFinal),
+        1 => node.clone().prop_map(Act::Configure),
+        1 => any::<bool>().prop_map(Act::RestartStores),
         1 => Just(Act::Pause),
         4 => Just(Act::Resume),
         1 => Just(Act::Abort),
@@ -461,6 +466,12 @@ impl Life {
                     local.can_finalize = *can;
                 }
             }
+            Act::Configure(index) => {
+                if let Some(local) = self.local(*index) {
+                    local.configuration.push('b');
+                }
+            }
+            Act::RestartStores(all) => self.restart_stores(*all),
             Act::NotFinal(index) => {
                 if let Some(local) = self.local(*index) {
                     local.not_final = Some("a member is behind".to_owned());
@@ -468,6 +479,26 @@ impl Life {
             }
         }
         self.world.held_while_busy();
+    }
+
+    /// Asks for a plan that restarts all stores, or those that are configured otherwise, and starts it.
+    fn restart_stores(&mut self, all: bool) {
+        let call = Call::CreateRestart {
+            kind: match all {
+                true => PlanKind::Restart,
+                false => PlanKind::Reconfigure,
+            },
+            selection: Selection {
+                components: vec!["store".parse().unwrap()],
+                instances: Vec::new(),
+            },
+            content: release(&version(0)).digest,
+            policy: self.policy.clone(),
+        };
+        if let Ok(outcome) = self.world.ask(None, &call) {
+            let plan = outcome.resource.parse().unwrap();
+            let _ = self.world.ask(None, &Call::StartPlan(plan));
+        }
     }
 
     fn instance(&self, index: usize, store: bool) -> InstanceId {

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod artifacts;
 pub mod convert;
+pub mod downloads;
 pub mod ledger;
 pub mod settings;
 pub mod startup;

@@ -25,6 +25,9 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 /// The longest heartbeat interval: an order answers a heartbeat, and has to be begun within 30 s of it.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(20);
 
+/// The most downloads at a time: each holds a file open, and a few chunks of it in memory.
+const DOWNLOADS_MAX: usize = 1024;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -39,6 +42,24 @@ struct File {
     agents: Agents,
     #[serde(default)]
     policy: PolicyDefaults,
+    #[serde(default)]
+    downloads: DownloadsFile,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DownloadsFile {
+    concurrent: usize,
+    rate: String,
+}
+
+impl Default for DownloadsFile {
+    fn default() -> Self {
+        Self {
+            concurrent: 16,
+            rate: "200MiB/s".to_owned(),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,6 +94,49 @@ pub struct Settings {
     pub liveness: LivenessTimings,
     /// What a plan's policy has where its maker says nothing.
     pub policy: Policy,
+    /// How artifacts are sent.
+    pub downloads: DownloadSettings,
+}
+
+/// How artifacts are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DownloadSettings {
+    /// To so many hosts at a time.
+    pub concurrent: usize,
+    /// So fast, all together.
+    pub bytes_per_second: u64,
+}
+
+fn downloads(file: &DownloadsFile) -> Result<DownloadSettings, ConfigError> {
+    if !(1..=DOWNLOADS_MAX).contains(&file.concurrent) {
+        return Err(ConfigError::setting(
+            "downloads.concurrent",
+            format!("is {}, allowed are 1 to {DOWNLOADS_MAX}", file.concurrent),
+        ));
+    }
+    let bytes_per_second = rate(&file.rate).ok_or_else(|| {
+        ConfigError::setting(
+            "downloads.rate",
+            format!(
+                "{:?} is no rate; write it like \"500KiB/s\", \"200MiB/s\" or \"1GiB/s\"",
+                file.rate
+            ),
+        )
+    })?;
+    Ok(DownloadSettings {
+        concurrent: file.concurrent,
+        bytes_per_second,
+    })
+}
+
+/// Bytes a second, as people write them.
+fn rate(text: &str) -> Option<u64> {
+    let units = [("KiB/s", 10), ("MiB/s", 20), ("GiB/s", 30)];
+    let (number, shift) = units
+        .iter()
+        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))?;
+    let number: u64 = number.trim_end().parse().ok()?;
+    number.checked_mul(1 << shift).filter(|rate| *rate > 0)
 }
 
 impl Settings {
@@ -101,6 +165,7 @@ impl Settings {
                 lost_after: agents.lost_after.unwrap_or(heartbeat_interval * 6),
             },
             policy: file.policy.over(Policy::default())?,
+            downloads: downloads(&file.downloads)?,
         };
         settings.check()?;
         Ok(settings)

@@ -22,14 +22,14 @@ pub(super) struct Asking {
 impl Asking {
     /// Asks the driver; without one every answer is a yes. The test that dies before or after the answer does so at
     /// `places`.
-    fn begin<A: Future<Output = Event> + Send>(
+    fn begin<A>(
         (driver, state): (Option<Arc<Driver>>, &State),
         places: [&'static str; 2],
         without: Event,
         ask: impl FnOnce(Arc<Driver>, Value, watch::Sender<String>) -> A + Send + 'static,
     ) -> Self
     where
-        A: 'static,
+        A: Future<Output = Event> + Send + 'static,
     {
         let (trouble, receiver) = watch::channel(String::new());
         let arguments = arguments(state);

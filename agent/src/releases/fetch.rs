@@ -119,6 +119,13 @@ pub enum FetchError {
     Interrupted(#[from] JoinError),
 }
 
+impl FetchError {
+    /// Whether nothing is wrong but that others are being served.
+    pub(super) fn is_wait(&self) -> bool {
+        matches!(self, Self::Refused(status) if status.code() == tonic::Code::ResourceExhausted)
+    }
+}
+
 /// Fetches an artifact and makes it a release.
 ///
 /// # Errors

@@ -21,13 +21,18 @@ use super::{
     Store,
     fetch::{self, Artifact, FetchError},
 };
-use crate::{backoff::Backoff, report::Reports};
+use crate::{
+    backoff::{Backoff, random_part},
+    report::Reports,
+};
 
 /// Whether a release that was asked for is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Being downloaded, or waiting for its turn.
     Fetching,
+    /// As many are being downloaded elsewhere as may be; asked for again.
+    Waiting,
     /// Downloaded, verified and durable.
     Ready,
     /// Could not be had so far.
@@ -67,14 +72,21 @@ pub struct Prefetcher {
     wanted: watch::Receiver<AllWanted>,
     channel: watch::Receiver<Option<Channel>>,
     failures: BTreeMap<Digest, Failure>,
+    /// When what is wanted may be asked for first.
+    first_at: BTreeMap<Digest, Instant>,
 }
 
 /// What is known of an artifact that could not be had so far.
 struct Failure {
     reason: String,
+    /// Nothing is wrong: others are being served.
+    is_wait: bool,
     backoff: Backoff,
     retry_at: Instant,
 }
+
+/// Within this time the first try comes, at random: the hosts of a fleet are told all at once.
+const FIRST_WITHIN: Duration = Duration::from_millis(200);
 
 /// The shortest and the longest wait before an artifact is asked for again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -96,6 +108,7 @@ impl Prefetcher {
             wanted,
             channel,
             failures: BTreeMap::new(),
+            first_at: BTreeMap::new(),
         }
     }
 
@@ -172,6 +185,16 @@ impl Prefetcher {
             }
             self.reports.update(instance, |facts| facts.staged = staged);
         }
+        let wanted_now = |digest: &Digest| {
+            let mut manifests = artifacts.iter().map(|artifact| &artifact.manifest);
+            manifests.any(|manifest| manifest.sha256 == *digest)
+        };
+        self.first_at.retain(|digest, _| wanted_now(digest));
+        for artifact in &artifacts {
+            self.first_at
+                .entry(artifact.manifest.sha256)
+                .or_insert_with(|| Instant::now() + FIRST_WITHIN.mul_f64(random_part()));
+        }
         self.failures
             .retain(|digest, _| artifacts.iter().any(|a| a.manifest.sha256 == *digest));
         self.forget_unwanted(&wanted, &artifacts);
@@ -183,6 +206,8 @@ impl Prefetcher {
         let failure = self.failures.get(&artifact.manifest.sha256);
         let (stage, reason) = if self.store.has(&artifact.manifest.component, &release) {
             (Stage::Ready, String::new())
+        } else if failure.is_some_and(|failure| failure.is_wait) {
+            (Stage::Waiting, String::new())
         } else if let Some(failure) = failure {
             (Stage::Failed, failure.reason.clone())
         } else {
@@ -217,11 +242,10 @@ impl Prefetcher {
                     .has(&artifact.manifest.component, &artifact.release())
             })
             .map(|artifact| {
-                let failure = self.failures.get(&artifact.manifest.sha256);
-                (
-                    artifact,
-                    failure.map_or_else(Instant::now, |failure| failure.retry_at),
-                )
+                let digest = &artifact.manifest.sha256;
+                let first_at = self.first_at.get(digest).copied();
+                let retry_at = self.failures.get(digest).map(|failure| failure.retry_at);
+                (artifact, retry_at.or(first_at).unwrap_or_else(Instant::now))
             })
             .min_by_key(|(_, at)| *at)
     }
@@ -244,12 +268,14 @@ impl Prefetcher {
                 let reason = crate::report::sentence(&error);
                 let failure = self.failures.entry(*digest).or_insert_with(|| Failure {
                     reason: String::new(),
+                    is_wait: false,
                     backoff: Backoff::new(RETRY.0, RETRY.1),
                     retry_at: Instant::now(),
                 });
                 let wait = failure.backoff.wait();
                 tracing::warn!(%component, %version, %reason, ?wait, "a release could not be had; tried again later");
                 failure.retry_at = Instant::now() + wait;
+                failure.is_wait = error.is_wait();
                 failure.reason = reason;
             }
         }

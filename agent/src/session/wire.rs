@@ -240,6 +240,7 @@ fn say_process(process: &ProcessFacts) -> v1::Process {
 fn say_staged(staged: Staged) -> v1::StagedRelease {
     let state = match staged.stage {
         Stage::Fetching => v1::StageState::Fetching,
+        Stage::Waiting => v1::StageState::Waiting,
         Stage::Ready => v1::StageState::Ready,
         Stage::Failed => v1::StageState::Failed,
     };

@@ -67,6 +67,8 @@ pub struct Finalized {
 pub enum StageState {
     /// Being downloaded.
     Fetching,
+    /// Its turn to be downloaded has not come yet.
+    Waiting,
     /// Verified and durable.
     Ready,
     /// Could not be had, for this reason; is being tried again.

@@ -31,7 +31,7 @@ use evenkeel_proto::v1::{
     session_response,
 };
 use futures_util::Stream;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -40,6 +40,7 @@ use super::{Shared, caller};
 use crate::{
     artifacts::next_chunk,
     convert::{desired_to_proto, hello_from_proto, measures_from_proto, parse, reports_from_proto},
+    downloads::Downloads,
 };
 
 /// How long an agent may take to say its first word.
@@ -47,9 +48,6 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// Messages that wait for a slow agent.
 const QUEUE_MAX: usize = 8;
-
-/// Downloads at once.
-const DOWNLOADS_MAX: usize = 64;
 
 /// How long an agent may take to read the next piece of a download; its place is another's then.
 const READ_WITHIN: Duration = Duration::from_secs(30);
@@ -107,15 +105,13 @@ impl Sessions {
 #[derive(Debug)]
 pub(super) struct Agents {
     shared: Shared,
-    downloads: Arc<Semaphore>,
+    downloads: Downloads,
 }
 
 impl Agents {
     pub(super) fn new(shared: Shared) -> Self {
-        Self {
-            shared,
-            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
-        }
+        let downloads = Downloads::new(&shared.settings.downloads);
+        Self { shared, downloads }
     }
 }
 
@@ -198,22 +194,17 @@ impl AgentService for Agents {
         let node = node_of(&request)?;
         let FetchArtifactRequest { digest, offset } = request.into_inner();
         let digest: Digest = parse("digest", &digest).map_err(Problem::from)?;
-        let permit = Arc::clone(&self.downloads)
-            .try_acquire_owned()
-            .map_err(|_| {
-                Problem::new(
-                    ErrorCode::TooMuch,
-                    format!("{DOWNLOADS_MAX} downloads are going on already"),
-                )
-            })?;
+        let turn = self.downloads.turn().await?;
         let mut file = self.shared.artifacts.read(&digest, offset).await?;
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(async move {
-            let _permit = permit;
             loop {
                 let message = match next_chunk(&mut file, FETCH_CHUNK_BYTES).await {
                     Ok(chunk) if chunk.is_empty() => return,
-                    Ok(chunk) => Ok(FetchArtifactResponse { chunk }),
+                    Ok(chunk) => {
+                        turn.pace(chunk.len()).await;
+                        Ok(FetchArtifactResponse { chunk })
+                    }
                     Err(error) => {
                         tracing::error!(%node, %digest, %error, "cannot read an artifact");
                         Err(Problem::new(

@@ -386,6 +386,7 @@ fn process_from(process: v1::Process) -> Result<Process, Invalid> {
 fn staged_to(staged: &StagedRelease) -> v1::StagedRelease {
     let (state, reason) = match &staged.state {
         StageState::Fetching => (v1::StageState::Fetching, String::new()),
+        StageState::Waiting => (v1::StageState::Waiting, String::new()),
         StageState::Ready => (v1::StageState::Ready, String::new()),
         StageState::Failed(reason) => (v1::StageState::Failed, reason.clone()),
     };
@@ -405,6 +406,7 @@ fn staged_from(staged: v1::StagedRelease) -> Result<StagedRelease, Invalid> {
                 return Err(Invalid::new("staged.state", "is missing"));
             }
             v1::StageState::Fetching => StageState::Fetching,
+            v1::StageState::Waiting => StageState::Waiting,
             v1::StageState::Ready => StageState::Ready,
             v1::StageState::Failed => StageState::Failed(cut(staged.reason, REASON_BYTES_MAX)),
         },

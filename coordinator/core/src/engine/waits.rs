@@ -341,6 +341,7 @@ fn not_held(state: &State, task: &Task) -> String {
         (Some(StageState::Failed(reason)), _) => format!("its last try failed: {reason}"),
         (_, Some(silent)) => silent,
         (Some(StageState::Fetching), None) => "it is being fetched".to_owned(),
+        (Some(StageState::Waiting), None) => "it is waiting for its turn to download".to_owned(),
         (Some(StageState::Ready) | None, None) if instance.is_absent() => {
             instance.report.reason.clone()
         }

@@ -53,6 +53,10 @@ pub struct InstanceFacts {
     pub can_finalize: bool,
     /// What came of making it final last.
     pub finalized: Option<Finalized>,
+    /// Whether it stays down at the coordinator's word.
+    pub held: bool,
+    /// The newest of those words.
+    pub hold_word: u64,
 }
 
 /// A process that runs.
@@ -91,6 +95,8 @@ impl InstanceFacts {
                 .as_ref()
                 .is_some_and(|driver| driver.knows(Verb::Finalize)),
             finalized: None,
+            held: false,
+            hold_word: 0,
         }
     }
 }

@@ -3,7 +3,7 @@
 use semver::Version;
 use thiserror::Error;
 
-use crate::{BootId, DataMove, Incoming, Record, Rejoin, Release, State};
+use crate::{BootId, DataMove, Hold, Incoming, Record, Rejoin, Release, State};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub enum Event {
         epoch: u64,
         /// Its order, if it ever gave one.
         incoming: Option<Incoming>,
-        /// Why the instance must not be started, if it must not.
-        hold: Option<String>,
+        /// Whether the instance has to stay down.
+        hold: Hold,
         /// Under which id an upgrade has to be made final, if it has to.
         finalize: Option<String>,
     },

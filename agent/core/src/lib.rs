@@ -40,6 +40,7 @@
 
 mod event;
 mod fence;
+mod hold;
 mod journey;
 mod record;
 mod release;
@@ -49,6 +50,7 @@ mod step;
 
 pub use event::{Action, Event, IllegalMove, Ticket, Transition};
 pub use fence::{Fallback, Fence, Incoming, Order, Refusal, Verdict};
+pub use hold::Hold;
 pub use journey::{DataMove, Journey, Method, Purpose, Rejoin};
 pub use record::{Record, Standing};
 pub use release::Release;

@@ -2,7 +2,8 @@
 //! record is all there is to know.
 
 use crate::{
-    BootId, Fence, Finalized, Journey, OrderResult, Outcome, Phase, Run, Service, Settings, State,
+    BootId, Fence, Finalized, Hold, Journey, OrderResult, Outcome, Phase, Run, Service, Settings,
+    State,
 };
 
 /// The durable part of an instance's state.
@@ -18,6 +19,8 @@ pub struct Record {
     pub quiesced: bool,
     /// What came of making an upgrade final last.
     pub finalized: Option<Finalized>,
+    /// What the coordinator has said of its staying down.
+    pub hold: Hold,
     /// What is being done.
     pub standing: Standing,
 }
@@ -99,6 +102,7 @@ impl Record {
             drained: state.drained,
             quiesced: state.quiesced,
             finalized: state.finalized.clone(),
+            hold: state.hold.clone(),
             standing,
         }
     }
@@ -138,7 +142,7 @@ impl Record {
             finalizing: None,
             finalized: self.finalized,
             runs: false,
-            hold: None,
+            hold: self.hold,
             outcome,
             current: None,
             refusal: None,

@@ -1,7 +1,7 @@
 //! Where an instance is in its life.
 
 use crate::{
-    DataMove, Fence, Journey, Now, Purpose, Record, Refusal, Rejoin, Release, Run, Service,
+    DataMove, Fence, Hold, Journey, Now, Purpose, Record, Refusal, Rejoin, Release, Run, Service,
     Settings, Ticket,
 };
 
@@ -32,8 +32,8 @@ pub struct State {
     pub finalized: Option<Finalized>,
     /// A process runs, as far as is known.
     pub runs: bool,
-    /// Why the coordinator wants the instance to stay down, if it does.
-    pub hold: Option<String>,
+    /// What the coordinator has said of its staying down.
+    pub hold: Hold,
     /// How the newest order ended, once it has.
     pub outcome: Option<Outcome>,
     /// The release that `current` names, as last seen.
@@ -267,6 +267,16 @@ impl State {
             Some(DataMove::SetAside) => Some(Rejoin::Join),
             Some(DataMove::PutBack) | None => self.drained.then_some(Rejoin::CancelDrain),
         }
+    }
+
+    /// Whether it stays down at the coordinator's word: nothing of it is started but what an order names.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let stays_down = match self.phase.service() {
+            Some(service) => matches!(service.run, Run::Held { .. }),
+            None => !self.runs,
+        };
+        self.hold.reason.is_some() && stays_down
     }
 
     /// On whose word effects happen now.

@@ -16,7 +16,7 @@ use std::{
 
 use camino::Utf8PathBuf;
 use evenkeel_agent_core::{
-    Event, Incoming, Order, OrderResult, Phase, Record, Release, Standing, State, Ticket,
+    Event, Hold, Incoming, Order, OrderResult, Phase, Record, Release, Standing, State, Ticket,
     Transition, step,
 };
 use evenkeel_common::{
@@ -58,8 +58,8 @@ pub struct Desired {
     pub order: Option<DatedOrder>,
     /// Releases that are wanted at hand.
     pub prefetch: Vec<Release>,
-    /// Why the instance must not be started, if it must not.
-    pub hold: Option<String>,
+    /// Whether the instance has to stay down.
+    pub hold: Hold,
     /// Under which id the driver has to make an upgrade final, if it has to.
     pub finalize: Option<String>,
 }
@@ -444,6 +444,8 @@ impl Instance {
             facts.accepted_generation = state.fence.generation();
             facts.progress = state.progress();
             facts.finalized.clone_from(&state.finalized);
+            facts.held = state.is_held() && self.process.is_none();
+            facts.hold_word = state.hold.word;
             // What an order under way has set aside is in nobody else's way.
             if state.phase.journey().is_none() {
                 facts.leave.clone_from(&self.leave.borrow());

@@ -1,8 +1,8 @@
 //! How a record is written: a protobuf message of its own, so that a later agent reads what an older one wrote.
 
 use evenkeel_agent_core::{
-    BootId, DataMove, Fallback, Fence, Finalized, Journey, Method, Order, OrderResult, Outcome,
-    Purpose, Record, Release, Standing, StepName,
+    BootId, DataMove, Fallback, Fence, Finalized, Hold, Journey, Method, Order, OrderResult,
+    Outcome, Purpose, Record, Release, Standing, StepName,
 };
 use evenkeel_common::digest::Digest;
 use prost::Message;
@@ -30,6 +30,9 @@ struct StoredRecord {
     quiesced: bool,
     #[prost(message, optional, tag = "9")]
     finalized: Option<StoredFinalized>,
+    /// What the coordinator has said of its staying down; absent if it never said anything.
+    #[prost(message, optional, tag = "10")]
+    hold: Option<StoredHold>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -41,6 +44,15 @@ struct StoredFinalized {
     /// Why not.
     #[prost(string, tag = "3")]
     reason: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredHold {
+    #[prost(uint64, tag = "1")]
+    word: u64,
+    /// Why it has to stay down; absent if it need not.
+    #[prost(string, optional, tag = "2")]
+    reason: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -177,6 +189,10 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         drained: record.drained,
         quiesced: record.quiesced,
         finalized: record.finalized.as_ref().map(store_finalized),
+        hold: (record.hold != Hold::default()).then(|| StoredHold {
+            word: record.hold.word,
+            reason: record.hold.reason.clone(),
+        }),
     };
     stored.encode_to_vec()
 }
@@ -222,6 +238,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         drained: stored.drained,
         quiesced: stored.quiesced,
         finalized: stored.finalized.map(finalized),
+        hold: stored.hold.map_or_else(Hold::default, |hold| Hold {
+            word: hold.word,
+            reason: hold.reason,
+        }),
         standing,
     })
 }
@@ -538,12 +558,16 @@ pub(super) mod tests {
         let finalized =
             (any::<String>(), outcome).prop_map(|(id, outcome)| Finalized { id, outcome });
         let finalized = proptest::option::of(finalized);
-        (fence, any::<bool>(), any::<bool>(), finalized, standing).prop_map(
-            |(fence, drained, quiesced, finalized, standing)| Record {
+        let hold = (any::<u64>(), proptest::option::of(".{0,20}"))
+            .prop_map(|(word, reason)| Hold { word, reason });
+        let told = (finalized, hold);
+        (fence, any::<bool>(), any::<bool>(), told, standing).prop_map(
+            |(fence, drained, quiesced, (finalized, hold), standing)| Record {
                 fence,
                 drained,
                 quiesced,
                 finalized,
+                hold,
                 standing,
             },
         )

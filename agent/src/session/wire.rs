@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evenkeel_agent_core::{
-    Fallback, Finalized, Method, Order, OrderResult, Progress, Release, Status, StepName,
+    Fallback, Finalized, Hold, Method, Order, OrderResult, Progress, Release, Status, StepName,
 };
 use evenkeel_common::{
     clock::Timestamp,
@@ -87,7 +87,10 @@ pub(super) fn hear(
             finalize: instance
                 .finalize
                 .map(|finalize| cut(finalize.id, REASON_BYTES_MAX)),
-            hold: Some(cut(instance.hold, REASON_BYTES_MAX)).filter(|hold| !hold.is_empty()),
+            hold: Hold {
+                word: instance.hold_word,
+                reason: Some(cut(instance.hold, REASON_BYTES_MAX)).filter(|hold| !hold.is_empty()),
+            },
         },
         manifests,
     })
@@ -170,6 +173,8 @@ pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceRepo
         configuration: facts.configuration.to_string(),
         can_finalize: facts.can_finalize,
         finalized: facts.finalized.map(say_finalized),
+        held: facts.held,
+        hold_word: facts.hold_word,
     }
 }
 
@@ -313,6 +318,7 @@ mod tests {
                 order: Some(order),
                 finalize: None,
                 hold: String::new(),
+                hold_word: 0,
             },
         )
     }

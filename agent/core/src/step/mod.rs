@@ -9,8 +9,8 @@ mod moves;
 mod recovery;
 
 use crate::{
-    Action, DataMove, Event, Fence, IllegalMove, Incoming, Journey, Method, Now, Phase, Purpose,
-    Record, Refusal, Run, Service, State, Transition, Verdict,
+    Action, DataMove, Event, Fence, Hold, IllegalMove, Incoming, Journey, Method, Now, Phase,
+    Purpose, Record, Refusal, Run, Service, State, Transition, Verdict,
 };
 
 /// What follows from an event.
@@ -236,14 +236,18 @@ impl Step {
     }
 
     /// Takes in what a coordinator says; whether it may say anything.
-    fn desired(&mut self, epoch: u64, incoming: Option<Incoming>, hold: Option<String>) -> bool {
+    fn desired(&mut self, epoch: u64, incoming: Option<Incoming>, hold: Hold) -> bool {
+        let is_new_epoch = epoch > self.state.fence.epoch;
         if let Err(refusal) = self.state.fence.admit(epoch) {
             self.state.refusal = Some(refusal);
             return false;
         }
         self.state.fence.epoch = epoch;
         self.state.refusal = None;
-        self.state.hold = hold;
+        // A coordinator of a later epoch may count anew.
+        if is_new_epoch || hold.word >= self.state.hold.word {
+            self.state.hold = hold;
+        }
         if let Some(incoming) = incoming {
             self.ordered(incoming);
         }
@@ -295,7 +299,8 @@ impl Step {
         self.state.runs && !matches!(self.state.phase, Phase::Stopping(_))
     }
 
-    /// What is down and waits for the coordinator's word, or for its leave, does what it says.
+    /// What is down does what the coordinator says: it stays down, also where it would be started again, or is started
+    /// if it waited for that word.
     fn heed_hold(&mut self) {
         match self.state.phase.clone() {
             Phase::Serving(service) => {
@@ -321,12 +326,15 @@ impl Step {
     }
 
     fn held_or_started(&mut self, service: Service) -> Service {
-        let (Run::Awaiting { .. } | Run::Held { .. }) = service.run else {
-            return service;
+        let waits_for_word = match service.run {
+            Run::Awaiting { .. } | Run::Held { .. } => true,
+            Run::Waiting { .. } | Run::GivenUp { .. } => false,
+            Run::Unknown | Run::Nothing | Run::Starting | Run::Up => return service,
         };
-        match self.state.hold.clone() {
+        match self.state.hold.reason.clone() {
             Some(reason) => service.with(Run::Held { reason }),
-            None => self.start_current(&service),
+            None if waits_for_word => self.start_current(&service),
+            None => service,
         }
     }
 
@@ -404,6 +412,7 @@ impl Step {
     }
 
     /// Starts what waits for its restart, if its time has come.
+    /// What is to stay down does not wait for that.
     fn start_again(&mut self, service: Service) -> Service {
         let (Run::Waiting { until_ms, .. } | Run::Awaiting { until_ms }) = service.run else {
             return service;
@@ -411,14 +420,15 @@ impl Step {
         if self.now < until_ms {
             return service;
         }
-        match self.state.hold.clone() {
-            Some(reason) => service.with(Run::Held { reason }),
-            None => self.start_current(&service),
-        }
+        self.start_current(&service)
     }
 
     fn ended(&mut self, failure: Option<String>, service: &Service, reason: &str) {
         let service = service.ended(reason, &self.state.settings.restart, self.now);
+        let service = match self.state.hold.reason.clone() {
+            Some(reason) => service.with(Run::Held { reason }),
+            None => service,
+        };
         self.state.phase = match failure {
             Some(failure) => Phase::Failed(failure, service),
             None => Phase::Serving(service),

@@ -130,6 +130,9 @@ impl Step {
     fn revived(&mut self, process: Option<Release>, current: Option<Release>) -> Run {
         match (process, current) {
             (Some(_), _) => Run::Up,
+            (None, Some(_)) if let Some(reason) = self.state.hold.reason.clone() => {
+                Run::Held { reason }
+            }
             (None, Some(_)) if self.state.settings.start_alone_after_ms > 0 => Run::Awaiting {
                 until_ms: self
                     .now

@@ -4,7 +4,7 @@ use crate::{
     story::{Story, exited, ready, started, tick},
     support::{BOOT, WITH_DRIVER, desired, order, rebuild, serving_by},
 };
-use evenkeel_agent_core::{BootId, Event, Order, OrderResult, Phase, Run, Status, StepName};
+use evenkeel_agent_core::{BootId, Event, Hold, Order, OrderResult, Phase, Run, Status, StepName};
 
 fn serving() -> Story {
     Story::of(serving_by(WITH_DRIVER))
@@ -295,7 +295,7 @@ fn an_upgrade_is_made_final_once_for_each_id() {
     let word = |id: &str| Event::Desired {
         epoch: 1,
         incoming: None,
-        hold: None,
+        hold: Hold::default(),
         finalize: Some(id.to_owned()),
     };
     let ended = |id: &str, outcome| Event::FinalizeEnded {

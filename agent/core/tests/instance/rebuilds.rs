@@ -5,7 +5,7 @@ use crate::{
     support::{BOOT, desired, order, rebuild, release, serving},
 };
 use evenkeel_agent_core::{
-    BootId, Event, Fallback, Incoming, Method, Order, OrderResult, Refusal, Status, StepName,
+    BootId, Event, Fallback, Hold, Incoming, Method, Order, OrderResult, Refusal, Status, StepName,
 };
 
 fn no_space() -> Event {
@@ -375,7 +375,7 @@ fn a_rebuild_that_is_not_allowed_is_refused() {
         let event = Event::Desired {
             epoch: 1,
             incoming: Some(incoming),
-            hold: None,
+            hold: Hold::default(),
             finalize: None,
         };
         story.then(event, "serving", &[]);

@@ -5,7 +5,8 @@ use crate::{
     support::{desired, order, recovered, release, serving},
 };
 use evenkeel_agent_core::{
-    BootId, Event, IllegalMove, Incoming, OrderResult, Refusal, Run, Settings, State, Status, step,
+    BootId, Event, Hold, IllegalMove, Incoming, OrderResult, Refusal, Run, Settings, State, Status,
+    step,
 };
 
 #[test]
@@ -236,7 +237,7 @@ fn an_order_for_a_release_that_is_not_at_hand_is_not_begun() {
         Event::Desired {
             epoch: 5,
             incoming: Some(incoming),
-            hold: None,
+            hold: Hold::default(),
             finalize: None,
         },
         2_000,

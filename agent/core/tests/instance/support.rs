@@ -1,7 +1,7 @@
 //! What the tests of the core share: short ways to say releases, orders and events.
 
 use evenkeel_agent_core::{
-    Action, BootId, DataMove, Event, Fallback, Incoming, Method, Order, Rejoin, Release,
+    Action, BootId, DataMove, Event, Fallback, Hold, Incoming, Method, Order, Rejoin, Release,
     RestartPolicy, Settings, State, step,
 };
 
@@ -49,7 +49,7 @@ pub(crate) fn desired(epoch: u64, order: Order, answers_clock_ms: u64) -> Event 
     Event::Desired {
         epoch,
         incoming: Some(incoming),
-        hold: None,
+        hold: Hold::default(),
         finalize: None,
     }
 }

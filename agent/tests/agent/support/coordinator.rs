@@ -251,6 +251,7 @@ pub(crate) fn desired(prefetch: &[&Program], order: Option<Order>) -> DesiredIns
         order,
         finalize: None,
         hold: String::new(),
+        hold_word: 0,
     }
 }
 

@@ -127,6 +127,8 @@ fn report(pid: u32) -> anyhow::Result<Report> {
         configuration: String::new(),
         can_finalize: false,
         finalized: None,
+        held: false,
+        hold_word: 0,
         component: "data-service".parse()?,
         labels: BTreeMap::new(),
         status: Status::Running,

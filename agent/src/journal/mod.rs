@@ -246,7 +246,7 @@ fn open_for_writing(path: &Utf8Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_agent_core::{Fence, Standing};
+    use evenkeel_agent_core::{Fence, Hold, Standing};
     use proptest::prelude::*;
 
     use super::*;
@@ -262,6 +262,7 @@ mod tests {
             drained: false,
             quiesced: false,
             finalized: None,
+            hold: Hold::default(),
             standing: Standing::default(),
         }
     }

@@ -240,6 +240,9 @@ pub(crate) struct Instance {
     pub(crate) configuration: String,
     pub(crate) can_finalize: bool,
     pub(crate) finalized: Option<Finalized>,
+    pub(crate) quarantine: String,
+    pub(crate) quarantine_changed_at: Option<String>,
+    pub(crate) held: bool,
     /// Only where one instance is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) measures: Option<Measures>,
@@ -269,6 +272,9 @@ impl From<v1::Instance> for Instance {
             configuration: instance.configuration,
             can_finalize: instance.can_finalize,
             finalized: instance.finalized.map(Into::into),
+            quarantine: instance.quarantine,
+            quarantine_changed_at: rfc3339(instance.quarantine_changed_at),
+            held: instance.held,
             measures: None,
         }
     }

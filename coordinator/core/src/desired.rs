@@ -6,7 +6,7 @@ use evenkeel_words::names::{InstanceName, NodeName};
 
 use crate::{
     engine::waits,
-    instance::{Instance, Order},
+    instance::{Instance, Order, Quarantine},
     plan::{Plan, PlanId, PlanState, TaskState},
     release::SignedManifest,
     state::State,
@@ -22,6 +22,8 @@ pub struct DesiredInstance {
     /// What to run, while its slot is held and its plan under way or its agent at it: an order that has ended in good health is not repeated, or an
     /// agent that lost its journal would carry it out again without a slot.
     pub order: Option<Order>,
+    /// Whether it has to stay down.
+    pub quarantine: Quarantine,
     /// What to call it when the driver's `finalize` is to be run, once for each name.
     pub finalize: Option<String>,
 }
@@ -36,6 +38,7 @@ pub fn desired<'a>(
         prefetch: prefetch(state, instance),
         order: order(state, instance),
         finalize: finalize(state, instance),
+        quarantine: instance.quarantine.clone(),
     })
 }
 

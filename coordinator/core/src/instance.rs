@@ -187,6 +187,21 @@ pub struct Report {
     pub can_finalize: bool,
     /// What came of that, for the newest that was asked for.
     pub finalized: Option<Finalized>,
+    /// It stays down at our word: nothing of it is started but what an order names. Its agent has that on its disk.
+    pub held: bool,
+    /// The newest word on that which its agent has heeded.
+    pub hold_word: u64,
+}
+
+/// What we say of an instance's staying down: held because what it has may not run beside what is there, or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Rises with each word that it has to stay down, and each that it need not.
+    pub word: u64,
+    /// What it would meet and may not, if it is held.
+    pub reason: Option<String>,
+    /// Since when it is held, or is not.
+    pub since: Timestamp,
 }
 
 /// What an instance was ordered to run; what *ought* to be.
@@ -230,6 +245,8 @@ pub struct Instance {
     pub order: Option<Order>,
     /// Its place in the budget, if it holds one.
     pub slot: Option<Slot>,
+    /// Whether it has to stay down, as we have said last.
+    pub quarantine: Quarantine,
     /// When something of this changed last.
     pub changed_at: Timestamp,
     /// The revision at which something of this changed last.
@@ -248,6 +265,7 @@ impl Report {
             process: None,
             staged: Vec::new(),
             progress: None,
+            held: false,
             ..self.clone()
         }
     }
@@ -272,14 +290,39 @@ impl Instance {
         self.report.status == Status::Stopped && self.report.current.is_none()
     }
 
-    /// Every version of it that others may meet: what it has, what it runs, and what it was ordered to
-    /// come to or back to while its slot is held.
+    /// Whether it stays down and nothing of what it has can be started before we say something else: it is held, and
+    /// its agent has that very word on its disk. As long as one of both does not say so it counts as what may start.
+    #[must_use]
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantine.reason.is_some()
+            && self.report.held
+            && self.report.hold_word == self.quarantine.word
+            && self.report.process.is_none()
+    }
+
+    /// Whether it may have to be held or let go: nothing of it runs, or what was said of that last does not stand.
+    #[must_use]
+    pub fn may_be_held(&self) -> bool {
+        self.report.process.is_none()
+            || self.quarantine.reason.is_some()
+            || self.report.hold_word > self.quarantine.word
+    }
+
+    /// Whether others meet it now: it runs, or is being brought somewhere.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        self.report.process.is_some() || self.slot.is_some()
+    }
+
+    /// Every version of it that others may meet: what it has unless that is quarantined, what it runs, and what it was
+    /// ordered to come to or back to while its slot is held.
     pub fn versions(&self) -> impl Iterator<Item = &Version> {
         let order = self.order.as_ref().filter(|_| self.slot.is_some());
         let fallback = order.and_then(|order| order.fallback.as_ref());
         let process = self.report.process.as_ref();
+        let current = self.report.current.as_ref();
         [
-            self.report.current.as_ref(),
+            current.filter(|_| !self.is_quarantined()),
             process.map(|process| &process.release),
             order.map(|order| &order.release),
             fallback.map(|(release, _)| release),
@@ -290,12 +333,13 @@ impl Instance {
     }
 
     /// The version that it has when nothing goes wrong: what it was ordered to run while its slot is held, else what
-    /// it has.
+    /// it has. None that is quarantined comes to anything.
     #[must_use]
     pub fn comes_to(&self) -> Option<&Version> {
         let order = self.order.as_ref().filter(|_| self.slot.is_some());
         let release = order.map(|order| &order.release);
-        let release = release.or(self.report.current.as_ref());
+        let current = self.report.current.as_ref();
+        let release = release.or(current.filter(|_| !self.is_quarantined()));
         release.map(|release| &release.version)
     }
 

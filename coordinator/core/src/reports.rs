@@ -173,6 +173,7 @@ fn instances<'a>(
             report,
             order,
             slot: old.and_then(|old| old.slot.clone()),
+            quarantine: old.map_or_else(Default::default, |old| old.quarantine.clone()),
             changed_at: old.map_or_else(Default::default, |old| old.changed_at),
             revision: old.map_or(0, |old| old.revision),
         }))
@@ -200,6 +201,8 @@ mod tests {
             configuration: String::new(),
             can_finalize: false,
             finalized: None,
+            held: false,
+            hold_word: 0,
             component: "store".parse().unwrap(),
             labels: Labels::new(),
             status: Status::Running,

@@ -23,7 +23,7 @@ use super::{
     watch::{Interest, Watch, watch},
 };
 use crate::convert::{
-    Invalid, age_to_proto, fleet_to_proto, freeze_to_proto, instance_to_proto, measure_to_proto,
+    Invalid, age_to_proto, fleet_to_proto, freeze_to_proto, instance_shown, measure_to_proto,
     node_to_proto, parse,
 };
 
@@ -138,7 +138,7 @@ impl FleetService for Fleet {
         let instance = state
             .instance(&id)
             .ok_or_else(|| not_found(format!("there is no instance {id}: no agent reports it")))?;
-        let instance = Some(instance_to_proto(instance));
+        let instance = Some(instance_shown(&state, instance));
         let measure = state.measure_of(&id);
         Ok(Response::new(GetInstanceResponse {
             instance,
@@ -168,7 +168,7 @@ impl FleetService for Fleet {
         Ok(Response::new(ListInstancesResponse {
             instances: instances
                 .into_iter()
-                .map(|i| instance_to_proto(i))
+                .map(|i| instance_shown(&state, i))
                 .collect(),
             next_page_token,
             revision: state.revision(),
@@ -195,7 +195,7 @@ impl Interest for WholeFleet {
         let change = match key {
             Key::Node(name) => Change::Node(node_to_proto(state.node(name)?)),
             Key::Instance(id) => match state.instance(id) {
-                Some(instance) => Change::Instance(instance_to_proto(instance)),
+                Some(instance) => Change::Instance(instance_shown(state, instance)),
                 None => Change::InstanceGone(id.to_string()),
             },
             Key::Freeze => Change::Freeze(freeze_to_proto(state.freeze()?)),

@@ -110,6 +110,10 @@ impl Plans {
                 }
                 What::Upgrade(targets_from_proto(asked.targets)?)
             }
+            PlanKind::CatchUp => {
+                let message = "kind: those that are quarantined are caught up by plans that the coordinator makes itself";
+                return Err(Problem::new(ErrorCode::BadArgument, message));
+            }
             PlanKind::Restart | PlanKind::Reconfigure => {
                 if !asked.targets.is_empty() {
                     let message = "targets: what is only restarted has none";

@@ -186,6 +186,7 @@ pub fn desired_to_proto(desired: &DesiredInstance) -> v1::DesiredInstance {
             .finalize
             .as_ref()
             .map(|id| v1::Finalize { id: id.clone() }),
-        hold: String::new(),
+        hold: desired.quarantine.reason.clone().unwrap_or_default(),
+        hold_word: desired.quarantine.word,
     }
 }

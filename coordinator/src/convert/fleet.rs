@@ -5,11 +5,11 @@ use evenkeel_common::{
     limits::{REASON_BYTES_MAX, cut},
 };
 use evenkeel_coordinator_core::{
-    engine::breaker,
+    engine::{breaker, quarantine},
     freeze::Freeze,
     instance::{
-        Fence, Finalized, GoneInstance, Health, Instance, Order, Process, Progress, Report, Slot,
-        StageState, StagedRelease, Status, Step,
+        Fence, Finalized, GoneInstance, Health, Instance, Order, Process, Progress, Quarantine,
+        Report, Slot, StageState, StagedRelease, Status, Step,
     },
     node::{Liveness, Node},
     plan::PlanId,
@@ -130,7 +130,7 @@ pub(super) fn freeze_from(freeze: v1::Freeze) -> Result<Freeze, Invalid> {
 
 /// An instance as everyone may see it.
 #[must_use]
-pub fn instance_to_proto(instance: &Instance) -> v1::Instance {
+pub(super) fn instance_to_proto(instance: &Instance) -> v1::Instance {
     let report = &instance.report;
     v1::Instance {
         name: instance.id.to_string(),
@@ -158,6 +158,22 @@ pub fn instance_to_proto(instance: &Instance) -> v1::Instance {
         configuration: report.configuration.clone(),
         can_finalize: report.can_finalize,
         finalized: report.finalized.as_ref().map(finalized_to),
+        quarantine: instance.quarantine.reason.clone().unwrap_or_default(),
+        quarantine_changed_at: (instance.quarantine.word > 0)
+            .then(|| time_to(instance.quarantine.since)),
+        hold_word: instance.quarantine.word,
+        hold_word_heeded: report.hold_word,
+        held: report.held,
+    }
+}
+
+/// An instance as everyone may see it, and what will become of it if it is quarantined.
+#[must_use]
+pub fn instance_shown(state: &State, instance: &Instance) -> v1::Instance {
+    let told = quarantine::told(state, instance, state.at());
+    v1::Instance {
+        quarantine: told.unwrap_or_default(),
+        ..instance_to_proto(instance)
     }
 }
 
@@ -178,7 +194,13 @@ pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Insta
     let instance = required("instance", stored.instance)?;
     let order = stored.order.map(order_from).transpose()?;
     let slot = stored.slot.map(slot_from).transpose()?;
+    let since = instance.quarantine_changed_at.unwrap_or_default();
     Ok(Instance {
+        quarantine: Quarantine {
+            word: instance.hold_word,
+            reason: Some(instance.quarantine).filter(|reason| !reason.is_empty()),
+            since: time_from("quarantine_changed_at", &since)?,
+        },
         id: parse("name", &instance.name)?,
         labels: instance.labels.into_iter().collect(),
         order,
@@ -203,6 +225,8 @@ pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Insta
             configuration: instance.configuration,
             can_finalize: instance.can_finalize,
             finalized: instance.finalized,
+            held: instance.held,
+            hold_word: instance.hold_word_heeded,
         })?,
     })
 }
@@ -323,6 +347,8 @@ fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid> {
         configuration: cut(report.configuration, CONFIGURATION_BYTES_MAX),
         can_finalize: report.can_finalize,
         finalized: report.finalized.map(finalized_from),
+        held: report.held,
+        hold_word: report.hold_word,
     })
 }
 
@@ -482,6 +508,8 @@ mod tests {
             status: v1::InstanceStatus::Running.into(),
             health: v1::InstanceHealth::Healthy.into(),
             labels: (0..64).map(label).collect(),
+            held: true,
+            hold_word: 6,
             ..Default::default()
         };
         let instance = Instance {
@@ -490,6 +518,11 @@ mod tests {
             report: report_within_limits(report.clone()).unwrap(),
             order: None,
             slot: None,
+            quarantine: Quarantine {
+                word: 7,
+                reason: Some("store 1.0.0 may not run beside gate 2.0.0".to_owned()),
+                since: Timestamp(3),
+            },
             changed_at: Timestamp(1),
             revision: 1,
         };

@@ -30,7 +30,7 @@ pub use agent::{
 pub use compatibility::{
     matrix_from_proto, matrix_to_proto, reported_to_proto, versions_in_use_from_proto,
 };
-pub use fleet::{fleet_to_proto, freeze_to_proto, instance_to_proto, node_to_proto};
+pub use fleet::{fleet_to_proto, freeze_to_proto, instance_shown, node_to_proto};
 pub use plan::{
     no_path_to_proto, plan_kind_from, plan_shown, plan_to_proto, ruled_out_to_proto,
     selection_from_proto, stage_to_proto, targets_from_proto, task_to_proto, wait_to_proto,

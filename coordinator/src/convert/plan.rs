@@ -31,6 +31,7 @@ fn kind_to(kind: PlanKind) -> v1::PlanKind {
         PlanKind::Upgrade => v1::PlanKind::Upgrade,
         PlanKind::Restart => v1::PlanKind::Restart,
         PlanKind::Reconfigure => v1::PlanKind::Reconfigure,
+        PlanKind::CatchUp => v1::PlanKind::CatchUp,
     }
 }
 
@@ -43,6 +44,7 @@ pub fn plan_kind_from(field: &str, kind: i32) -> Result<PlanKind, Invalid> {
         v1::PlanKind::Unspecified | v1::PlanKind::Upgrade => PlanKind::Upgrade,
         v1::PlanKind::Restart => PlanKind::Restart,
         v1::PlanKind::Reconfigure => PlanKind::Reconfigure,
+        v1::PlanKind::CatchUp => PlanKind::CatchUp,
     })
 }
 

@@ -228,5 +228,7 @@ fn report(index: usize) -> Report {
         can_finalize: false,
         configuration: String::new(),
         finalized: None,
+        held: false,
+        hold_word: 0,
     }
 }

@@ -8,7 +8,7 @@ use imbl::{OrdMap, OrdSet};
 use super::{Decision, budget::Budget, finality, hold, rollback, slots, waits, yields};
 use crate::{
     change::Resource,
-    plan::{Plan, Stage, Task, TaskState},
+    plan::{Plan, PlanKind, Stage, Task, TaskState},
     state::State,
 };
 
@@ -121,6 +121,10 @@ pub(super) fn admit(
         return None;
     }
     let budget = Budget::of(state, &stage.component);
+    if plan.kind == PlanKind::CatchUp {
+        // They are few, and what is down by itself does not hold them back.
+        search.restart();
+    }
     let setting = Setting {
         stage: barrier.stage(),
         wave: *wave,
@@ -152,7 +156,7 @@ fn next<'a>(
     // Who had to give way comes after all others of its group.
     let mut free = |id: &InstanceId, gave_way: bool| {
         let instance = state.instance(id)?;
-        if !budget.has_room(&plan.policy, instance) {
+        if plan.kind != PlanKind::CatchUp && !budget.has_room(&plan.policy, instance) {
             return None;
         }
         let task = task_of(state, plan, id)?;

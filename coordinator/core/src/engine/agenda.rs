@@ -15,6 +15,8 @@ pub(super) enum Item {
     Slot(InstanceId),
     /// A plan as a whole.
     Plan(PlanId),
+    /// Whether those that are quarantined can be caught up.
+    CatchUp,
 }
 
 /// At most one time for each item.

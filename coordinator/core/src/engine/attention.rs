@@ -11,7 +11,7 @@ use super::{
     Decision,
     admit::Search,
     agenda::{Agenda, Item},
-    follow, go_on, predicted, slots, timers,
+    follow, go_on, predicted, quarantine, slots, timers,
 };
 use crate::{
     change::Change,
@@ -31,6 +31,8 @@ pub struct Engine {
     plans: BTreeSet<PlanId>,
     /// How far each plan under way is with looking for the next task to admit.
     searches: BTreeMap<PlanId, Search>,
+    /// Who has to be held down, let go or caught up.
+    quarantine: quarantine::Watch,
     agenda: Agenda,
 }
 
@@ -47,6 +49,7 @@ impl Engine {
             strays: BTreeSet::new(),
             plans: BTreeSet::new(),
             searches: BTreeMap::new(),
+            quarantine: quarantine::Watch::new(state),
             agenda: Agenda::default(),
         };
         for plan in state.plans_under_way() {
@@ -58,6 +61,7 @@ impl Engine {
     /// The state has changed in these things, as [`State::apply`] said.
     pub fn note(&mut self, before: &State, after: &State, keys: &[Key]) {
         for key in keys {
+            self.quarantine.note(before, after, key);
             match key {
                 Key::Coordinator => *self = Self::new(after),
                 Key::Node(name) => self.note_node(before, after, name),
@@ -89,13 +93,18 @@ impl Engine {
                 Item::Plan(id) => {
                     self.plans.insert(id);
                 }
+                Item::CatchUp => self.quarantine.look_at_catching_up(),
             }
         }
+        // Before anything else: an agent may be waiting for its first word.
         let decision = self
-            .follow(state, now)
+            .quarantine
+            .hold(state, now)
+            .or_else(|| self.follow(state, now))
             .or_else(|| self.give_back(state, now))
             .or_else(|| self.compare(state))
-            .or_else(|| self.go_on(state, now));
+            .or_else(|| self.go_on(state, now))
+            .or_else(|| self.catch_up(state, now));
         decision.map(|(cause, resources)| Change {
             actor: "engine".to_owned(),
             cause,
@@ -125,6 +134,15 @@ impl Engine {
             self.agenda.set(Item::Task(id), due);
         }
         None
+    }
+
+    fn catch_up(&mut self, state: &State, now: Timestamp) -> Option<Decision> {
+        let decision = self.quarantine.catch_up(state, now);
+        if decision.is_none() {
+            let due = quarantine::Watch::due_at(state, now);
+            self.agenda.set(Item::CatchUp, due);
+        }
+        decision
     }
 
     fn give_back(&mut self, state: &State, now: Timestamp) -> Option<Decision> {

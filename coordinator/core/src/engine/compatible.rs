@@ -9,7 +9,7 @@ use super::{Decision, follow, undo};
 use crate::{
     change::Resource,
     compatibility::AppliedMatrix,
-    plan::{Plan, Stage},
+    plan::{Plan, PlanId, Stage},
     state::State,
 };
 
@@ -89,17 +89,30 @@ pub(super) fn way_back_is_open(state: &State, stage: &Stage) -> bool {
 
 /// A version that instances of the stage would meet, and may not.
 pub(super) fn meets(state: &State, plan: &Plan, matrix: &Matrix, stage: &Stage) -> Option<String> {
+    would_meet(state, Some(plan.id), matrix, &stage.component, &stage.to)
+}
+
+/// What a version of a component would meet, and may not: what is there, and what plans under way but this one bring.
+pub(super) fn would_meet(
+    state: &State,
+    plan: Option<PlanId>,
+    matrix: &Matrix,
+    moves: &ComponentName,
+    to: &Version,
+) -> Option<String> {
     let apart = |component: &ComponentName, version: &Version| {
-        let apart = matrix.beside((&stage.component, &stage.to), (component, version));
+        let apart = matrix.beside((moves, to), (component, version));
         let why = apart.err()?;
         Some(format!("it would meet {component} {version}, and {why}"))
     };
     let related = state
         .components()
-        .filter(|other| matrix.constrain(&stage.component, other));
+        .filter(|other| matrix.constrain(moves, other));
     for component in related {
         let present = state.versions_of(component).map(|(version, _)| version);
-        let of_plans = state.plans_under_way().filter(|other| other.id != plan.id);
+        let of_plans = state
+            .plans_under_way()
+            .filter(|other| Some(other.id) != plan);
         let coming = of_plans
             .filter_map(|other| other.stage_at(state.stage_under_way(other.id)?))
             .filter(|stage| stage.component == *component)
@@ -111,7 +124,7 @@ pub(super) fn meets(state: &State, plan: &Plan, matrix: &Matrix, stage: &Stage) 
     let externals = matrix
         .components()
         .iter()
-        .filter(|(name, component)| component.external && matrix.constrain(&stage.component, name))
+        .filter(|(name, component)| component.external && matrix.constrain(moves, name))
         .map(|(name, _)| name);
     externals.into_iter().find_map(|component| {
         let Some(mut in_use) = state.in_use(component) else {

@@ -22,6 +22,7 @@
 //! - `yields`: an instance that could not be spared lets others go first.
 //! - [`hold`]: what keeps a plan as a whole from beginning anything; [`breaker`]: too much of the fleet is silent.
 //! - [`budget`]: whether one more instance may go down; [`limits`] is its arithmetic.
+//! - [`quarantine`]: what may not run beside what is there stays down; `catch_up`: it is brought to where the others are.
 //! - [`waits`]: why a task does not move, from the same functions that hold it.
 //! - [`timers`]: the deadlines.
 
@@ -30,6 +31,7 @@ mod agenda;
 mod attention;
 pub mod breaker;
 pub mod budget;
+mod catch_up;
 pub mod cohort;
 pub mod compatible;
 pub mod conflict;
@@ -42,6 +44,7 @@ pub mod limits;
 mod overdue;
 pub mod plan_deadline;
 mod predicted;
+pub mod quarantine;
 pub mod retarget;
 pub mod rollback;
 mod slots;

@@ -60,6 +60,10 @@ pub fn ways_back(state: &State, component: &ComponentName) -> BTreeSet<(Version,
             !versions.any(|(version, _)| is_behind(state, component, version, &stage.to))
         };
         let final_by_itself = || stage.finalizes_itself && (since(confirmed_at) || all_there());
+        // Where it leads the others were before, and nobody goes back with it.
+        if plan.kind == PlanKind::CatchUp {
+            continue;
+        }
         let begun = || {
             let stage = state.tally(plan.id).and_then(|tally| tally.stage(index));
             stage.is_some_and(|stage| !stage.begun().is_empty())

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     instance::{Health, Instance, StageState, Step},
     node::Liveness,
-    plan::{Plan, PlanId, PlanState, Stage, Task, TaskState},
+    plan::{Plan, PlanId, PlanKind, PlanState, Stage, Task, TaskState},
     state::State,
 };
 
@@ -226,7 +226,8 @@ pub(super) fn before_order(state: &State, plan: &Plan, task: &Task) -> Option<(W
     }
     let budget = Budget::of(state, &instance.report.component);
     let goes_back = plan.stage(task).is_some_and(|stage| stage.undoes.is_some());
-    let full = match goes_back {
+    // Who is down already is not taken down by being caught up.
+    let full = match goes_back || plan.kind == PlanKind::CatchUp {
         true => holds_back_way_back(state, &plan.policy, instance),
         false => {
             let full = budget.holds_back(&plan.policy, instance);

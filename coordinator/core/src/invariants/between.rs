@@ -8,7 +8,7 @@ use crate::{
     engine::undo::ways_back,
     instance::{Health, Instance, Status},
     node::Liveness,
-    plan::{Amount, Plan, PlanState, Task, TaskState},
+    plan::{Amount, Plan, PlanKind, PlanState, Task, TaskState},
     state::State,
 };
 
@@ -27,6 +27,8 @@ pub fn violations_between(before: &State, after: &State) -> Vec<String> {
         orders_compatible(before, after),
         orders_confirmed(before, after),
         rebuilds_apart(before, after),
+        let_go_compatible(before, after),
+        held_has_no_way_back(before, after),
         revision_rises(before, after),
         epochs_begin_unheard(before, after),
     ]
@@ -116,8 +118,10 @@ fn slots_returned_on_evidence(before: &State, after: &State) -> Vec<String> {
 /// domains with it as the policy says. An order to go back takes nothing down if the instance was down.
 fn orders_within_budget(before: &State, after: &State) -> Vec<String> {
     let mut wrong = Vec::new();
-    let taken_down =
-        new_orders(before, after).filter(|new| new.is_forward() || serves(before, new.instance));
+    let taken_down = new_orders(before, after).filter(|new| {
+        let catches_up = new.plan.kind == PlanKind::CatchUp;
+        (new.is_forward() && !catches_up) || serves(before, new.instance)
+    });
     for NewOrder { plan, instance, .. } in taken_down {
         let policy = &plan.policy;
         let all: Vec<_> = before.instances_of(&instance.report.component).collect();
@@ -379,6 +383,58 @@ fn rebuilds_apart(before: &State, after: &State) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Who is let go may run beside all that runs or is on its way, in its own component and those that it talks to.
+fn let_go_compatible(before: &State, after: &State) -> Vec<String> {
+    let matrix = &after.matrix().matrix;
+    let was_held = |instance: &&Arc<Instance>| {
+        let was = before.instance(&instance.id);
+        was.is_some_and(|was| was.quarantine.reason.is_some())
+    };
+    let mut wrong = Vec::new();
+    let let_go = after
+        .instances()
+        .filter(|instance| instance.quarantine.reason.is_none() && !instance.is_at_work())
+        .filter(was_held);
+    for instance in let_go.filter(|_| after.matrix().version > 0) {
+        let component = &instance.report.component;
+        let Some(current) = &instance.report.current else {
+            continue;
+        };
+        for other in after.instances().filter(|other| other.is_at_work()) {
+            let meets = matrix.constrain(component, &other.report.component);
+            for version in other.versions().filter(|_| meets) {
+                let theirs = (&other.report.component, version);
+                if matrix
+                    .beside((component, &current.version), theirs)
+                    .is_err()
+                {
+                    wrong.push(format!(
+                        "{} was let go with {}, which may not run beside {version} of {}",
+                        instance.id, current.version, other.id
+                    ));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// An order for what stays down never goes back to what may not run.
+fn held_has_no_way_back(before: &State, after: &State) -> Vec<String> {
+    new_orders(before, after)
+        .filter(|new| new.instance.is_quarantined())
+        .filter(|new| {
+            let now = after.instance(&new.instance.id);
+            let order = now.and_then(|now| now.order.as_ref());
+            order.is_none_or(|order| order.fallback.is_some())
+        })
+        .map(|new| {
+            let id = &new.instance.id;
+            format!("{id} is quarantined, and was ordered to go back to what it has")
+        })
+        .collect()
 }
 
 fn revision_rises(before: &State, after: &State) -> Vec<String> {

@@ -157,6 +157,8 @@ pub enum PlanKind {
     Restart,
     /// To restart those processes that were started with another configuration than their agents have now.
     Reconfigure,
+    /// To bring instances that are quarantined to where the others of their component are.
+    CatchUp,
 }
 
 /// What a plan was given up for: made and started once nothing of it is in flight.

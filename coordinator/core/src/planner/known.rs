@@ -25,7 +25,9 @@ impl Known {
         let mut fleet = BTreeMap::<_, BTreeMap<_, _>>::new();
         for instance in state.instances() {
             let versions = fleet.entry(instance.report.component.clone()).or_default();
-            if let Some(current) = &instance.report.current {
+            // What is quarantined cannot start, and meets nothing.
+            let current = instance.report.current.as_ref();
+            if let Some(current) = current.filter(|_| !instance.is_quarantined()) {
                 *versions.entry(current.version.clone()).or_insert(0) += 1;
             }
         }

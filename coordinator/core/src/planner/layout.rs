@@ -94,12 +94,13 @@ pub(super) fn plan(state: &State, outline: Outline<'_>) -> Plan {
     }
 }
 
-/// What the instances of the components that change have now.
+/// What the instances of the components that change have now. One that is quarantined is caught up by a plan of its own.
 fn releases_held(state: &State, plan: &Plan) -> BTreeMap<InstanceId, ReleaseRef> {
     let components: BTreeSet<&ComponentName> = plan.stages.iter().map(|s| &s.component).collect();
     components
         .into_iter()
         .flat_map(|component| state.instances_of(component))
+        .filter(|instance| !instance.is_quarantined())
         .filter_map(|instance| Some((instance.id.clone(), instance.report.current.clone()?)))
         .collect()
 }
@@ -112,9 +113,7 @@ fn stage(
     number: u32,
     held: &mut BTreeMap<InstanceId, ReleaseRef>,
 ) -> Result<Vec<Task>, Refusal> {
-    let release = state
-        .release(&stage.component, &stage.to)
-        .ok_or_else(|| unpublished(state, &stage.component, &stage.to))?;
+    let release = published(state, &stage.component, &stage.to)?;
     let mut movers = Vec::new();
     for instance in state.instances_of(&stage.component) {
         let Some(from) = held.get(&instance.id).filter(|r| r.version == stage.from) else {
@@ -182,7 +181,7 @@ fn waves(policy: &Policy, count: usize) -> impl Iterator<Item = u32> {
 }
 
 /// What a rebuild sets aside is kept for a while, and nothing is set aside on top of it.
-fn check_rebuilt_once(plan: &Plan, tasks: &[Task]) -> Result<(), Refusal> {
+pub(super) fn check_rebuilt_once(plan: &Plan, tasks: &[Task]) -> Result<(), Refusal> {
     let mut rebuilt = BTreeMap::new();
     for task in tasks {
         let Some(stage) = plan.stage(task).filter(|s| s.way.method == Method::Rebuild) else {
@@ -207,7 +206,7 @@ pub(super) fn same(a: &Version, b: &Version) -> bool {
 }
 
 /// One that is rebuilt comes back with nothing: its agent has to allow that, and others have to have its data.
-fn check_rebuild<'a>(
+pub(super) fn check_rebuild<'a>(
     state: &State,
     stage: &Stage,
     movers: impl Iterator<Item = &'a Instance>,
@@ -271,6 +270,19 @@ pub(super) fn artifact(
         version: release.version.clone(),
         digest: artifact.digest,
     })
+}
+
+/// A release that has to be published.
+///
+/// # Errors
+/// `NotFound`, with those that are.
+pub(super) fn published<'a>(
+    state: &'a State,
+    component: &ComponentName,
+    version: &Version,
+) -> Result<&'a Release, Refusal> {
+    let release = state.release(component, version).map(AsRef::as_ref);
+    release.ok_or_else(|| unpublished(state, component, version))
 }
 
 fn unpublished(state: &State, component: &ComponentName, version: &Version) -> Refusal {

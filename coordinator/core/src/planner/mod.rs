@@ -9,9 +9,11 @@
 //!   is to be started.
 //! - `known`: what the planner looks at, out of the state; `words`: how its sentences are put together.
 //! - `restart`: plans that bring nothing to another version.
+//! - [`catch_up()`]: a plan for those that stay down because what they have may not run.
 //! - `layout`: the steps of a path become stages, waves and tasks; `suits`: whether the policy suits the instances.
 
 mod answer;
+mod catch_up;
 mod check;
 mod cost;
 mod draft;
@@ -31,6 +33,7 @@ mod unchanged;
 mod words;
 
 pub use answer::{Answer, Step, VERSIONS_TOLD_MAX};
+pub use catch_up::{Hop, catch_up};
 pub use check::{FAULTS_MAX, Fault, Mix, Passage, check};
 pub use cost::Cost;
 pub use draft::{NoDraft, draft, kind_of, ruled_out, stages};

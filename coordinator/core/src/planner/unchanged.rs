@@ -103,7 +103,8 @@ fn differences(state: &State, plan: &Plan) -> Vec<String> {
         for instance in state.instances_of(&target.component) {
             let current = instance.report.current.as_ref();
             let there = current.is_some_and(|c| c.version == target.version);
-            if !seen.contains(&instance.id) && !there {
+            let takes_part = !instance.is_quarantined();
+            if takes_part && !seen.contains(&instance.id) && !there {
                 differences.push(format!("{} is not part of the plan", instance.id));
             }
         }

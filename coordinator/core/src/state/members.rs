@@ -19,6 +19,8 @@ pub struct Members {
     held: Outages,
     versions: OrdMap<Version, u32>,
     coming: OrdMap<Version, u32>,
+    at_work: OrdMap<Version, u32>,
+    having: OrdMap<Version, u32>,
 }
 
 impl Members {
@@ -58,6 +60,19 @@ impl Members {
         &self.coming
     }
 
+    /// The versions of those that run or are being brought somewhere, and how many of those have each; see
+    /// [`Instance::is_at_work`].
+    #[must_use]
+    pub fn at_work(&self) -> &OrdMap<Version, u32> {
+        &self.at_work
+    }
+
+    /// The versions that instances have, quarantined or not, and how many of them.
+    #[must_use]
+    pub fn having(&self) -> &OrdMap<Version, u32> {
+        &self.having
+    }
+
     pub(super) fn add(&mut self, instance: &Instance, liveness: Option<Liveness>) {
         let id = &instance.id;
         self.all.insert(id.clone());
@@ -69,11 +84,21 @@ impl Members {
         if !instance.is_available(liveness) {
             self.down.add(instance);
         }
+        self.count_versions(instance, 1);
+    }
+
+    fn count_versions(&mut self, instance: &Instance, by: i32) {
         for version in instance.versions().collect::<OrdSet<_>>() {
-            count(&mut self.versions, version, 1);
+            count(&mut self.versions, version, by);
+            if instance.is_at_work() {
+                count(&mut self.at_work, version, by);
+            }
         }
         if let Some(version) = instance.comes_to() {
-            count(&mut self.coming, version, 1);
+            count(&mut self.coming, version, by);
+        }
+        if let Some(current) = &instance.report.current {
+            count(&mut self.having, &current.version, by);
         }
     }
 
@@ -84,12 +109,7 @@ impl Members {
         remove_from(&mut self.groups, &Arc::from(instance.group()), id);
         self.held.remove(instance);
         self.down.remove(instance);
-        for version in instance.versions().collect::<OrdSet<_>>() {
-            count(&mut self.versions, version, -1);
-        }
-        if let Some(version) = instance.comes_to() {
-            count(&mut self.coming, version, -1);
-        }
+        self.count_versions(instance, -1);
     }
 
     /// The same instance, whose agent is heard, or is not any more.

@@ -86,6 +86,8 @@ pub struct State {
     tallies: OrdMap<PlanId, Tally>,
     barriers: OrdMap<PlanId, Barrier>,
     slots: OrdSet<InstanceId>,
+    may_be_held: OrdSet<InstanceId>,
+    quarantined: OrdSet<InstanceId>,
     fenced: OrdSet<NodeName>,
     up: OrdSet<NodeName>,
     silent: OrdSet<(Timestamp, NodeName)>,
@@ -191,6 +193,14 @@ impl State {
                     Some(_) => self.slots.insert(id.clone()),
                     None => self.slots.remove(&id),
                 };
+                match instance.may_be_held() {
+                    true => self.may_be_held.insert(id.clone()),
+                    false => self.may_be_held.remove(&id),
+                };
+                match instance.is_quarantined() {
+                    true => self.quarantined.insert(id.clone()),
+                    false => self.quarantined.remove(&id),
+                };
                 let liveness = self.nodes.get(&id.node).map(|node| node.liveness);
                 let instance = Arc::new(instance);
                 let old = self.instances.insert(id.clone(), Arc::clone(&instance));
@@ -209,6 +219,8 @@ impl State {
                 let key = Key::Instance(gone.id.clone());
                 let (id, revision) = (gone.id.clone(), gone.revision);
                 self.slots.remove(&id);
+                self.may_be_held.remove(&id);
+                self.quarantined.remove(&id);
                 self.measures.forget(&id);
                 let old = self.instances.remove(&id);
                 if let Some(old) = &old {

@@ -180,6 +180,18 @@ impl State {
         self.slots.iter().filter_map(|id| self.instances.get(id))
     }
 
+    /// The instances that may have to be held or let go, by name; see [`Instance::may_be_held`].
+    pub fn may_be_held(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        let ids = self.may_be_held.iter();
+        ids.filter_map(|id| self.instances.get(id))
+    }
+
+    /// The instances that stay down and are known to, by name; see [`Instance::is_quarantined`].
+    pub fn quarantined(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        let ids = self.quarantined.iter();
+        ids.filter_map(|id| self.instances.get(id))
+    }
+
     /// The nodes whose agents refuse our orders, by name.
     pub fn fenced_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.fenced.iter().filter_map(|name| self.nodes.get(name))

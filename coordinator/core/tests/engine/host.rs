@@ -6,8 +6,8 @@ use evenkeel_compat::Method;
 use evenkeel_coordinator_core::{
     desired::DesiredInstance,
     instance::{
-        Fence, Finalized, Health, Order, Process, Progress, Report, StageState, StagedRelease,
-        Status, Step,
+        Fence, Finalized, Health, Order, Process, Progress, Quarantine, Report, StageState,
+        StagedRelease, Status, Step,
     },
     node::Labels,
     release::ReleaseRef,
@@ -91,6 +91,13 @@ impl Host {
         moved
     }
 
+    /// The host boots: its agent starts anew and its processes wait for the first word.
+    pub(crate) fn boot(&mut self) {
+        self.instances.values_mut().for_each(Local::boot);
+        (self.heard, self.before) = (None, None);
+        self.in_session = false;
+    }
+
     /// Every journal is lost, and with it what was heard; the processes run on.
     pub(crate) fn forget(&mut self) {
         self.instances.values_mut().for_each(Local::forget);
@@ -171,6 +178,10 @@ pub(crate) struct Local {
     finalized: Option<Finalized>,
     /// Why its process cannot be spared.
     pub(crate) needed: Option<String>,
+    /// What was said last of its staying down; on its disk.
+    hold: Quarantine,
+    /// Its agent has found no process and waits for its first word.
+    awaits_word: bool,
 }
 
 impl Local {
@@ -199,7 +210,39 @@ impl Local {
             not_final: None,
             finalized: None,
             needed: None,
+            hold: Quarantine::default(),
+            awaits_word: false,
         }
+    }
+
+    /// Its host boots: the process is gone, and what is on the disk is there.
+    fn boot(&mut self) {
+        self.process = None;
+        self.awaits_word = true;
+    }
+
+    /// Whether it stays down at the coordinator's word.
+    pub(crate) fn is_held(&self) -> bool {
+        self.hold.reason.is_some() && self.process.is_none()
+    }
+
+    /// What is said of its staying down, unless that is older than what was heard before.
+    fn heed(&mut self, is_new_epoch: bool, hold: &Quarantine) -> bool {
+        let mut moved = false;
+        if (is_new_epoch || hold.word >= self.hold.word) && self.hold != *hold {
+            moved = true;
+            let lifted = self.hold.reason.is_some() && hold.reason.is_none();
+            self.hold = hold.clone();
+            self.awaits_word |= lifted && self.process.is_none();
+        }
+        let may_start = self.awaits_word && self.process.is_none() && self.hold.reason.is_none();
+        if may_start && !self.busy() {
+            self.process = Some(self.current.clone());
+            self.started_with = self.configuration.clone();
+            moved = true;
+        }
+        self.awaits_word &= self.hold.reason.is_some();
+        moved
     }
 
     /// Somebody starts this release by hand.
@@ -213,7 +256,7 @@ impl Local {
         self.faults.clear();
         (self.sick, self.shaky) = (None, false);
         (self.unfetchable, self.needed, self.not_final) = (None, None, None);
-        if !self.busy() {
+        if !self.busy() && !self.is_held() {
             self.process = Some(self.current.clone());
         }
     }
@@ -246,6 +289,7 @@ impl Local {
             return false;
         }
         let mut moved = std::mem::replace(&mut self.accepted.epoch, epoch) != epoch;
+        moved |= self.heed(moved, &desired.quarantine);
         for manifest in &desired.prefetch {
             moved |= self.fetch(&manifest.manifest);
         }
@@ -406,6 +450,7 @@ impl Local {
         };
         let status = match &self.process {
             _ if self.busy() => Status::Upgrading,
+            None if self.is_held() => Status::Stopped,
             Some(_) => Status::Running,
             None => Status::Error,
         };
@@ -445,6 +490,8 @@ impl Local {
             configuration: self.configuration.clone(),
             can_finalize: self.can_finalize,
             finalized: self.finalized.clone(),
+            held: self.is_held(),
+            hold_word: self.hold.word,
         }
     }
 }

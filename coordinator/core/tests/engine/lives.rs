@@ -58,6 +58,8 @@ enum Act {
     Mend(usize),
     Forget(usize),
     Remove(usize),
+    Boot(usize),
+    FromImage(usize, u64),
     PutBack(usize),
     ByHand(usize, u64),
     Restart,
@@ -187,6 +189,8 @@ fn acts() -> impl Strategy<Value = Act> {
         4 => node.clone().prop_map(Act::Mend),
         1 => node.clone().prop_map(Act::Forget),
         1 => node.clone().prop_map(Act::Remove),
+        2 => node.clone().prop_map(Act::Boot),
+        1 => (node.clone(), version.clone()).prop_map(|(node, version)| Act::FromImage(node, version)),
         1 => node.clone().prop_map(Act::PutBack),
         1 => (node.clone(), version.clone()).prop_map(|(node, version)| Act::ByHand(node, version)),
         1 => Just(Act::Restart),
@@ -407,6 +411,21 @@ impl Life {
             }
             Act::Mend(index) => self.host(*index).mend(),
             Act::Forget(index) => self.host(*index).forget(),
+            Act::Boot(index) => {
+                let host = self.host(*index);
+                if !host.instances.values().any(Local::busy) {
+                    host.boot();
+                }
+            }
+            Act::FromImage(index, minor) => {
+                let host = self.host(*index);
+                if !host.instances.values().any(Local::busy) {
+                    for local in host.instances.values_mut() {
+                        local.by_hand(release(&version(*minor)));
+                    }
+                    host.boot();
+                }
+            }
             Act::Remove(index) => {
                 let host = self.host(*index);
                 if !host.instances.values().any(Local::busy) {

@@ -27,6 +27,12 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    one_that_comes_back_old_is_held_and_caught_up
+    one_that_may_meet_what_is_there_is_not_held
+    one_with_no_way_to_the_others_stays_down_until_a_person_says_otherwise
+    a_coordinator_that_restarts_knows_who_is_held
+    a_catching_up_that_fails_is_not_tried_for_ever
+    when_the_power_went_for_all_the_few_stay_down
     a_component_loses_no_more_than_its_own_limit
     a_coordinator_that_restarts_goes_on_where_it_was
     a_draft_starts_only_against_the_fleet_it_was_computed_for

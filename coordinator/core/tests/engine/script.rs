@@ -11,7 +11,7 @@ use evenkeel_coordinator_core::{
     calls::Call,
     compatibility::VersionInUse,
     desired,
-    engine::waits,
+    engine::{quarantine, waits},
     measures::Measure,
     plan::{Comparison, OnFailure, PlanId, PlanKind, Policy, Target, Window},
     planner::Selection,
@@ -190,6 +190,7 @@ impl Script {
             }
             "desired" => said = self.desired(&words.next().parse().unwrap()),
             "held" => said = self.held(),
+            "quarantined" => said = self.quarantined(),
             fault => self.fault(fault, &mut words),
         }
         let steps = ["quiesced", "stopped", "swapped", "started", "verified"];
@@ -281,6 +282,7 @@ impl Script {
                 host.labels.retain(|_, value| !value.is_empty());
                 host.in_session = false;
             }
+            ("boot", _) => host.boot(),
             ("remove", _) => host.remove(),
             ("put-back", _) => host.put_back(),
             ("does-not-start", Some(local)) => {
@@ -307,6 +309,10 @@ impl Script {
             ("can-fetch", Some(local)) => local.unfetchable = None,
             ("needed", Some(local)) => local.needed = Some(words.rest()),
             ("spared", Some(local)) => local.needed = None,
+            ("from-image", Some(local)) => {
+                local.by_hand(release(&words.version()));
+                host.boot();
+            }
             ("by-hand", Some(local)) => local.by_hand(release(&words.version())),
             ("forget", _) => host.forget(),
             ("accepted", Some(local)) => {
@@ -384,6 +390,20 @@ impl Script {
                 )
             })
             .collect()
+    }
+
+    /// What people read of every instance that is held, or ought not to meet what it does, and what it runs.
+    fn quarantined(&self) -> Vec<String> {
+        let state = &self.world.state;
+        let told = state.instances().filter_map(|instance| {
+            let told = quarantine::told(state, instance, self.world.now)?;
+            Some(format!("{}: {told}", instance.id))
+        });
+        let told: Vec<_> = told.collect();
+        match told.is_empty() {
+            true => vec!["nobody is".to_owned()],
+            false => told,
+        }
     }
 
     fn held(&self) -> Vec<String> {

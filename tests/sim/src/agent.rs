@@ -500,7 +500,10 @@ impl World {
             Happened::Desired {
                 epoch,
                 incoming,
-                hold: None,
+                hold: core::Hold {
+                    word: desired.quarantine.word,
+                    reason: desired.quarantine.reason,
+                },
                 finalize: desired.finalize,
             },
         );
@@ -1089,6 +1092,8 @@ fn report(
             outcome: finalized.outcome,
         }),
         can_finalize: instance.can_finalize,
+        held: state.is_held() && instance.process.is_none(),
+        hold_word: state.hold.word,
     }
 }
 

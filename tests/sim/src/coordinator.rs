@@ -710,8 +710,11 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
     for key in keys {
         match key {
             Key::Instance(id) => {
-                let order = |state: &State| state.instance(id).map(|i| i.generation());
-                if order(before) != order(after) {
+                let told = |state: &State| {
+                    let instance = state.instance(id)?;
+                    Some((instance.generation(), instance.quarantine.clone()))
+                };
+                if told(before) != told(after) {
                     nodes.insert(id.node.clone());
                 }
             }

@@ -642,7 +642,9 @@ proptest! {
         // Whoever was changed by hand is put right, and what is paused then goes on to its end; people say what they
         // are asked for, and nothing is forbidden any more.
         life.matrix(&anything_goes());
-        let by_hand = acts.iter().any(|act| matches!(act, Act::ByHand(..)));
+        let by_hand = acts
+            .iter()
+            .any(|act| matches!(act, Act::ByHand(..) | Act::FromImage(..)));
         let _ = life.world.ask(None, &Call::UnfreezeFleet);
         for round in 0..60 {
             let windows = || life.under_way().iter().any(|plan| life.has_begun_to_go_on(*plan));
@@ -668,5 +670,7 @@ proptest! {
         prop_assert!(by_hand || life.under_way().is_empty(), "{:?}", life.world.log);
         let held: Vec<_> = life.world.state.slot_holders().collect();
         prop_assert!(held.is_empty(), "held for ever: {held:?}");
+        let quarantined: Vec<_> = life.world.state.quarantined().collect();
+        prop_assert!(quarantined.is_empty(), "down for ever: {quarantined:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Which orders count: (epoch, generation) only ever rises.
 
+use evenkeel_words::planted::{self, Bug};
 use thiserror::Error;
 
 use crate::{Method, Now, Release};
@@ -154,7 +155,7 @@ impl Fence {
     /// # Errors
     /// [`Refusal::Fenced`] if a higher epoch was accepted before.
     pub fn admit(&self, epoch: u64) -> Result<(), Refusal> {
-        if epoch < self.epoch {
+        if epoch < self.epoch && !planted::is(Bug::EpochNotChecked) {
             return Err(Refusal::Fenced {
                 epoch,
                 accepted: self.epoch,
@@ -169,7 +170,7 @@ impl Fence {
         let order = &incoming.order;
         let generation = order.generation;
         if let Some(accepted) = &self.order {
-            if generation < accepted.generation {
+            if generation < accepted.generation && !planted::is(Bug::OldOrderAccepted) {
                 let accepted = accepted.generation;
                 return Verdict::Refused(Refusal::Outdated {
                     generation,
@@ -184,13 +185,13 @@ impl Fence {
                 };
             }
         }
-        if incoming.answers_clock_ms > now {
+        if incoming.answers_clock_ms > now && !planted::is(Bug::BootNotCompared) {
             return Verdict::Refused(Refusal::OfAnotherBoot { generation });
         }
         let begin_until_ms = incoming
             .answers_clock_ms
             .saturating_add(incoming.begin_within_ms);
-        if now > begin_until_ms {
+        if now > begin_until_ms && !planted::is(Bug::StaleOrderAccepted) {
             let late_ms = now - begin_until_ms;
             return Verdict::Refused(Refusal::Stale {
                 generation,

@@ -1,6 +1,7 @@
 //! The way from one release to another, and what becomes of the data on it.
 
 use crate::{Fallback, Now, Release, StepName};
+use evenkeel_words::planted::{self, Bug};
 
 /// How an instance comes from one release to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,13 +116,17 @@ impl Journey {
         let Purpose::Forward { fallback } = &self.purpose else {
             return None;
         };
+        if planted::is(Bug::NoWayBack) {
+            return None;
+        }
         let named = fallback.as_ref().map(|fallback| fallback.release.clone());
         match self.data {
             Some(DataMove::SetAside) => {
                 let is_before = self.furthest < StepName::Swapping
                     || (self.furthest == StepName::Swapping && current != Some(&self.target));
                 let before = current.filter(|_| is_before).cloned();
-                let data = self.holds_data().then_some(DataMove::PutBack);
+                let holds_data = self.holds_data() && !planted::is(Bug::DataNotPutBack);
+                let data = holds_data.then_some(DataMove::PutBack);
                 named.or(before).map(|release| (release, data))
             }
             Some(DataMove::PutBack) | None => {

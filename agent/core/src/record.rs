@@ -5,6 +5,7 @@ use crate::{
     BootId, Fence, Finalized, Hold, Journey, OrderResult, Outcome, Phase, Run, Service, Settings,
     State,
 };
+use evenkeel_words::planted::{self, Bug};
 
 /// The durable part of an instance's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,7 +99,13 @@ impl Record {
             | Phase::Recovering { journey, .. } => Standing::Starting(journey.clone(), boot),
         };
         Self {
-            fence: state.fence.clone(),
+            fence: match planted::is(Bug::GenerationNotKept) {
+                true => Fence {
+                    order: None,
+                    ..state.fence.clone()
+                },
+                false => state.fence.clone(),
+            },
             drained: state.drained,
             quiesced: state.quiesced,
             finalized: state.finalized.clone(),
@@ -111,7 +118,11 @@ impl Record {
     #[must_use]
     pub fn revive(self, settings: Settings) -> State {
         let unknown = Service::new(Run::Unknown);
-        let (phase, boot, outcome) = match self.standing {
+        let standing = match planted::is(Bug::JourneyForgotten) {
+            true => Standing::default(),
+            false => self.standing,
+        };
+        let (phase, boot, outcome) = match standing {
             Standing::Settled { outcome } => {
                 let phase = match &outcome {
                     Some(Outcome {

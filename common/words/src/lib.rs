@@ -5,6 +5,7 @@ pub mod amount;
 pub mod digest;
 pub mod limits;
 pub mod names;
+pub mod planted;
 pub mod text;
 pub mod timestamp;
 pub mod window;

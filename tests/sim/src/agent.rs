@@ -21,6 +21,7 @@ use evenkeel_coordinator_core::{
 use evenkeel_words::{
     digest::Digest,
     names::{InstanceId, InstanceName},
+    planted::{self, Bug},
     timestamp::Timestamp,
 };
 use semver::Version;
@@ -64,6 +65,8 @@ pub(crate) struct Instance {
     /// Its driver knows how to make an upgrade final.
     can_finalize: bool,
     pub(crate) settings: Settings,
+    /// Counts what its agent's configuration has been.
+    pub(crate) configuration: u32,
     /// The storage system was told that its process is about to be stopped, and not that it is back.
     pub(crate) is_quiesced: bool,
     /// The newest order for which the storage system gave leave to stop the process.
@@ -142,6 +145,7 @@ impl Instance {
             may_rebuild: plan.may_rebuild,
             can_finalize: plan.can_finalize,
             settings: plan.settings,
+            configuration: 0,
             is_quiesced: false,
             leave_for: None,
             journal: Record::default(),
@@ -306,7 +310,15 @@ impl World {
                 return true;
             }
         };
-        if let Some(record) = transition.record {
+        let mut late = None;
+        let record = match planted::is(Bug::JournalAfterEffect) {
+            true => {
+                late = transition.record;
+                None
+            }
+            false => transition.record,
+        };
+        if let Some(record) = record {
             if self.dies(node, Death::BeforeRecord) || self.dies(node, Death::TornRecord) {
                 return false;
             }
@@ -330,6 +342,9 @@ impl World {
             if self.instances[index].agent.is_none() {
                 return false;
             }
+        }
+        if let Some(record) = late {
+            self.instances[index].journal = record;
         }
         true
     }
@@ -391,6 +406,8 @@ impl World {
         else {
             return;
         };
+        let outcome = outcome.clone();
+        self.end_is_true(index, &outcome);
         let is_well = outcome.result != OrderResult::Failed;
         if outcome.result == OrderResult::Declined {
             self.coverage.see(Sight::Declined);
@@ -771,6 +788,7 @@ impl World {
         }
         let instance = &mut self.instances[index];
         let host = &self.hosts[instance.node];
+        let serves = instance.process.as_ref().is_some_and(Process::serves);
         let refuses = host.driver_refuses && instance.settings.driver;
         let Some(memory) = &mut instance.agent else {
             return;
@@ -780,7 +798,8 @@ impl World {
         };
         let generation = memory.state.fence.generation();
         // How the process says which version it is has nothing to do with what the system allows.
-        if refuses && !matches!(asked, Asked::Version | Asked::Quiesce) {
+        let waits = asked == Asked::Recovered && !serves && instance.settings.driver;
+        if waits || refuses && !matches!(asked, Asked::Version | Asked::Quiesce) {
             match asked {
                 Asked::OkToStop => self.see(Sight::NotSpared),
                 Asked::Recovered => self.see(Sight::NotRecovered),
@@ -1070,7 +1089,7 @@ fn report(
             pid: process.pid,
             started_at: Timestamp(0),
             release: release_ref(&process.running),
-            configuration: String::new(),
+            configuration: process.configuration.to_string(),
         }),
         staged: wanted
             .iter()
@@ -1086,7 +1105,7 @@ fn report(
         progress: state.progress().map(progress),
         may_rebuild: obstacle.is_none(),
         rebuild_obstacle: obstacle.unwrap_or_default(),
-        configuration: String::new(),
+        configuration: instance.configuration.to_string(),
         finalized: state.finalized.clone().map(|finalized| Finalized {
             id: finalized.id,
             outcome: finalized.outcome,

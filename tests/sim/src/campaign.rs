@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+use evenkeel_words::planted::Bug;
+
 use crate::{
     coverage::Coverage,
     life::{Account, live},
@@ -54,9 +56,18 @@ fn guarded(seed: u64) -> Account {
     })
 }
 
-/// Lives `lives` lives from this seed on; stops after so many failures.
+/// Makes a mistake on this thread from now on, where this build has any.
+#[cfg(feature = "planted-bugs")]
+fn plant(bug: Option<Bug>) {
+    evenkeel_words::planted::plant(bug);
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn plant(_: Option<Bug>) {}
+
+/// Lives `lives` lives from this seed on, with this mistake made in them; stops after so many failures.
 #[must_use]
-pub fn run(from: u64, lives: u64, failures_max: usize) -> Campaign {
+pub fn run(from: u64, lives: u64, failures_max: usize, bug: Option<Bug>) -> Campaign {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicU64::new(from);
     let end = from.saturating_add(lives);
@@ -65,6 +76,7 @@ pub fn run(from: u64, lives: u64, failures_max: usize) -> Campaign {
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                plant(bug);
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end || lock().failures.len() >= failures_max {

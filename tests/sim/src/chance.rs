@@ -34,6 +34,8 @@ enum Ill {
     StuckMoves,
     Hangs,
     DriverRefuses,
+    /// Not an ill: somebody changes an agent's configuration, and starts it anew.
+    Reconfigured,
     Mend,
 }
 
@@ -59,6 +61,7 @@ const ILLS: &[(u64, Ill)] = &[
     (3, Ill::StuckMoves),
     (3, Ill::Hangs),
     (3, Ill::DriverRefuses),
+    (4, Ill::Reconfigured),
     (20, Ill::Mend),
 ];
 
@@ -212,6 +215,10 @@ impl World {
             }
             Ill::Hangs => self.instances[instance].hangs = true,
             Ill::DriverRefuses => self.hosts[node].driver_refuses = true,
+            Ill::Reconfigured => {
+                self.instances[instance].configuration += 1;
+                self.agent_crashes(node, 2_000);
+            }
             Ill::Mend => self.mend_host(node),
         }
     }

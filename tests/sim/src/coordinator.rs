@@ -18,6 +18,7 @@ use evenkeel_coordinator_core::{
 };
 use evenkeel_words::{
     names::{InstanceName, NodeName},
+    planted::{self, Bug},
     timestamp::Timestamp,
 };
 
@@ -530,7 +531,12 @@ impl World {
     }
 
     /// Makes the turn durable, then known; whether the coordinator lived through it.
-    fn finish(&mut self, turn: Turn) -> bool {
+    fn finish(&mut self, mut turn: Turn) -> bool {
+        if planted::is(Bug::AckBeforeFsync) {
+            let changes = std::mem::take(&mut turn.changes);
+            self.tell(std::mem::take(&mut turn));
+            turn.changes = changes;
+        }
         if turn.changes.is_empty() {
             self.tell(turn);
             return true;
@@ -639,6 +645,7 @@ impl World {
         let epoch = state.epoch();
         let message = ToAgent::Desired {
             epoch,
+            sent_at: self.now,
             answers_clock_ms: clock_ms,
             instances,
         };

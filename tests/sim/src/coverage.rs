@@ -35,6 +35,8 @@ sights! {
     NotSpared => "storage system that says that a process may not be stopped",
     NotRecovered => "storage system that has not recovered yet",
     Lies => "process that says that it is another version",
+    Restarted => "plan that restarts finalized",
+    Reconfigured => "plan that reconfigures finalized",
     Skipped => "task skipped",
     Refused => "call refused",
     Repeated => "call repeated under its request id",

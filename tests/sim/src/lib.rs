@@ -32,4 +32,7 @@ mod world;
 
 pub use campaign::{Campaign, Failure, run};
 pub use coverage::{Coverage, Sight};
+pub use evenkeel_words::planted::Bug;
+#[cfg(feature = "planted-bugs")]
+pub use evenkeel_words::planted::plant;
 pub use life::{Account, live};

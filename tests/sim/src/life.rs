@@ -130,6 +130,7 @@ impl World {
             let until = (self.now + LOOK_EVERY_MS).min(end);
             self.run_until(until);
             self.current_is_complete();
+            self.orders_end_in_time();
             self.look_for_finality();
             self.is_not_endless();
         }
@@ -180,6 +181,7 @@ impl World {
             self.outgrow_the_backup();
             self.mend_what_gave_up();
             self.current_is_complete();
+            self.orders_end_in_time();
             self.look_for_finality();
             self.is_not_endless();
             if self.is_at_rest() {
@@ -303,6 +305,9 @@ impl World {
             return Err(format!("{} holds a slot at the end", holder.id));
         }
         for instance in &self.instances {
+            if instance.is_quiesced {
+                return Err(format!("{} is left quiesced", instance.id));
+            }
             let known = state.instance(&instance.id);
             let current = known.and_then(|known| known.report.current.as_ref());
             if current.map(|current| &current.version) != Some(&instance.current.version) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use evenkeel_sim::{Sight, live, run};
+use evenkeel_sim::{Bug, Sight, live, run};
 
 /// Lives lives of simulated fleets, and says what was wrong in them.
 #[derive(Parser)]
@@ -22,6 +22,9 @@ struct Arguments {
     /// Print what happens in each.
     #[arg(long)]
     trace: bool,
+    /// Make this mistake in the cores; `list` lists them all.
+    #[arg(long)]
+    bug: Option<String>,
     /// Print how often each interesting state was come to.
     #[arg(long)]
     coverage: bool,
@@ -29,13 +32,37 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let bug = match arguments.bug.as_deref() {
+        None => None,
+        Some("list") => {
+            for bug in Bug::ALL {
+                eprintln!("{:<24} {}", bug.name(), bug.words().trim());
+            }
+            return ExitCode::SUCCESS;
+        }
+        Some(name) => match Bug::ALL.iter().copied().find(|bug| bug.name() == name) {
+            Some(bug) if cfg!(feature = "planted-bugs") => Some(bug),
+            Some(_) => {
+                eprintln!("this build has no planted bugs; `cargo xtask sim` has");
+                return ExitCode::FAILURE;
+            }
+            None => {
+                eprintln!("there is no bug {name}; `--bug list` lists them");
+                return ExitCode::FAILURE;
+            }
+        },
+    };
     match arguments.trace {
-        true => trace(&arguments),
-        false => campaign(&arguments),
+        true => trace(&arguments, bug),
+        false => campaign(&arguments, bug),
     }
 }
 
-fn trace(arguments: &Arguments) -> ExitCode {
+fn trace(arguments: &Arguments, bug: Option<Bug>) -> ExitCode {
+    #[cfg(feature = "planted-bugs")]
+    evenkeel_sim::plant(bug);
+    #[cfg(not(feature = "planted-bugs"))]
+    let _ = bug;
     let mut out = io::stdout().lock();
     let mut code = ExitCode::SUCCESS;
     for seed in arguments.from..arguments.from.saturating_add(arguments.seeds) {
@@ -57,9 +84,9 @@ fn trace(arguments: &Arguments) -> ExitCode {
     code
 }
 
-fn campaign(arguments: &Arguments) -> ExitCode {
+fn campaign(arguments: &Arguments, bug: Option<Bug>) -> ExitCode {
     let began = Instant::now();
-    let campaign = run(arguments.from, arguments.seeds, 10);
+    let campaign = run(arguments.from, arguments.seeds, 10, bug);
     eprintln!(
         "{} lives, {} steps, {:?}",
         campaign.lives,

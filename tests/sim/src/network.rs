@@ -43,6 +43,8 @@ pub(crate) enum ToAgent {
     },
     Desired {
         epoch: u64,
+        /// When it really was sent.
+        sent_at: Ms,
         answers_clock_ms: u64,
         instances: Vec<DesiredInstance>,
     },
@@ -270,9 +272,11 @@ impl World {
             ToAgent::Welcome { session } => self.welcomed(node, session),
             ToAgent::Desired {
                 epoch,
+                sent_at,
                 answers_clock_ms,
                 instances,
             } => {
+                self.truth.word_sent_at = sent_at;
                 for desired in instances {
                     if self.hosts[node].agent != agent {
                         return;

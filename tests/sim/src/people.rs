@@ -10,7 +10,8 @@ use evenkeel_coordinator_core::{
     change::RequestKey,
     compatibility::VersionInUse,
     engine::finality,
-    plan::{Plan, PlanId, PlanState, Target, Task, TaskState},
+    plan::{Plan, PlanId, PlanKind, PlanState, Target, Task, TaskState},
+    planner::Selection,
     refusal::Refusal,
     release::{Artifact, SignedManifest},
     state::{REQUEST_KEPT, State},
@@ -146,7 +147,10 @@ impl World {
             Ok(resource) => {
                 note!(self, "{}: {resource}", words(&call));
                 match &call {
-                    Call::CreatePlan { .. } => {
+                    Call::CreatePlan { targets, .. } if targets.is_empty() => {
+                        self.wrong(format!("{resource} was made of nothing"));
+                    }
+                    Call::CreatePlan { .. } | Call::CreateRestart { .. } => {
                         if let Ok(plan) = resource.parse() {
                             self.people.drafts.push(plan);
                         }
@@ -208,6 +212,11 @@ impl World {
                 let none = self.dice.chance(2, 3);
                 self.in_use(none)
             }
+            (90..=91, _, _) => Call::CreatePlan {
+                targets: Vec::new(),
+                policy: fleet::policy(&mut self.dice),
+            },
+            (92..=95, _, _) => self.restart(),
             (67..=70, _, _) => return self.say_again_what_was_answered(),
             (71..=74, Some(plan), _) => Call::RollBackPlan(plan, "better not".to_owned()),
             (75..=78, Some(plan), _) => Call::RetargetPlan {
@@ -249,6 +258,30 @@ impl World {
     fn create(&mut self) -> Call {
         Call::CreatePlan {
             targets: self.targets(),
+            policy: fleet::policy(&mut self.dice),
+        }
+    }
+
+    /// A plan that brings nothing to another version.
+    fn restart(&mut self) -> Call {
+        let kind = *self.dice.pick(&[PlanKind::Restart, PlanKind::Reconfigure]);
+        let component = self.dice.pick(&self.fleet.components).clone();
+        let some = self.dice.index(self.instances.len());
+        let selection = match self.dice.chance(1, 3) {
+            true => Selection {
+                components: Vec::new(),
+                instances: vec![self.instances[some].id.clone()],
+            },
+            false => Selection {
+                components: vec![component],
+                instances: Vec::new(),
+            },
+        };
+        let number = u8::try_from(self.people.requests % 249).unwrap_or(0);
+        Call::CreateRestart {
+            kind,
+            selection,
+            content: Digest::from_bytes([number; 32]),
             policy: fleet::policy(&mut self.dice),
         }
     }
@@ -480,6 +513,9 @@ fn words(call: &Call) -> String {
         Call::CreatePlan { targets, policy } => {
             format!("create a plan to {} with {policy:?}", brought(targets))
         }
+        Call::CreateRestart {
+            kind, selection, ..
+        } => format!("create a plan to {kind:?} {selection:?}"),
         Call::StartPlan(plan) => format!("start {plan}"),
         Call::PausePlan(plan, _) => format!("pause {plan}"),
         Call::ResumePlan(plan) => format!("resume {plan}"),

@@ -23,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) running: Release,
     /// Which version it calls itself.
     pub(crate) says: Version,
+    /// The configuration that it was started with.
+    pub(crate) configuration: u32,
     pub(crate) is_ready: bool,
     pub(crate) is_sick: bool,
     /// A probe failed lately.
@@ -111,6 +113,7 @@ impl World {
             release: release.clone(),
             running: running.clone(),
             says,
+            configuration: self.instances[index].configuration,
             is_ready: false,
             is_sick: false,
             is_shaky: false,

@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evenkeel_agent_core::{DataMove, Method, Record, Release, Standing, Ticket};
+use evenkeel_agent_core::{
+    DataMove, Method, OrderResult, Outcome, Record, Release, Standing, Ticket,
+};
 use evenkeel_compat::Matrix;
 use evenkeel_coordinator_core::{
     change::{Change, Resource},
     engine,
     instance::{Instance as Known, Order},
     invariants,
-    plan::{PlanState, Policy, Task, TaskState},
+    plan::{PlanKind, PlanState, Policy, Task, TaskState},
     state::State,
 };
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
@@ -21,6 +23,9 @@ use crate::{
     queue::Ms,
     world::{InstanceIndex, World, note},
 };
+
+/// How old an order may be at the most when it is begun, in milliseconds.
+const MOST_AGE_MS: Ms = engine::timers::BEGIN_WITHIN.as_millis() as Ms;
 
 /// What is known of one order that is durable.
 #[derive(Debug, Clone)]
@@ -47,6 +52,8 @@ pub(crate) struct Truth {
     pub(crate) sessions: u64,
     pub(crate) questions: u64,
     pub(crate) pids: u32,
+    /// When the word was sent that an agent is hearing.
+    pub(crate) word_sent_at: Ms,
     changes: u64,
     rests: u64,
 }
@@ -83,8 +90,130 @@ impl World {
                 self.wrong(wrong);
             }
         }
+        self.course_is_kept(before, after, change);
         if gives_orders {
+            self.orders_are_sound(before, after, change);
             self.orders_fit_the_truth(before, after, change);
+        }
+    }
+
+    /// A plan ends with nothing of it on its way, and a task is done where its instance is well.
+    fn course_is_kept(&mut self, before: &State, after: &State, change: &Change) {
+        for resource in &change.resources {
+            match resource {
+                Resource::Plan(plan) => {
+                    let was = before.plan(plan.id);
+                    let ends = was.is_some_and(|was| was.state.under_way());
+                    let mut tasks = after.tasks_of(plan.id);
+                    if ends && !plan.state.under_way() && tasks.any(|task| task.state.in_flight()) {
+                        self.wrong(format!("{} ended with tasks on their way", plan.id));
+                    }
+                }
+                Resource::Task(task) => {
+                    let was = before.task(&task.id());
+                    let is_new = was.is_none_or(|was| was.state != TaskState::Done);
+                    let known = after.instance(&task.instance);
+                    let is_well = known
+                        .is_some_and(|known| known.is_healthy() && known.serves(&task.to.digest));
+                    if is_new && task.state == TaskState::Done && !is_well {
+                        self.wrong(format!("{} is done and not well", task.instance));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Each new order to go on is given by a state that is no old copy, says what to go back to, waits for the canary,
+    /// and is of a plan in which no more has failed than it tolerates.
+    fn orders_are_sound(&mut self, before: &State, after: &State, change: &Change) {
+        for resource in &change.resources {
+            let Resource::Task(task) = resource else {
+                continue;
+            };
+            let was = before.task(&task.id());
+            let is_new = was.is_some_and(|was| was.generation < task.generation);
+            let Some(plan) = after.plan(task.plan).filter(|_| is_new) else {
+                continue;
+            };
+            let Some(stage) = plan.stage(task) else {
+                continue;
+            };
+            let id = &task.instance;
+            if before.fenced_nodes().next().is_some() {
+                self.wrong(format!("{id} was ordered by an old copy"));
+            }
+            if task.state != TaskState::Admitted || stage.undoes.is_some() {
+                continue;
+            }
+            let order = after.instance(id).and_then(|known| known.order.as_ref());
+            let has_fallback = order.is_some_and(|order| order.fallback.is_some());
+            if stage.way_back().is_some() && !has_fallback {
+                self.wrong(format!("{id} was not told what to go back to"));
+            }
+            let stage = || before.tasks_of_stage(task.plan, task.stage);
+            let failed = stage().filter(|task| task.state.has_failed()).count();
+            let tolerated = usize::try_from(plan.policy.failures_tolerated).unwrap_or(usize::MAX);
+            if failed > tolerated {
+                self.wrong(format!("{id} was ordered after {failed} failures"));
+            }
+            let over = stage().filter(|task| task.state.is_over()).count() + failed;
+            let on_the_way = stage().filter(|task| task.state.in_flight()).count();
+            let canary = usize::try_from(plan.policy.canary).unwrap_or(usize::MAX);
+            let is_first = over == 0 && canary > 0;
+            if is_first && on_the_way >= canary {
+                self.wrong(format!("{id} was ordered before the canary was done"));
+            }
+        }
+    }
+
+    /// What an agent says of an order's end is true.
+    pub(crate) fn end_is_true(&mut self, index: InstanceIndex, outcome: &Outcome) {
+        let instance = &self.instances[index];
+        let Some(order) = &instance.journal.fence.order else {
+            return;
+        };
+        let process = instance.process.as_ref();
+        let wrong = match outcome.result {
+            OrderResult::Done => {
+                let serves = process.is_some_and(|process| process.is_ready);
+                let runs = process.is_some_and(|process| {
+                    let says = !instance.settings.driver || process.says == order.release.version;
+                    process.running == order.release && says
+                });
+                match (serves, runs) {
+                    (false, _) => Some("it does not serve"),
+                    (true, false) => Some("it runs something else"),
+                    (true, true) => None,
+                }
+            }
+            OrderResult::Failed => {
+                let gave_up = outcome.reason.contains("there is no release to go back to");
+                (gave_up && order.fallback.is_some()).then_some("it never went back")
+            }
+            OrderResult::Reverted | OrderResult::Declined => None,
+        };
+        if let Some(wrong) = wrong {
+            let (id, result) = (&instance.id, outcome.result);
+            self.wrong(format!(
+                "{id}: the order is said to be {result:?}, and {wrong}"
+            ));
+        }
+    }
+
+    /// No order takes longer than its time, and the way back as long again, where there is an agent to see to it.
+    pub(crate) fn orders_end_in_time(&mut self) {
+        let late = self.instances.iter().find(|instance| {
+            let clock = self.hosts[instance.node].clock(self.now);
+            let memory = instance.agent.as_ref();
+            memory.is_some_and(|memory| {
+                let journey = memory.state.phase.journey();
+                let is_late = |deadline: Ms| clock > deadline + 60_000;
+                memory.state.hitch.is_none() && journey.is_some_and(|it| is_late(it.deadline_ms))
+            })
+        });
+        if let Some(late) = late {
+            self.wrong(format!("{}: its order is long overdue", late.id));
         }
     }
 
@@ -121,6 +250,13 @@ impl World {
                         let (name, reason) = (plan.state.name(), plan.state.reason());
                         note!(self, "{} is {name}: {reason}", plan.id);
                         self.see_plan(&plan.state);
+                        match (plan.kind, &plan.state) {
+                            (PlanKind::Restart, PlanState::Finalized) => self.see(Sight::Restarted),
+                            (PlanKind::Reconfigure, PlanState::Finalized) => {
+                                self.see(Sight::Reconfigured);
+                            }
+                            _ => {}
+                        }
                     }
                 }
                 Resource::Task(task) => {
@@ -359,6 +495,14 @@ impl World {
         let Some(order) = &is.order else {
             return;
         };
+        let age = self.now - self.truth.word_sent_at;
+        if age > MOST_AGE_MS {
+            self.wrong(format!(
+                "{}: order {} was begun {age} ms after it was sent",
+                instance.id, order.generation
+            ));
+            return;
+        }
         let given = self.truth.given.get(&(index, order.generation));
         let is_given =
             given.is_some_and(|given| given.iter().any(|given| heard(&given.order) == *order));
@@ -616,7 +760,7 @@ impl World {
     }
 }
 
-/// Whether the change gives the instance the order to go to a new release, not one to go back.
+/// Whether the change gives the instance the order to go to a new release, not one to go back or to stay.
 fn is_forward(state: &State, change: &Change, id: &InstanceId) -> bool {
     change.resources.iter().any(|resource| {
         let Resource::Task(task) = resource else {
@@ -624,7 +768,8 @@ fn is_forward(state: &State, change: &Change, id: &InstanceId) -> bool {
         };
         let stage = state.plan(task.plan).and_then(|plan| plan.stage(task));
         let is_undo = stage.is_some_and(|stage| stage.undoes.is_some());
-        task.instance == *id && task.state == TaskState::Admitted && !is_undo
+        let stays = task.from == task.to;
+        task.instance == *id && task.state == TaskState::Admitted && !is_undo && !stays
     })
 }
 

@@ -21,7 +21,7 @@ fn the_same_seed_is_the_same_life() {
 #[test]
 fn no_rule_breaks_in_ten_thousand_lives_and_every_interesting_state_occurs() {
     let began = Instant::now();
-    let campaign = run(0, LIVES, 5);
+    let campaign = run(0, LIVES, 5, None);
     eprintln!(
         "{} lives, {} steps, {:?}",
         campaign.lives,

@@ -1,6 +1,7 @@
 //! The gates of a journey: what the storage system is asked before its process is stopped, and before the
 //! journey counts as ended well. [`Settings::driver`](crate::Settings::driver) says whether there is anybody to ask.
 
+use evenkeel_words::planted::{self, Bug};
 use semver::Version;
 
 use crate::{
@@ -16,7 +17,7 @@ impl Step {
     pub(super) fn ask_or_stop(&mut self, journey: Journey) {
         let order = self.state.fence.order.as_ref();
         let goes_back = order.is_some_and(|order| order.way_back);
-        if !self.state.settings.driver || goes_back {
+        if !self.state.settings.driver || goes_back || planted::is(Bug::LeaveNotAsked) {
             return self.stop(journey);
         }
         self.ask(journey);
@@ -107,7 +108,8 @@ impl Step {
             return None;
         };
         let ordered = &journey.target.version;
-        match version.filter(|version| version.cmp_precedence(ordered).is_ne()) {
+        let is_other = |version: &Version| version.cmp_precedence(ordered).is_ne();
+        match version.filter(|it| is_other(it) && !planted::is(Bug::VersionNotCompared)) {
             Some(other) => {
                 let reason = format!("the process says that it is {other}, not {ordered}");
                 self.turn_back(journey, &reason, Left::Process);
@@ -120,10 +122,12 @@ impl Step {
     /// What was done to stop the process is undone first: many a system does not recover before.
     pub(super) fn undo_then_ask(&mut self) {
         let ticket = self.state.ticket();
-        self.actions.push(match self.state.quiesced {
-            true => Action::Unquiesce(ticket),
-            false => Action::AskRecovered(ticket),
-        });
+        self.actions.push(
+            match self.state.quiesced && !planted::is(Bug::LeftQuiesced) {
+                true => Action::Unquiesce(ticket),
+                false => Action::AskRecovered(ticket),
+            },
+        );
     }
 
     pub(super) fn unquiesced(&mut self) -> Option<()> {

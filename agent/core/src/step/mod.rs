@@ -12,6 +12,7 @@ use crate::{
     Action, DataMove, Event, Fence, Hold, IllegalMove, Incoming, Journey, Method, Now, Phase,
     Purpose, Record, Refusal, Run, Service, State, Transition, Verdict,
 };
+use evenkeel_words::planted::{self, Bug};
 
 /// What follows from an event.
 ///
@@ -288,6 +289,7 @@ impl Step {
         let serves = self.serves();
         let journey = self.journey(target, purpose);
         match method {
+            Method::InPlace if planted::is(Bug::SwapUnderProcess) => self.swap(journey),
             Method::InPlace if serves => self.ask_or_stop(journey),
             Method::InPlace => self.stop(journey),
             Method::Rebuild => self.drain(journey),

@@ -4,6 +4,7 @@ use crate::{
     Action, DataMove, Hitch, Journey, Method, Now, OrderResult, Outcome, Phase, Purpose, Release,
     Run, Service, StepName, step::Step,
 };
+use evenkeel_words::planted::{self, Bug};
 
 use super::Left;
 
@@ -94,7 +95,7 @@ impl Step {
 
     /// A process runs: the storage system is told, if it has to be.
     pub(super) fn started(&mut self, journey: Journey, running: &Release) {
-        if *running != journey.target {
+        if *running != journey.target && !planted::is(Bug::AnyReleaseWillDo) {
             // A process of another release was faster, such as one that a former agent had begun to start.
             return self.stop(journey);
         }
@@ -109,12 +110,15 @@ impl Step {
     }
 
     pub(super) fn verify(&mut self, journey: Journey) {
+        if planted::is(Bug::DoneBeforeReady) {
+            return self.end_well(journey, 0);
+        }
         self.state.phase = Phase::Verifying(journey);
         self.actions.push(Action::Verify);
     }
 
     pub(super) fn ready(&mut self, journey: Journey, running: &Release, stop_to_ready_us: u64) {
-        if *running != journey.target {
+        if *running != journey.target && !planted::is(Bug::AnyReleaseWillDo) {
             let reason = format!("release {running} runs instead of {}", journey.target);
             return self.turn_back(journey, &reason, Left::Process);
         }
@@ -147,7 +151,7 @@ impl Step {
 
     /// Why the journey must not go on, once its time is up.
     pub(super) fn overdue(&self, journey: &Journey, trouble: &str) -> Option<String> {
-        if self.now < journey.deadline_ms {
+        if self.now < journey.deadline_ms || planted::is(Bug::DeadlineIgnored) {
             return None;
         }
         let mut reason = format!(

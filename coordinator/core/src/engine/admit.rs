@@ -1,5 +1,6 @@
 //! The next task gets its slot and its order.
 
+use evenkeel_words::planted::{self, Bug};
 use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
@@ -220,7 +221,10 @@ pub(super) fn order(
     let instance = state.instance(&task.instance)?;
     let target = (task.to.clone(), stage.way.method);
     let fallback = match stage.undoes {
-        None => stage.way_back().map(|method| (task.from.clone(), method)),
+        None => stage
+            .way_back()
+            .filter(|_| !planted::is(Bug::FallbackDropped))
+            .map(|method| (task.from.clone(), method)),
         Some(_) => rollback::fallback(plan, stage, task, instance),
     };
     let instance = slots::order(plan, instance, target, fallback, now);

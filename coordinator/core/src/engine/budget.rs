@@ -1,6 +1,7 @@
 //! The disruption budget: one ledger of what we hold down, what is down by itself, and what we do not
 //! know.
 
+use evenkeel_words::planted::{self, Bug};
 use std::{collections::BTreeSet, fmt};
 
 use evenkeel_words::names::{ComponentName, InstanceId};
@@ -140,7 +141,10 @@ impl<'a> Budget<'a> {
         Self {
             state,
             component,
-            out: members.map(|members| members.down()),
+            out: members.map(|members| match planted::is(Bug::BudgetIgnoresFailures) {
+                true => members.held(),
+                false => members.down(),
+            }),
         }
     }
 
@@ -228,6 +232,9 @@ impl<'a> Budget<'a> {
     }
 
     fn domain_full(&self, policy: &'a Policy, candidate: &'a Instance) -> Option<Full<'a>> {
+        if planted::is(Bug::DomainIgnored) {
+            return None;
+        }
         let label = policy.failure_domain.as_deref()?;
         let domain = candidate.labels.get(label).map(String::as_str);
         let out = self.out?;
@@ -272,6 +279,9 @@ impl<'a> Budget<'a> {
         candidate: &Instance,
         takes_down: bool,
     ) -> Option<Full<'a>> {
+        if planted::is(Bug::BudgetIgnored) {
+            return None;
+        }
         let members = self.state.members(self.component)?;
         let own = self.out.is_some_and(|out| out.contains(&candidate.id));
         let of_group = self.out.and_then(|out| out.of_group(candidate.group()));

@@ -4,6 +4,7 @@
 //! - A stage whose new format takes hold by itself with the last instance keeps that one back until then.
 //! - A plan whose finalizing takes a way back away is ready to be finalized, and stays so until then.
 
+use evenkeel_words::planted::{self, Bug};
 use std::sync::Arc;
 
 use evenkeel_compat::Undo;
@@ -51,7 +52,7 @@ impl Hold<'_> {
 }
 
 fn hold<'a>(state: &'a State, stage: &Stage) -> Hold<'a> {
-    if stage.confirmed_by.is_some() {
+    if stage.confirmed_by.is_some() || planted::is(Bug::FinalityIgnored) {
         return Hold::None;
     }
     match stage.way.undo {

@@ -1,5 +1,6 @@
 //! Tasks keep up with what their instances report.
 
+use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::timestamp::Timestamp;
 
 use super::{Decision, failure::failed, slots, timers, way_back, yields};
@@ -112,7 +113,8 @@ fn soak(
     if node.liveness != Liveness::Up {
         return None;
     }
-    if !instance.serves(&task.to.digest) || instance.report.status != Status::Running {
+    let is_well = instance.serves(&task.to.digest) && instance.report.status == Status::Running;
+    if !is_well && !planted::is(Bug::SoakNotChecked) {
         let why = match instance.report.reason.as_str() {
             "" => "it does not run the ordered release",
             reason => reason,
@@ -121,6 +123,7 @@ fn soak(
     }
     let soaked = timers::soaked_at(state, plan, task).is_some_and(|at| now >= at);
     let good = instance.report.health == Health::Healthy && is_reconfigured(plan, instance);
+    let good = good || planted::is(Bug::SoakNotChecked);
     (soaked && good).then_some(Soak::Good)
 }
 

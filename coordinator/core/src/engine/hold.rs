@@ -1,6 +1,7 @@
 //! What keeps a plan as a whole from beginning anything: the fleet's freeze, the breaker, its own windows. What is in
 //! flight goes on, and so do ways back.
 
+use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::timestamp::Timestamp;
 
 use super::{breaker, waits::WaitKind};
@@ -42,7 +43,9 @@ pub fn holds_back(state: &State, plan: &Plan, now: Timestamp) -> Option<Hold> {
 }
 
 fn frozen(state: &State) -> Option<Hold> {
-    let freeze = state.frozen()?;
+    let freeze = state
+        .frozen()
+        .filter(|_| !planted::is(Bug::FreezeIgnored))?;
     Some(Hold {
         kind: WaitKind::Freeze,
         sentence: format!(

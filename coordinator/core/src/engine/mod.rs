@@ -54,7 +54,10 @@ pub mod waits;
 mod way_back;
 mod yields;
 
-use evenkeel_words::timestamp::Timestamp;
+use evenkeel_words::{
+    planted::{self, Bug},
+    timestamp::Timestamp,
+};
 
 use crate::{
     change::{Change, Resource},
@@ -109,7 +112,8 @@ fn aborted(state: &State, plan: &Plan, reason: &str, now: Timestamp) -> Option<D
     let in_flight = state
         .tally(plan.id)
         .is_some_and(|tally| tally.any_in_flight());
-    (!in_flight).then(|| match (&plan.successor, plan.rollback_began_at) {
+    let is_over = !in_flight || planted::is(Bug::AbortForgetsFlight);
+    is_over.then(|| match (&plan.successor, plan.rollback_began_at) {
         (_, Some(_)) => ended(plan, PlanState::Failed(reason.to_owned()), now),
         (Some(successor), None) => retarget::succeed(state, plan, successor, reason, now),
         (None, None) => ended(plan, PlanState::Aborted(reason.to_owned()), now),

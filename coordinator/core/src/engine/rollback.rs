@@ -13,7 +13,7 @@ use evenkeel_words::{
     timestamp::Timestamp,
 };
 
-use super::{Decision, admit, compatible, ended, overdue, waits};
+use super::{Decision, admit, compatible, ended, hold, overdue, waits};
 use crate::{
     change::Resource,
     instance::Instance,
@@ -111,7 +111,9 @@ fn broken_first(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> 
         .filter_map(|instance| admit::task_of(state, plan, instance))
         .filter(|task| task.state == TaskState::Prefetched)
         .peekable();
-    if waits::before_wave(state, plan, tasks.peek()?).is_some() {
+    if hold::holds_back(state, plan, now).is_some()
+        || waits::before_wave(state, plan, tasks.peek()?).is_some()
+    {
         return None;
     }
     let task = tasks.find(|task| waits::before_order(state, plan, task).is_none())?;

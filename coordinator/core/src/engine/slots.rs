@@ -2,6 +2,7 @@
 //! on evidence of health that is newer, even when the plan has ended.
 
 use evenkeel_compat::Method;
+use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::timestamp::Timestamp;
 
 use super::{Decision, timers};
@@ -22,7 +23,8 @@ pub(super) fn order(
     fallback: Option<(ReleaseRef, Method)>,
     now: Timestamp,
 ) -> Instance {
-    let generation = instance.generation().saturating_add(1);
+    let next = u64::from(!planted::is(Bug::GenerationReused) || instance.generation() == 0);
+    let generation = instance.generation().saturating_add(next);
     Instance {
         order: Some(Order {
             generation,
@@ -32,7 +34,7 @@ pub(super) fn order(
             ready_within: plan.policy.instance_deadline,
             way_back: false,
         }),
-        slot: Some(Slot {
+        slot: (!planted::is(Bug::SlotAfterSend)).then(|| Slot {
             plan: plan.id,
             generation,
             taken_at: now,
@@ -53,7 +55,19 @@ pub(super) fn putting_back(instance: Instance) -> Instance {
 /// The holder's slot, if it can be given back.
 pub(super) fn give_back(state: &State, holder: &Instance, now: Timestamp) -> Option<Decision> {
     let cause = format!("{} gave its slot back", holder.id);
-    let freed = freed(holder).or_else(|| never_begun(state, holder, now))?;
+    let is_late = || {
+        let slot = holder.slot.as_ref()?;
+        let order = holder.order.as_ref()?;
+        let late =
+            now >= slot.taken_at.after(order.ready_within) && planted::is(Bug::SlotFreedAtDeadline);
+        late.then(|| Instance {
+            slot: None,
+            ..holder.clone()
+        })
+    };
+    let freed = freed(holder)
+        .or_else(|| never_begun(state, holder, now))
+        .or_else(is_late)?;
     Some((cause, vec![Resource::Instance(freed)]))
 }
 
@@ -76,7 +90,8 @@ pub(super) fn freed(instance: &Instance) -> Option<Instance> {
     let slot = instance.slot.as_ref()?;
     let ended = instance
         .progress_of(slot.generation)
-        .is_some_and(|progress| progress.step.ended());
+        .is_some_and(|progress| progress.step.ended())
+        || planted::is(Bug::SlotFreedOnOldEvidence);
     (ended && instance.is_healthy()).then(|| Instance {
         slot: None,
         ..instance.clone()

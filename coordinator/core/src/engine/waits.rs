@@ -2,6 +2,7 @@
 //! hold it, so that the answer is always the true one.
 
 use evenkeel_compat::Method;
+use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
@@ -246,6 +247,9 @@ pub(super) fn before_order(state: &State, plan: &Plan, task: &Task) -> Option<(W
 /// says may be done anywhere.
 fn old_copy(state: &State) -> Option<String> {
     let node = state.fenced_nodes().next()?;
+    if planted::is(Bug::FencedIgnored) {
+        return None;
+    }
     let reason = node.fenced.as_deref().unwrap_or_default();
     Some(format!(
         "no orders are given while {} is fenced: {reason}",
@@ -290,6 +294,9 @@ pub(crate) fn rebuild(
         let sentence = format!("{id} may have to be rebuilt, and cannot be: {why}");
         return Some((WaitKind::Person, sentence));
     }
+    if planted::is(Bug::RebuildBesideSick) {
+        return None;
+    }
     let mut others = state
         .group_of(instance)
         .filter(|other| other.id != *id)
@@ -316,6 +323,9 @@ pub(crate) fn rebuild(
 
 /// The barrier: nothing stops before every host of the stage holds the verified artifact.
 fn prefetch(state: &State, plan: &Plan) -> Option<String> {
+    if planted::is(Bug::BarrierSkipped) {
+        return None;
+    }
     let barrier = state.barrier(plan.id)?;
     let missing = barrier.missing();
     let first = missing.get_min().or(barrier.arrived().get_min())?;
@@ -351,6 +361,9 @@ fn not_held(state: &State, task: &Task) -> String {
 }
 
 fn wave(state: &State, plan: &Plan, task: &Task) -> Option<String> {
+    if planted::is(Bug::WaveOrderIgnored) {
+        return None;
+    }
     let tally = state.tally(plan.id)?.stage(task.stage)?;
     let before = || tally.awaited().range(..task.wave);
     let (wave, first) = before().next()?;

@@ -4,6 +4,7 @@
 //! order until there is.
 
 use evenkeel_compat::Method;
+use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::timestamp::Timestamp;
 
 use super::{Decision, compatible, failure::failed, slots, waits};
@@ -108,7 +109,10 @@ fn order(
         return None;
     }
     let instance = slots::order(plan, instance, (task.from.clone(), method), None, now);
-    let instance = slots::putting_back(instance);
+    let mut instance = slots::putting_back(instance);
+    if planted::is(Bug::WayBackWithoutSlot) {
+        instance.slot = None;
+    }
     let plan = Plan {
         progressed_at: now,
         ..plan.clone()

@@ -1,6 +1,7 @@
 //! From targets to a plan for the fleet as it is: what is known goes in, the path that comes out is laid out.
 
 use evenkeel_compat::Way;
+use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::timestamp::Timestamp;
 
 use super::{
@@ -101,6 +102,21 @@ pub fn draft(
     now: Timestamp,
 ) -> Result<(Plan, Vec<Task>), NoDraft> {
     policy.check()?;
+    let all: Vec<Target> = match targets.is_empty() && planted::is(Bug::EmptyMeansAll) {
+        true => state
+            .components()
+            .filter_map(|component| {
+                let newest = state.releases_of(component).last()?;
+                Some(Target {
+                    component: component.clone(),
+                    version: newest.version.clone(),
+                    allow_downgrade: false,
+                })
+            })
+            .collect(),
+        false => targets.to_vec(),
+    };
+    let targets = all.as_slice();
     check_platforms(state, targets)?;
     check_bytes(state, targets)?;
     let known = Known::of(state, targets);

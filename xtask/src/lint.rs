@@ -25,7 +25,24 @@ pub(crate) fn run(workspace: &Workspace, cache: &Cache) -> Result<()> {
                 .args(check),
         )?;
     }
+    programs_without_bugs(workspace)?;
     eprintln!("formatting, clippy and proto files are clean");
+    Ok(())
+}
+
+/// The programs that people install are built without the mistakes that the simulation makes on purpose.
+fn programs_without_bugs(workspace: &Workspace) -> Result<()> {
+    for program in ["evenkeel-coordinator", "evenkeel-agent", "evenkeel"] {
+        let mut tree = workspace.cargo("tree");
+        tree.args(["--package", program, "--edges", "features,normal"])
+            .args(workspace::locked());
+        let tree = process::capture(&mut tree)?;
+        let tree = String::from_utf8_lossy(&tree.stdout);
+        anyhow::ensure!(
+            tree.contains("evenkeel-words") && !tree.contains(programs::PLANTED_BUGS),
+            "{program} would be built with planted bugs, or it cannot be told"
+        );
+    }
     Ok(())
 }
 

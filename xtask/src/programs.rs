@@ -45,6 +45,9 @@ const SAMPLESTORE_RELEASES: &[(&str, Option<&str>)] = &[
 /// The feature that lets tests stop a program at a named point.
 const FAILPOINTS: &str = "failpoints";
 
+/// The feature that lets the simulation make mistakes on purpose.
+pub(crate) const PLANTED_BUGS: &str = "planted-bugs";
+
 /// Tells a terminal to empty the line from here on.
 const CLEAR_TO_END: &str = "\x1b[K";
 
@@ -135,7 +138,10 @@ pub(crate) fn build(workspace: &Workspace, flavour: Flavour) -> Result<Places> {
 
 /// The features that tests are built with, as arguments for Cargo.
 pub(crate) fn test_features(workspace: &Workspace) -> Vec<String> {
-    let features = workspace.with_feature(FAILPOINTS);
+    let features: Vec<_> = [FAILPOINTS, PLANTED_BUGS]
+        .into_iter()
+        .flat_map(|feature| workspace.with_feature(feature))
+        .collect();
     if features.is_empty() {
         Vec::new()
     } else {

@@ -23,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) running: Release,
     /// Which version it calls itself.
     pub(crate) says: Version,
+    /// The newest order when it was started.
+    pub(crate) started_by: u64,
     /// The configuration that it was started with.
     pub(crate) configuration: u32,
     pub(crate) is_ready: bool,
@@ -113,6 +115,7 @@ impl World {
             release: release.clone(),
             running: running.clone(),
             says,
+            started_by: self.instances[index].journal.fence.generation(),
             configuration: self.instances[index].configuration,
             is_ready: false,
             is_sick: false,

@@ -422,7 +422,12 @@ impl World {
             let (Some(plan), Some(index)) = (after.plan(slot.plan), self.index_of(&new.id)) else {
                 continue;
             };
-            if !is_forward(after, change, &new.id) && self.instances[index].down_since.is_some() {
+            // What is put back may be down already, or said to be: that takes nothing down.
+            let is_down = self.instances[index].down_since.is_some()
+                || before
+                    .instance(&new.id)
+                    .is_none_or(|known| !known.is_healthy());
+            if !is_forward(after, change, &new.id) && is_down {
                 continue;
             }
             let policy = plan.policy.clone();
@@ -602,7 +607,9 @@ impl World {
         let journey = instance.journal.standing.journey();
         let mends = journey.is_some_and(|journey| journey.is_back())
             || fence.order.as_ref().is_some_and(|order| order.way_back);
-        let has_leave = instance.leave_for == Some(fence.generation());
+        let process = instance.process.as_ref();
+        let is_its_own = process.is_some_and(|process| process.started_by == fence.generation());
+        let has_leave = is_its_own || instance.leave_for == Some(fence.generation());
         if instance.settings.driver && !mends && !has_leave {
             self.wrong(format!(
                 "{}: stopped, and nobody asked the storage system whether it may be",

@@ -263,6 +263,9 @@ pub(super) fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitK
     if let Some(sentence) = node(state, instance) {
         return Some((WaitKind::Agent, sentence));
     }
+    if let Some(sentence) = old_copy(state) {
+        return Some((WaitKind::Person, sentence));
+    }
     if plan.stage(task)?.way_back() == Some(Method::Rebuild)
         && let Some(wait) = rebuild(state, plan.id, instance)
     {

@@ -73,8 +73,6 @@ bugs! {
     RequestRepeated,
     /// An instance is put back without a slot.
     WayBackWithoutSlot,
-    /// The slot of an order that was not begun is given back while it may still begin.
-    NeverBegunFreedEarly,
     /// Naming nothing means all there is.
     EmptyMeansAll,
     /// A new order has the generation of the one before.
@@ -97,8 +95,6 @@ bugs! {
     OldOrderAccepted,
     /// An agent begins an order however late it comes.
     StaleOrderAccepted,
-    /// An agent does not see that an order answers a clock of another boot.
-    BootNotCompared,
     /// The accepted order is not written down.
     GenerationNotKept,
     /// The journal is written after the effect.
@@ -107,8 +103,6 @@ bugs! {
     DataNotPutBack,
     /// A release that will not do is not left for the one before.
     NoWayBack,
-    /// An order may take as long as it takes.
-    DeadlineIgnored,
     /// The release is swapped under its process.
     SwapUnderProcess,
     /// A new agent forgets what the one before was doing.

@@ -1,6 +1,5 @@
 //! Deadlines: absolute, out of what the state keeps, and compared with a time that is passed in.
 
-use evenkeel_words::planted::{self, Bug};
 use std::time::Duration;
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
@@ -74,9 +73,6 @@ pub fn soaked_at(state: &State, plan: &Plan, task: &Task) -> Option<Timestamp> {
 #[must_use]
 pub fn begun_no_more_at(state: &State, slot: &Slot) -> Option<Timestamp> {
     let ended_at = state.plan(slot.plan)?.ended_at?;
-    if planted::is(Bug::NeverBegunFreedEarly) {
-        return Some(ended_at);
-    }
     Some(ended_at.after(BEGIN_WITHIN.saturating_mul(2)))
 }
 

@@ -34,7 +34,7 @@ pub(super) fn order(
             ready_within: plan.policy.instance_deadline,
             way_back: false,
         }),
-        slot: (!planted::is(Bug::SlotAfterSend)).then(|| Slot {
+        slot: (!planted::is(Bug::SlotAfterSend)).then_some(Slot {
             plan: plan.id,
             generation,
             taken_at: now,

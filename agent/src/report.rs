@@ -51,6 +51,8 @@ pub struct InstanceFacts {
     pub configuration: Digest,
     /// Its driver may know how to make an upgrade final.
     pub can_finalize: bool,
+    /// Its driver is asked whether the process may be stopped.
+    pub asks_before_stop: bool,
     /// What came of making it final last.
     pub finalized: Option<Finalized>,
     /// Whether it stays down at the coordinator's word.
@@ -94,6 +96,10 @@ impl InstanceFacts {
                 .driver
                 .as_ref()
                 .is_some_and(|driver| driver.knows(Verb::Finalize)),
+            asks_before_stop: settings
+                .driver
+                .as_ref()
+                .is_some_and(|driver| driver.knows(Verb::OkToStop)),
             finalized: None,
             held: false,
             hold_word: 0,

@@ -126,6 +126,7 @@ fn report(pid: u32) -> anyhow::Result<Report> {
         rebuild_obstacle: String::new(),
         configuration: String::new(),
         can_finalize: false,
+        asks_before_stop: false,
         finalized: None,
         held: false,
         hold_word: 0,

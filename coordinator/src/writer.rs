@@ -217,6 +217,7 @@ pub fn start(
         started: Instant::now(),
         started_at,
         heard: BTreeMap::new(),
+        more: false,
     };
     writer.begin_epoch()?;
     let thread = std::thread::Builder::new()
@@ -251,6 +252,8 @@ struct Writer {
     started_at: Timestamp,
     /// When each agent was last heard, in milliseconds since the start by the monotonic clock. On no disk.
     heard: BTreeMap<NodeName, Timestamp>,
+    /// The last turn had room for no more of what the engine has to say.
+    more: bool,
 }
 
 /// What one turn decides and who waits for it.
@@ -339,6 +342,9 @@ impl Writer {
 
     /// When there is something to do though nothing happens.
     fn wake_at(&self, judge_at: Instant) -> Instant {
+        if self.more {
+            return Instant::now();
+        }
         let now = self.now();
         match self.engine.next_due() {
             None => judge_at,
@@ -434,11 +440,13 @@ impl Writer {
     }
 
     fn decide(&mut self, turn: &mut Turn) {
+        self.more = true;
         for _ in 0..TURN_DECISIONS_MAX {
             if turn.bytes > TURN_BYTES_MAX {
                 return;
             }
             let Some(change) = self.engine.advance(&self.state, self.now()) else {
+                self.more = false;
                 return;
             };
             tracing::info!(cause = change.cause, "decided");
@@ -528,7 +536,9 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
                     plan.map(|plan| plan.finalizing.clone()).unwrap_or_default()
                 };
                 if told(before) != told(after) {
-                    let told = told(after).into_iter().filter_map(|told| told.instance);
+                    // Also whoever was told before, and need not go on with it.
+                    let told = [told(before), told(after)].into_iter().flatten();
+                    let told = told.filter_map(|told| told.instance);
                     nodes.extend(told.map(|instance| instance.node));
                 }
             }

@@ -172,6 +172,7 @@ pub(super) fn say(name: &InstanceName, facts: InstanceFacts) -> v1::InstanceRepo
         rebuild_obstacle: cut(facts.leave.obstacle, REASON_BYTES_MAX),
         configuration: facts.configuration.to_string(),
         can_finalize: facts.can_finalize,
+        asks_before_stop: facts.asks_before_stop,
         finalized: facts.finalized.map(say_finalized),
         held: facts.held,
         hold_word: facts.hold_word,

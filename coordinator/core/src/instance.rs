@@ -186,6 +186,8 @@ pub struct Report {
     pub configuration: String,
     /// Its driver knows how to make an upgrade final.
     pub can_finalize: bool,
+    /// Its storage system is asked whether the process may be stopped.
+    pub asks_before_stop: bool,
     /// What came of that, for the newest that was asked for.
     pub finalized: Option<Finalized>,
     /// It stays down at our word: nothing of it is started but what an order names. Its agent has that on its disk.

@@ -200,6 +200,7 @@ mod tests {
             rebuild_obstacle: String::new(),
             configuration: String::new(),
             can_finalize: false,
+            asks_before_stop: false,
             finalized: None,
             held: false,
             hold_word: 0,

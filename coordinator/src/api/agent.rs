@@ -49,8 +49,9 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Messages that wait for a slow agent.
 const QUEUE_MAX: usize = 8;
 
-/// How long an agent may take to read the next piece of a download; its place is another's then.
-const READ_WITHIN: Duration = Duration::from_secs(30);
+/// How long an agent may take to read the next piece of a download; its turn is another's then. A piece is so small that
+/// only one who does not read takes as long.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// An order that was not taken is said again once the agent's clock is this much past what it answered.
 const SAY_AGAIN_AFTER_MS: u64 = BEGIN_WITHIN.as_millis() as u64 / 3;
@@ -194,7 +195,7 @@ impl AgentService for Agents {
         let node = node_of(&request)?;
         let FetchArtifactRequest { digest, offset } = request.into_inner();
         let digest: Digest = parse("digest", &digest).map_err(Problem::from)?;
-        let turn = self.downloads.turn().await?;
+        let turn = self.downloads.turn(&node).await?;
         let mut file = self.shared.artifacts.read(&digest, offset).await?;
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(async move {

@@ -157,6 +157,7 @@ pub(super) fn instance_to_proto(instance: &Instance) -> v1::Instance {
         rebuild_obstacle: report.rebuild_obstacle.clone(),
         configuration: report.configuration.clone(),
         can_finalize: report.can_finalize,
+        asks_before_stop: report.asks_before_stop,
         finalized: report.finalized.as_ref().map(finalized_to),
         quarantine: instance.quarantine.reason.clone().unwrap_or_default(),
         quarantine_changed_at: (instance.quarantine.word > 0)
@@ -224,6 +225,7 @@ pub(super) fn instance_from_store(stored: store::StoredInstance) -> Result<Insta
             rebuild_obstacle: instance.rebuild_obstacle,
             configuration: instance.configuration,
             can_finalize: instance.can_finalize,
+            asks_before_stop: instance.asks_before_stop,
             finalized: instance.finalized,
             held: instance.held,
             hold_word: instance.hold_word_heeded,
@@ -346,6 +348,7 @@ fn report_from(report: v1::InstanceReport) -> Result<Report, Invalid> {
         rebuild_obstacle: cut(report.rebuild_obstacle, REASON_BYTES_MAX),
         configuration: cut(report.configuration, CONFIGURATION_BYTES_MAX),
         can_finalize: report.can_finalize,
+        asks_before_stop: report.asks_before_stop,
         finalized: report.finalized.map(finalized_from),
         held: report.held,
         hold_word: report.hold_word,

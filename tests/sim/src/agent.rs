@@ -1113,6 +1113,7 @@ fn report(
         can_finalize: instance.can_finalize,
         held: state.is_held() && instance.process.is_none(),
         hold_word: state.hold.word,
+        asks_before_stop: instance.settings.driver,
     }
 }
 

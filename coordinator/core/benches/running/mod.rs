@@ -226,6 +226,7 @@ fn report(index: usize) -> Report {
         may_rebuild: false,
         rebuild_obstacle: String::new(),
         can_finalize: false,
+        asks_before_stop: false,
         configuration: String::new(),
         finalized: None,
         held: false,

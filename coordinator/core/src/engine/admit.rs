@@ -6,7 +6,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use imbl::{OrdMap, OrdSet};
 
-use super::{Decision, budget::Budget, finality, hold, rollback, slots, waits, yields};
+use super::{
+    Decision, asking,
+    budget::{self, Budget},
+    finality, hold, rollback, slots, waits, yields,
+};
 use crate::{
     change::Resource,
     plan::{Plan, PlanKind, Stage, Task, TaskState},
@@ -160,6 +164,10 @@ fn next<'a>(
         if plan.kind != PlanKind::CatchUp && !budget.has_room(&plan.policy, instance) {
             return None;
         }
+        // It is also among those that hold it back; here it costs no sentence for each of a large group.
+        if stage.undoes.is_none() && asking::other(state, instance).is_some() {
+            return None;
+        }
         let task = task_of(state, plan, id)?;
         if task.yielded.is_some() != gave_way {
             return None;
@@ -227,7 +235,13 @@ pub(super) fn order(
             .map(|method| (task.from.clone(), method)),
         Some(_) => rollback::fallback(plan, stage, task, instance),
     };
-    let instance = slots::order(plan, instance, target, fallback, now);
+    // Whether one that is broken may be stopped is not asked: its storage system says no because it is broken.
+    let mends = stage.undoes.is_some() && budget::is_down(state, instance);
+    let ordered = slots::order(plan, instance, target, fallback, now);
+    let instance = match mends {
+        true => slots::putting_back(ordered),
+        false => ordered,
+    };
     let cause = format!("{} admitted", task.instance);
     let task = Task {
         state: TaskState::Admitted,

@@ -21,6 +21,11 @@ pub fn unavailable(state: &State, instance: &Instance) -> Option<String> {
     held(instance).or_else(|| down_by_itself(state, instance))
 }
 
+/// Whether it counts as down already, whatever we do with it.
+pub(super) fn is_down(state: &State, instance: &Instance) -> bool {
+    down_by_itself(state, instance).is_some()
+}
+
 fn held(instance: &Instance) -> Option<String> {
     let slot = instance.slot.as_ref()?;
     Some(format!("is held by {}", slot.plan))

@@ -19,6 +19,7 @@
 //! - `predicted`: an instance that is not as the plan predicts pauses it.
 //! - `finalizing`: storage systems are told that the version they run is final.
 //! - [`conflict`]: plans that would be at work on the same things.
+//! - `asking`: whether a process may be stopped is asked of one of a group at a time.
 //! - `yields`: an instance that could not be spared lets others go first.
 //! - [`hold`]: what keeps a plan as a whole from beginning anything; [`breaker`]: too much of the fleet is silent.
 //! - [`budget`]: whether one more instance may go down; [`limits`] is its arithmetic.
@@ -28,6 +29,7 @@
 
 mod admit;
 mod agenda;
+mod asking;
 mod attention;
 pub mod breaker;
 pub mod budget;

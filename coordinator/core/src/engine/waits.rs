@@ -6,6 +6,7 @@ use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
 use super::{
+    asking,
     budget::{self, Budget, holds_back_way_back},
     cohort, finality, finalizing, follow,
     hold::{self, Hold},
@@ -239,7 +240,13 @@ pub(super) fn before_order(state: &State, plan: &Plan, task: &Task) -> Option<(W
         let full = budget.held_elsewhere(&plan.policy, instance);
         full.map(|full| full.to_string())
     };
+    // One that is mended goes without being asked for.
+    let asked = || {
+        let mends = goes_back && budget::is_down(state, instance);
+        (!mends).then(|| asking::holds_back(state, instance))?
+    };
     full.or_else(elsewhere)
+        .or_else(asked)
         .map(|sentence| (WaitKind::Budget, sentence))
 }
 

@@ -173,6 +173,8 @@ pub(crate) struct Local {
     started_with: String,
     /// Its driver knows how to make an upgrade final.
     pub(crate) can_finalize: bool,
+    /// Its storage system is asked whether the process may be stopped.
+    pub(crate) asks: bool,
     /// Why that does not work; it does not even answer if this is empty.
     pub(crate) not_final: Option<String>,
     finalized: Option<Finalized>,
@@ -207,6 +209,7 @@ impl Local {
             configuration: "a".to_owned(),
             started_with: "a".to_owned(),
             can_finalize: false,
+            asks: false,
             not_final: None,
             finalized: None,
             needed: None,
@@ -270,6 +273,7 @@ impl Local {
             configuration: self.configuration.clone(),
             started_with: self.started_with.clone(),
             can_finalize: self.can_finalize,
+            asks: self.asks,
             not_final: self.not_final.clone(),
             ..Self::new(
                 self.component.clone(),
@@ -306,9 +310,9 @@ impl Local {
             self.accepted.generation = order.generation;
             self.order = Some(order.clone());
             self.going_back = None;
-            match (&self.needed, order.way_back) {
-                (Some(_), false) => self.go_to(Step::Asking),
-                (Some(_), true) | (None, _) => self.set_off(order.method),
+            match (self.asks || self.needed.is_some()) && !order.way_back {
+                true => self.go_to(Step::Asking),
+                false => self.set_off(order.method),
             }
             return true;
         }
@@ -489,6 +493,7 @@ impl Local {
             rebuild_obstacle: String::new(),
             configuration: self.configuration.clone(),
             can_finalize: self.can_finalize,
+            asks_before_stop: self.asks,
             finalized: self.finalized.clone(),
             held: self.is_held(),
             hold_word: self.hold.word,

@@ -106,5 +106,7 @@ transcripts! {
     what_nobody_has_finalized_can_be_gone_back_from
     what_waits_for_more_than_a_word_is_overdue_all_the_same
     what_was_changed_by_hand_is_not_overwritten
+    what_is_broken_is_rolled_back_without_being_asked_for
+    whether_it_may_stop_is_asked_of_one_of_a_group_at_a_time
     whoever_is_last_waits_for_a_word_also_when_another_was_brought_there_by_hand
 }

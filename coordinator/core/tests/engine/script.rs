@@ -299,6 +299,10 @@ impl Script {
                 local.can_finalize = true;
                 host.in_session = false;
             }
+            ("asks", Some(local)) => {
+                local.asks = true;
+                host.in_session = false;
+            }
             ("not-final", Some(local)) => local.not_final = Some(words.rest()),
             ("makes-final", Some(local)) => local.not_final = None,
             ("configured", Some(local)) => {

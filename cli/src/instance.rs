@@ -169,6 +169,11 @@ fn details(instance: &Instance, look: Look, now: SystemTime) -> String {
     if !instance.reason.is_empty() {
         pairs.pair("Reason", &instance.reason);
     }
+    match (instance.quarantine.as_str(), &instance.process) {
+        ("", _) => {}
+        (met, None) => pairs.pair("Quarantined", met),
+        (met, Some(_)) => pairs.pair("Warning", met),
+    }
     pairs.pair("Release", release(instance.current.as_ref()));
     let process = instance.process.as_ref().map(|process| {
         let started = age(process.started_at.as_deref(), now);

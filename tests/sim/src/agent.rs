@@ -169,6 +169,12 @@ impl Instance {
             .map_or("", |agent| agent.state.phase.name())
     }
 
+    /// Whether it is down because the coordinator wants it to be.
+    pub(crate) fn is_held(&self) -> bool {
+        let memory = self.agent.as_ref();
+        self.process.is_none() && memory.is_some_and(|memory| memory.state.is_held())
+    }
+
     /// Whether an order is being carried out, as far as is durable.
     pub(crate) fn is_on_its_way(&self) -> bool {
         self.journal.standing.journey().is_some()
@@ -356,6 +362,7 @@ impl World {
         let (before, after) = (memory.state.phase.name(), state.phase.name());
         let had_journey = memory.state.phase.journey().is_some();
         let had_hitch = memory.state.hitch.is_some();
+        let is_held_now = !memory.state.is_held() && state.is_held();
         let had_given_up = given_up(&memory.state);
         let refusal = (memory.state.refusal != state.refusal)
             .then(|| state.refusal.clone())
@@ -372,6 +379,9 @@ impl World {
         if before != after {
             let id = &self.instances[index].id;
             note!(self, "{id}: {event}: {before} -> {after} {reason}");
+        }
+        if is_held_now {
+            self.see(Sight::Held);
         }
         if hitch {
             self.see(Sight::Hitch);

@@ -35,6 +35,7 @@ sights! {
     NotSpared => "storage system that says that a process may not be stopped",
     NotRecovered => "storage system that has not recovered yet",
     Lies => "process that says that it is another version",
+    Held => "instance held down, because its version may not meet what is there",
     Restarted => "plan that restarts finalized",
     Reconfigured => "plan that reconfigures finalized",
     Skipped => "task skipped",

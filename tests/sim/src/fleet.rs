@@ -142,13 +142,25 @@ pub(crate) fn release(component: &ComponentName, version: &Version) -> Release {
     }
 }
 
+/// All versions get on with each other, and clients are known of.
+pub(crate) fn anything_goes() -> Matrix {
+    let all = || "*".parse().expect("any version");
+    let rule = Rule {
+        scope: Scope::All,
+        from: all(),
+        to: all(),
+        level: Level::Full,
+        note: None,
+    };
+    Matrix::new(BTreeMap::new(), vec![rule], Vec::new()).expect("the plainest of matrices")
+}
+
 /// How the versions get on. Often well, or there would be no life in it.
 pub(crate) fn matrix(
     dice: &mut Dice,
     components: &[ComponentName],
     versions: &[Version],
 ) -> Matrix {
-    let all = || "*".parse().expect("any version");
     let client = name(CLIENT);
     let exact = |version: &Version| Versions::Exact(version.clone());
     let rule = |scope: Scope, from: Versions, to: Versions, level: Level| Rule {
@@ -219,15 +231,7 @@ pub(crate) fn matrix(
         .into_iter()
         .filter(|hop| hop.from != hop.to)
         .collect();
-    match Matrix::new(parts, rules, blocked) {
-        Ok(matrix) => matrix,
-        Err(_) => Matrix::new(
-            BTreeMap::new(),
-            vec![rule(Scope::All, all(), all(), Level::Full)],
-            Vec::new(),
-        )
-        .expect("the plainest of matrices"),
-    }
+    Matrix::new(parts, rules, blocked).unwrap_or_else(|_| anything_goes())
 }
 
 /// How carefully a plan goes about it.

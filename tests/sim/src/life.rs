@@ -13,7 +13,7 @@ use crate::{
     fleet::{self, Fleet},
     network::{Link, Session},
     node::Host,
-    people::People,
+    people::{People, anything_goes},
     queue::{Ms, Queue},
     trace::Trace,
     truth::Truth,
@@ -230,6 +230,10 @@ impl World {
             if instance.is_on_its_way() {
                 return format!("{} is on its way", instance.id);
             }
+            if instance.is_held() {
+                // It waits, and says for what.
+                continue;
+            }
             if instance.down_since.is_some() {
                 return format!("{} is down", instance.id);
             }
@@ -274,8 +278,12 @@ impl World {
     fn put_in_order(&mut self) {
         note!(self, "people put things in order");
         for _ in 0..60 {
-            if self.coordinator.read().plans_under_way().next().is_none() {
+            let is_held = self.instances.iter().any(Instance::is_held);
+            if self.coordinator.read().plans_under_way().next().is_none() && !is_held {
                 break;
+            }
+            if is_held {
+                self.ask(anything_goes());
             }
             self.people_mend();
             let until = self.now + 2_000;
@@ -305,6 +313,9 @@ impl World {
             return Err(format!("{} holds a slot at the end", holder.id));
         }
         for instance in &self.instances {
+            if instance.is_held() {
+                return Err(format!("{} is held down at the end", instance.id));
+            }
             if instance.is_quiesced {
                 return Err(format!("{} is left quiesced", instance.id));
             }

@@ -468,7 +468,9 @@ impl World {
             .filter(|other| {
                 let other = &self.instances[*other];
                 let long = |since: Ms| self.now - since > Self::knows_within_ms();
-                other.component == component && other.down_since.is_some_and(long)
+                // What is held down counts nowhere until it is caught up.
+                let counts = !other.is_held();
+                counts && other.component == component && other.down_since.is_some_and(long)
             })
             .collect()
     }

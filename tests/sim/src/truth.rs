@@ -148,7 +148,10 @@ impl World {
             }
             let order = after.instance(id).and_then(|known| known.order.as_ref());
             let has_fallback = order.is_some_and(|order| order.fallback.is_some());
-            if stage.way_back().is_some() && !has_fallback {
+            let was_held = before
+                .instance(id)
+                .is_some_and(|known| known.is_quarantined());
+            if stage.way_back().is_some() && !has_fallback && !was_held {
                 self.wrong(format!("{id} was not told what to go back to"));
             }
             let stage = || before.tasks_of_stage(task.plan, task.stage);

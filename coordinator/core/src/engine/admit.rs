@@ -235,6 +235,8 @@ pub(super) fn order(
             .map(|method| (task.from.clone(), method)),
         Some(_) => rollback::fallback(plan, stage, task, instance),
     };
+    // What stays down may not go back to what it has.
+    let fallback = fallback.filter(|_| !instance.is_quarantined());
     // Whether one that is broken may be stopped is not asked: its storage system says no because it is broken.
     let mends = stage.undoes.is_some() && budget::is_down(state, instance);
     let ordered = slots::order(plan, instance, target, fallback, now);

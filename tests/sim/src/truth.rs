@@ -788,7 +788,7 @@ fn is_forward(state: &State, change: &Change, id: &InstanceId) -> bool {
 /// How many of a group of that size may be down.
 fn allowed(policy: &Policy, of: usize) -> usize {
     let of = u32::try_from(of).unwrap_or(u32::MAX);
-    let allowed = policy.max_unavailable.of_rounded_down(of);
+    let allowed = policy.max_unavailable.of_rounded_down(of).max(1);
     usize::try_from(allowed).unwrap_or(usize::MAX)
 }
 

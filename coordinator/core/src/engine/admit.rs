@@ -1,7 +1,7 @@
 //! The next task gets its slot and its order.
 
 use evenkeel_words::planted::{self, Bug};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use imbl::{OrdMap, OrdSet};
@@ -9,7 +9,8 @@ use imbl::{OrdMap, OrdSet};
 use super::{
     Decision, asking,
     budget::{self, Budget},
-    finality, hold, rollback, slots, waits, yields,
+    finality::{self, Hold},
+    hold, rollback, slots, waits, yields,
 };
 use crate::{
     change::Resource,
@@ -48,10 +49,10 @@ struct Setting {
     wave: u32,
     /// The failure domains in which something is out.
     domains: BTreeSet<Option<String>>,
-    /// As much of the component is out as may be.
-    component_full: bool,
-    /// Nothing of the stage waits for a person's word.
-    confirmed: bool,
+    /// How much of the component is out, beside what may be.
+    component_fill: Option<Ordering>,
+    /// What of the stage waits for a person's word.
+    hold: Hold,
     fenced: bool,
 }
 
@@ -134,8 +135,8 @@ pub(super) fn admit(
         stage: barrier.stage(),
         wave: *wave,
         domains: budget.domains(&plan.policy),
-        component_full: budget.component_full(&plan.policy),
-        confirmed: finality::unconfirmed(state, plan).is_none(),
+        component_fill: budget.component_fill(&plan.policy),
+        hold: finality::hold(state, stage),
         fenced: state.fenced_nodes().next().is_some(),
     };
     if search.setting.as_ref() != Some(&setting) {

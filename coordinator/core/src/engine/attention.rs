@@ -69,7 +69,7 @@ impl Engine {
                 Key::Node(name) => self.note_node(before, after, name),
                 Key::Instance(id) => self.note_instance(before, after, id),
                 Key::Plan(id) => self.note_plan(before, after, *id),
-                Key::Task(id) => self.note_task(after, id),
+                Key::Task(id) => self.note_task(before, after, id),
                 Key::Release(..) | Key::Matrix | Key::ReportedVersions(..) | Key::Freeze => {
                     self.look_at_all_plans(after);
                 }
@@ -88,7 +88,7 @@ impl Engine {
     pub fn advance(&mut self, state: &State, now: Timestamp) -> Option<Change> {
         while let Some(item) = self.agenda.take_due(now) {
             match item {
-                Item::Task(id) => self.note_task(state, &id),
+                Item::Task(id) => self.note_task(state, state, &id),
                 Item::Slot(id) => {
                     self.slots.insert(id);
                 }
@@ -249,7 +249,12 @@ impl Engine {
             .extend(after.plans_under_way().map(|plan| plan.id));
     }
 
-    fn note_task(&mut self, state: &State, id: &TaskId) {
+    fn note_task(&mut self, before: &State, state: &State, id: &TaskId) {
+        // Where a plan is bears on whether others may meet it.
+        if before.stage_under_way(id.plan) != state.stage_under_way(id.plan) {
+            self.plans
+                .extend(state.plans_under_way().map(|plan| plan.id));
+        }
         self.tasks.insert(id.clone());
         self.strays.insert((id.plan, id.instance.clone()));
         self.plans.insert(id.plan);

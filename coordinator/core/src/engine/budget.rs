@@ -1,10 +1,12 @@
 //! The disruption budget: one ledger of what we hold down, what is down by itself, and what we do not
 //! know.
 
-use evenkeel_words::planted::{self, Bug};
-use std::{collections::BTreeSet, fmt};
+use std::{cmp::Ordering, collections::BTreeSet, fmt};
 
-use evenkeel_words::names::{ComponentName, InstanceId};
+use evenkeel_words::{
+    names::{ComponentName, InstanceId},
+    planted::{self, Bug},
+};
 use imbl::OrdSet;
 
 use super::limits::{self, Counts, Limit};
@@ -200,11 +202,11 @@ impl<'a> Budget<'a> {
         Some(self.other_domain(policy, other, candidate, Some(own)))
     }
 
-    /// Whether as much of the component is out as may be.
+    /// How much of the component is out, beside what may be; nothing if there is no such limit.
     #[must_use]
-    pub fn component_full(&self, policy: &Policy) -> bool {
-        let max = limits::of_component(policy, self.size());
-        max.is_some_and(|max| count(self.out.map_or(0, Outages::len)) >= max)
+    pub fn component_fill(&self, policy: &Policy) -> Option<Ordering> {
+        let max = limits::of_component(policy, self.size())?;
+        Some(count(self.out.map_or(0, Outages::len)).cmp(&max))
     }
 
     fn size(&self) -> u32 {

@@ -132,7 +132,7 @@ fn next(state: &State, plan: &Plan) -> Option<(u32, u32)> {
     let barrier = state.barrier(plan.id)?;
     let tally = state.tally(plan.id)?.stage(barrier.stage())?;
     let (wave, _) = barrier.ready().get_min()?;
-    let (first_left, left) = tally.not_over().get_min()?;
+    let (first_left, left) = tally.awaited().get_min()?;
     let untouched = || left.iter().all(|id| tally.untouched().contains(id));
     let begins = first_left == wave && untouched();
     (begins && *wave > 0 && plan.stage_at(barrier.stage())?.undoes.is_none())
@@ -150,7 +150,16 @@ fn outcome(
         return Outcome::TooLittle("there is nothing to compare".to_owned());
     };
     let changed = tally.begun().iter();
-    let changed = changed.filter(|id| !tally.to_begin().contains(*id));
+    let runs_it = |id: &InstanceId| {
+        let task = state.task_under_way(plan.id, id)?;
+        state
+            .instance(id)?
+            .report
+            .current
+            .as_ref()
+            .map(|current| *current == task.to)
+    };
+    let changed = changed.filter(|id| !tally.to_begin().contains(*id) && runs_it(id) == Some(true));
     let changed = measured(state, comparison, changed, now);
     let others = measured(state, comparison, tally.untouched().iter(), now);
     judge(comparison, changed, others)

@@ -29,29 +29,34 @@ pub fn unconfirmed<'a>(state: &State, plan: &'a Plan) -> Option<(u32, &'a Stage)
     let held = || match hold(state, stage) {
         Hold::None => false,
         Hold::All => !tally.to_begin().is_empty(),
-        Hold::Only(last) => tally.to_begin().contains(last),
+        Hold::Only(last) => tally.to_begin().contains(&last),
     };
     (asked && held()).then_some((index, stage))
 }
 
 /// Which instances may not begin a stage before a person has confirmed it.
-enum Hold<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// None.
     None,
+    /// All that have not begun.
     All,
-    Only(&'a InstanceId),
+    /// The last one that is behind.
+    Only(InstanceId),
 }
 
-impl Hold<'_> {
+impl Hold {
     fn holds(&self, instance: &InstanceId) -> bool {
         match self {
             Self::None => false,
             Self::All => true,
-            Self::Only(last) => *last == instance,
+            Self::Only(last) => last == instance,
         }
     }
 }
 
-fn hold<'a>(state: &'a State, stage: &Stage) -> Hold<'a> {
+/// Which instances may not begin the stage before a person has confirmed it.
+pub(super) fn hold(state: &State, stage: &Stage) -> Hold {
     if stage.confirmed_by.is_some() || planted::is(Bug::FinalityIgnored) {
         return Hold::None;
     }
@@ -69,7 +74,7 @@ fn hold<'a>(state: &'a State, stage: &Stage) -> Hold<'a> {
 
 /// What nothing of the component stays behind without: whoever brought the others there, and those that are on their
 /// way counted in.
-fn last_behind<'a>(state: &'a State, stage: &Stage) -> Hold<'a> {
+fn last_behind(state: &State, stage: &Stage) -> Hold {
     let Some(members) = state.members(&stage.component) else {
         return Hold::None;
     };
@@ -84,7 +89,7 @@ fn last_behind<'a>(state: &'a State, stage: &Stage) -> Hold<'a> {
         1 => {
             let mut instances = state.instances_of(&stage.component);
             let last = instances.find(|instance| instance.comes_to().is_some_and(&behind));
-            last.map_or(Hold::All, |last| Hold::Only(&last.id))
+            last.map_or(Hold::All, |last| Hold::Only(last.id.clone()))
         }
         _ => Hold::None,
     }
@@ -116,7 +121,7 @@ fn held_task<'a>(state: &'a State, plan: &Plan) -> Option<&'a Arc<Task>> {
     let ready = state.barrier(plan.id)?.ready();
     let (_, groups) = ready.get_min()?;
     let hold = hold(state, stage);
-    let held = match hold {
+    let held = match &hold {
         Hold::None => None,
         Hold::All => groups.get_min()?.1.get_min(),
         // Whatever else there is to begin is not held by it.

@@ -86,7 +86,9 @@ pub fn healthy(policy: &Policy, size: u32) -> Option<u32> {
 /// The limit that one more instance going down would break; nothing if there is room.
 #[must_use]
 pub fn broken(policy: &Policy, counts: &Counts) -> Option<Limit> {
-    let of_group = of_group(policy, counts.group);
+    // A plan whose share would be nothing is refused at its draft. One that has come to nothing since, because the group
+    // has become smaller, would neither go on nor back for ever.
+    let of_group = of_group(policy, counts.group).max(1);
     if counts.group_down >= of_group {
         return Some(Limit::Group(Share {
             amount: policy.max_unavailable,
@@ -95,7 +97,7 @@ pub fn broken(policy: &Policy, counts: &Counts) -> Option<Limit> {
         }));
     }
     if let Some(amount) = policy.max_unavailable_component {
-        let comes_to = amount.of_rounded_down(counts.component);
+        let comes_to = amount.of_rounded_down(counts.component).max(1);
         if counts.component_down >= comes_to {
             return Some(Limit::Component(Share {
                 amount,

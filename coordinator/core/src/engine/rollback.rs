@@ -140,10 +140,12 @@ pub(super) fn holds_back(state: &State, plan: &Plan, task: &Task) -> Option<Stri
 
 /// A task of the way back that has not come to its end well.
 fn failed<'a>(state: &'a State, plan: &Plan) -> Option<&'a Task> {
-    let mut tasks = state.tasks_of_stage(plan.id, state.stage_under_way(plan.id)?);
-    let failed =
-        tasks.find(|task| matches!(task.state, TaskState::Reverted(_) | TaskState::Parked(_)));
-    failed.map(AsRef::as_ref)
+    let tally = state.tally(plan.id)?;
+    let failed = tally.stage(tally.stage_under_way()?)?.failed();
+    let mut tasks = failed
+        .iter()
+        .filter_map(|id| admit::task_of(state, plan, id));
+    tasks.find(|task| task.state.has_failed())
 }
 
 /// What an instance that is brought back falls back to if that fails: the new release, if it serves that now and keeps its
@@ -246,7 +248,14 @@ fn to_undo<'a>(state: &'a State, plan: &Plan) -> Vec<(u32, Vec<&'a Task>)> {
 fn is_away(instance: &Instance, task: &Task) -> bool {
     let current = instance.report.current.as_ref();
     let is_back = current == Some(&task.from) && instance.is_healthy();
-    current == Some(&task.to) || (task.generation > 0 && !is_back)
+    // What its agent has not said the end of may be anywhere, whatever it said last.
+    let ended = || {
+        let progress = instance.progress_of(task.generation);
+        progress.is_some_and(|progress| progress.step.ended())
+    };
+    let slot = instance.slot.as_ref();
+    let is_out = slot.is_some_and(|slot| slot.generation == task.generation) && !ended();
+    current == Some(&task.to) || is_out || (task.generation > 0 && !is_back)
 }
 
 /// The stage that undoes one of the plan; nothing if that cannot be undone.
@@ -316,6 +325,7 @@ fn lay_out(state: &State, plan: &Plan, reason: &str, now: Timestamp) -> Decision
             wave: 0,
             from: task.to.clone(),
             to: task.from.clone(),
+            generation: 0,
             ..task.again()
         };
         tasks.extend(members.into_iter().map(|task| Resource::Task(back(task))));

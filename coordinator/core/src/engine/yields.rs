@@ -27,7 +27,6 @@ pub(super) fn give_way(
     let cause = format!("{} could not be spared", task.instance);
     let again = Task {
         state: TaskState::Prefetched,
-        generation: 0,
         admitted_at: None,
         yielded: Some(Yield {
             at: now,

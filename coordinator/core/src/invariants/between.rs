@@ -167,7 +167,8 @@ fn share(amount: Amount, of: usize, up: bool) -> usize {
         Amount::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
         Amount::Percent(percent) => {
             let hundredths = of * usize::from(percent);
-            hundredths / 100 + usize::from(up && !hundredths.is_multiple_of(100))
+            // What has come to nothing since the plan's draft counts as one.
+            (hundredths / 100 + usize::from(up && !hundredths.is_multiple_of(100))).max(1)
         }
     }
 }

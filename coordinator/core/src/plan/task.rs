@@ -214,12 +214,11 @@ pub struct Task {
 }
 
 impl Task {
-    /// The task as it is when it is tried once more.
+    /// The task as it is when it is tried once more. What was ordered for it before stays known: it was begun.
     #[must_use]
     pub fn again(&self) -> Self {
         Self {
             state: TaskState::Pending,
-            generation: 0,
             admitted_at: None,
             stop_to_ready_us: 0,
             ..self.clone()

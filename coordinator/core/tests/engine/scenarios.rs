@@ -94,6 +94,12 @@ transcripts! {
     the_way_back_may_fail_as_well
     the_word_is_asked_for_when_all_others_are_done
     those_that_were_changed_are_compared_before_the_next_wave
+    what_was_begun_stays_so_when_it_is_tried_again
+    a_component_that_is_full_lets_what_is_down_itself_go
+    whoever_is_no_longer_the_last_one_goes_on
+    a_failure_that_is_tolerated_does_not_skip_the_comparison
+    a_share_that_has_come_to_nothing_keeps_nobody_from_going_back
+    one_that_was_parked_and_tried_again_is_rolled_back
     two_failure_domains_may_be_down_where_the_policy_says_so
     two_plans_may_not_touch_the_same_instance
     versions_in_use_elsewhere_hold_a_plan_back

@@ -40,8 +40,11 @@ use crate::convert::{
 /// The most waits that one call tells.
 const WAITS_MAX: usize = 1_000;
 
-/// Drafts that are computed at once.
+/// Drafts that are computed at once for those who want a plan made.
 const DRAFTS_MAX: usize = 2;
+
+/// The same for those who only look: however many do, who has to act is not kept waiting.
+const PREVIEWS_MAX: usize = 1;
 
 /// See [`PlanService`].
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(super) struct Plans {
     shared: Shared,
     /// Each takes memory, and a core for as long as it takes.
     drafts: Semaphore,
+    previews: Semaphore,
 }
 
 impl Plans {
@@ -56,20 +60,21 @@ impl Plans {
         Self {
             shared,
             drafts: Semaphore::new(DRAFTS_MAX),
+            previews: Semaphore::new(PREVIEWS_MAX),
         }
     }
 
     /// Computes a draft. It may take its time, while others must not stand still.
     fn draft(
-        &self,
+        permits: &Semaphore,
         state: &State,
         wanted: &Wanted,
         by: &str,
     ) -> Result<Result<evenkeel_coordinator_core::plan::Plan, NoDraft>, Problem> {
-        let _permit = self.drafts.try_acquire().map_err(|_| {
+        let _permit = permits.try_acquire().map_err(|_| {
             Problem::new(
                 ErrorCode::TooMuch,
-                format!("{DRAFTS_MAX} plans are being computed already"),
+                "as many plans as may be are being computed already",
             )
         })?;
         let at = state.at();
@@ -183,12 +188,16 @@ impl PlanService for Plans {
             instances: asked.instances,
         })?;
         if !retargets.is_empty() {
+            if !matches!(wanted.what, What::Upgrade(_)) {
+                let message = "retargets: another plan takes its place only where it has targets";
+                return Err(Problem::new(ErrorCode::BadArgument, message).into());
+            }
             let id = plan_id(&retargets)?;
             let plan = state.known_plan(id).map_err(problem_of)?;
             calls::may_be_retargeted(plan).map_err(problem_of)?;
             wanted.policy = self.policy_of(&state, id, policy)?;
         }
-        let (plan, refusal) = match self.draft(&state, &wanted, &by)? {
+        let (plan, refusal) = match Self::draft(&self.previews, &state, &wanted, &by)? {
             Ok(plan) => (Some(preview(&plan)), None),
             Err(NoDraft::NoPath { no_path, notes }) => {
                 (None, Some(no_path_to_proto(&state, &no_path, &notes)))
@@ -216,12 +225,16 @@ impl PlanService for Plans {
         let state = self.shared.core.snapshot();
         // A refusal takes its time to explain, and the writer none: one that is plain from here does not get there.
         if state.request(&key).is_none() {
-            let drafted = self.draft(&state, &wanted, &key.subject)?;
+            let drafted = Self::draft(&self.drafts, &state, &wanted, &key.subject)?;
             drafted.map_err(|no_draft| problem_of(no_draft.into()))?;
         }
         let Wanted { what, policy } = wanted;
         let call = match what {
-            What::Upgrade(targets) => Call::CreatePlan { targets, policy },
+            What::Upgrade(targets) => Call::CreatePlan {
+                targets,
+                content,
+                policy,
+            },
             What::Restart(kind, selection) => Call::CreateRestart {
                 kind,
                 selection,
@@ -359,6 +372,13 @@ impl PlanService for Plans {
         request: Request<RetargetPlanRequest>,
     ) -> Result<Response<RetargetPlanResponse>, Status> {
         let asked = request.get_ref().clone();
+        let content = digest_of(
+            &RetargetPlanRequest {
+                request_id: String::new(),
+                ..asked.clone()
+            }
+            .encode_to_vec(),
+        );
         let id = plan_id(&asked.name)?;
         let key = request_key(&caller(&request)?, &asked.request_id)?;
         let state = self.shared.core.snapshot();
@@ -371,12 +391,13 @@ impl PlanService for Plans {
         if state.request(&key).is_none() {
             let plan = state.known_plan(id).map_err(problem_of)?;
             calls::may_be_retargeted(plan).map_err(problem_of)?;
-            let drafted = self.draft(&state, &wanted, &key.subject)?;
+            let drafted = Self::draft(&self.drafts, &state, &wanted, &key.subject)?;
             drafted.map_err(|no_draft| problem_of(no_draft.into()))?;
         }
         let call = Call::RetargetPlan {
             plan: id,
             targets,
+            content,
             policy: wanted.policy,
             reason: reason(&asked.reason)?,
         };

@@ -222,6 +222,7 @@ impl World {
             (75..=78, Some(plan), _) => Call::RetargetPlan {
                 plan,
                 targets: self.targets(),
+                content: self.content(),
                 policy: fleet::policy(&mut self.dice),
                 reason: "another way".to_owned(),
             },
@@ -258,6 +259,7 @@ impl World {
     fn create(&mut self) -> Call {
         Call::CreatePlan {
             targets: self.targets(),
+            content: self.content(),
             policy: fleet::policy(&mut self.dice),
         }
     }
@@ -277,13 +279,18 @@ impl World {
                 instances: Vec::new(),
             },
         };
-        let number = u8::try_from(self.people.requests % 249).unwrap_or(0);
         Call::CreateRestart {
             kind,
             selection,
-            content: Digest::from_bytes([number; 32]),
+            content: self.content(),
             policy: fleet::policy(&mut self.dice),
         }
+    }
+
+    /// Tells one call from another.
+    fn content(&self) -> Digest {
+        let number = u8::try_from(self.people.requests % 251).unwrap_or(0);
+        Digest::from_bytes([number; 32])
     }
 
     fn targets(&mut self) -> Vec<Target> {
@@ -515,7 +522,9 @@ fn words(call: &Call) -> String {
             let versions: Vec<_> = versions.iter().map(|it| it.version.to_string()).collect();
             format!("report that {CLIENT} has {versions:?}")
         }
-        Call::CreatePlan { targets, policy } => {
+        Call::CreatePlan {
+            targets, policy, ..
+        } => {
             format!("create a plan to {} with {policy:?}", brought(targets))
         }
         Call::CreateRestart {

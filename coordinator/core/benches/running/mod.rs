@@ -101,6 +101,7 @@ impl Running {
         };
         let plan = self.ask(&Call::CreatePlan {
             targets: vec![target],
+            content: Digest::from_bytes([0; 32]),
             policy,
         });
         self.ask(&Call::StartPlan(plan.parse().unwrap()));

@@ -69,6 +69,8 @@ pub enum Call {
     CreatePlan {
         /// Where to bring what.
         targets: Vec<Target>,
+        /// The digest of what was asked for, to tell one call from another: what is left to the defaults is none of it.
+        content: Digest,
         /// How carefully.
         policy: Policy,
     },
@@ -99,6 +101,8 @@ pub enum Call {
         plan: PlanId,
         /// Where to bring what.
         targets: Vec<Target>,
+        /// The digest of what was asked for, to tell one call from another: what is left to the plan's policy is none of it.
+        content: Digest,
         /// How carefully.
         policy: Policy,
         /// Why.
@@ -224,7 +228,9 @@ fn decide(
             let resources = vec![Resource::ReportedVersions(report)];
             Ok((cause, format!("{component}/{source}"), resources))
         }
-        Call::CreatePlan { targets, policy } => {
+        Call::CreatePlan {
+            targets, policy, ..
+        } => {
             let drafted = planner::draft(state, targets, policy, &key.subject, now)?;
             Ok(created(drafted))
         }
@@ -279,6 +285,7 @@ fn decide(
             targets,
             policy,
             reason,
+            ..
         } => {
             let target = (targets.as_slice(), policy);
             let plan = verbs::retarget(state, *id, target, reason, &key.subject, now)?;
@@ -352,29 +359,18 @@ fn fingerprint(call: &Call) -> String {
             content,
             ..
         } => format!("report {component} {source} {content}"),
-        Call::CreatePlan { targets, policy } => {
-            format!("create {} {policy:?}", told(targets))
-        }
+        Call::CreatePlan { content, .. } => format!("create {content}"),
         Call::RollBackPlan(id, reason) => format!("roll back {id} {}", short(reason)),
         Call::RetargetPlan {
             plan,
-            targets,
-            policy,
+            content,
             reason,
-        } => format!(
-            "retarget {plan} {} {policy:?} {}",
-            told(targets),
-            short(reason)
-        ),
+            ..
+        } => format!("retarget {plan} {content} {}", short(reason)),
         Call::RetryTask(id, instance) => format!("retry {id} {instance}"),
         Call::SkipTask(id, instance, reason) => format!("skip {id} {instance} {}", short(reason)),
         Call::FinalizePlan { plan, stage } => format!("finalize {plan} {stage:?}"),
-        Call::CreateRestart {
-            kind,
-            content,
-            policy,
-            ..
-        } => format!("create {kind:?} {content} {policy:?}"),
+        Call::CreateRestart { kind, content, .. } => format!("create {kind:?} {content}"),
         Call::StartPlan(id) => format!("start {id}"),
         Call::PausePlan(id, reason) => format!("pause {id} {}", short(reason)),
         Call::ResumePlan(id) => format!("resume {id}"),
@@ -382,14 +378,6 @@ fn fingerprint(call: &Call) -> String {
         Call::FreezeFleet(reason) => format!("freeze {}", short(reason)),
         Call::UnfreezeFleet => "unfreeze".to_owned(),
     }
-}
-
-fn told(targets: &[Target]) -> String {
-    let targets = targets.iter().map(|target| {
-        let down = if target.allow_downgrade { "!" } else { "" };
-        format!("{}={}{down}", target.component, target.version)
-    });
-    targets.collect::<Vec<_>>().join(",")
 }
 
 fn short(reason: &str) -> String {

@@ -16,6 +16,9 @@ use crate::{
 /// How old a measure may be to be counted: a few heartbeats.
 const FRESH_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a process has to have been there to be counted: what it does while it starts tells nothing.
+const UP_MIN: Duration = Duration::from_secs(10);
+
 /// How many of each side are looked at: more would tell no more, and cost more.
 const LOOKED_AT_MAX: usize = 200;
 
@@ -177,7 +180,9 @@ fn measured<'a>(
         .take(LOOKED_AT_MAX)
         .filter_map(|id| {
             looked_at += 1;
-            let measure = state.measure_of(id)?;
+            let measure = state
+                .measure_of(id)
+                .filter(|measure| measure.up >= UP_MIN)?;
             let fresh = now.since(measure.at) <= FRESH_WITHIN;
             (fresh && measure.probes >= comparison.answers_min).then(|| measure.as_ref())
         })
@@ -224,7 +229,8 @@ fn judge(
         let (Some(mine), Some(theirs)) = (middle(&changed, name), middle(&others, name)) else {
             return Outcome::TooLittle(format!("their drivers do not all give {name}"));
         };
-        if mine > theirs * f64::from(*percent) / 100.0 {
+        // Where the others have none, any is worse; a share of less than none says nothing.
+        if theirs >= 0.0 && mine > theirs * f64::from(*percent) / 100.0 {
             worse.push(format!("{name} is {mine:.3}, the others' {theirs:.3}"));
         }
     }
@@ -407,6 +413,27 @@ mod tests {
         };
         let said = told(&comparison, &[silent], &others);
         assert!(said.starts_with("too little"), "{said}");
+    }
+
+    #[test]
+    fn any_is_worse_than_none_and_what_is_less_than_none_is_not_compared() {
+        let comparison = Comparison {
+            metrics: [("errors".to_owned(), 150)].into(),
+            ..Comparison::default()
+        };
+        let with = |errors| Measure {
+            metrics: [("errors".to_owned(), errors)].into(),
+            ..measure(10)
+        };
+        for (mine, theirs, good) in [
+            (3.0, 0.0, false),
+            (0.0, 0.0, true),
+            (-9.0, -10.0, true),
+            (-1.0, 1.0, true),
+        ] {
+            let said = told(&comparison, &[with(mine)], &[with(theirs)]);
+            assert_eq!(said.starts_with("as good"), good, "{mine} {theirs}: {said}");
+        }
     }
 
     #[test]

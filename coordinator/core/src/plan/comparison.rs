@@ -19,7 +19,8 @@ pub struct Comparison {
     pub answers_min: u32,
     /// How much of the others' their probes' latency may be, in percent.
     pub latency_percent_max: u32,
-    /// The same for figures of the driver, of which more is worse, by name.
+    /// The same for figures of the driver, of which more is worse, by name. Where the others have none, any is worse; where
+    /// they have less than none, it is not compared.
     pub metrics: BTreeMap<String, u32>,
 }
 

@@ -365,6 +365,7 @@ impl Life {
     /// Asks for a plan and starts it; both may be refused.
     fn upgrade(&mut self, store: Option<u64>, gate: Option<u64>) {
         let call = Call::CreatePlan {
+            content: release(&version(1)).digest,
             targets: targets(store, gate),
             policy: self.policy.clone(),
         };
@@ -466,6 +467,7 @@ impl Life {
                 let (targets, policy) = (targets(*store, *gate), self.policy.clone());
                 self.newest(|plan| Call::RetargetPlan {
                     plan,
+                    content: release(&version(2)).digest,
                     targets: targets.clone(),
                     policy: policy.clone(),
                     reason: String::new(),

@@ -38,13 +38,15 @@ fn world() -> World {
         world.ask(None, &call).unwrap();
         let targets = vec![Target {
             component: "store".parse().unwrap(),
-            version,
+            version: version.clone(),
             allow_downgrade: false,
         }];
-        let policy = Default::default();
-        world
-            .ask(None, &Call::CreatePlan { targets, policy })
-            .unwrap();
+        let call = Call::CreatePlan {
+            targets,
+            content: release(&version).digest,
+            policy: Default::default(),
+        };
+        world.ask(None, &call).unwrap();
     }
     world
 }

@@ -18,6 +18,7 @@ use evenkeel_coordinator_core::{
     release::{Artifact, SignedManifest},
 };
 use evenkeel_words::{
+    digest::Digest,
     names::{ComponentName, InstanceId, InstanceName, NodeName},
     timestamp::Timestamp,
 };
@@ -429,6 +430,7 @@ fn call(command: &str) -> Call {
     match words.next() {
         "publish" => publish(&mut words),
         "create" => Call::CreatePlan {
+            content: content(command),
             policy: policy(&words),
             targets: targets(&mut words),
         },
@@ -453,6 +455,7 @@ fn call(command: &str) -> Call {
         "rollback" => Call::RollBackPlan(words.next().parse().unwrap(), words.rest()),
         "retarget" => Call::RetargetPlan {
             plan: words.next().parse().unwrap(),
+            content: content(command),
             policy: policy(&words),
             targets: targets(&mut words),
             reason: String::new(),
@@ -471,6 +474,15 @@ fn call(command: &str) -> Call {
         "abort" => Call::AbortPlan(words.next().parse().unwrap(), words.rest()),
         verb => panic!("no such call: {verb}"),
     }
+}
+
+/// What tells one command from another.
+fn content(command: &str) -> Digest {
+    let mut bytes = [0; 32];
+    for (index, byte) in command.bytes().enumerate() {
+        bytes[index % 32] ^= byte;
+    }
+    Digest::from_bytes(bytes)
 }
 
 /// `store n1/gate`: what takes part.

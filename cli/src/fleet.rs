@@ -132,7 +132,7 @@ fn page(fleet: &Fleet, look: Look, now: SystemTime) -> String {
     pairs.pair(
         "Breaker",
         match fleet.breaker.as_str() {
-            "" => "closed",
+            "" => "closed: plans may begin",
             open => open,
         },
     );

@@ -1,5 +1,6 @@
 //! How carefully a plan goes about it: as it is asked for, and as it is told.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -40,7 +41,8 @@ pub(super) struct PolicyArgs {
     /// How long an instance has to stay good before it counts as done
     #[arg(long, value_name = "DURATION", value_parser = duration_or_zero)]
     soak: Option<Duration>,
-    /// How long one instance may take; past it the release before is put back
+    /// How long one instance may take once it may be stopped; past it the release before is put back. Asking whether it may
+    /// be stopped may take as long before that; past that nothing was touched, and others go first
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     instance_deadline: Option<Duration>,
     /// The plan pauses when no task moved for this long
@@ -110,16 +112,23 @@ fn figure(text: &str) -> Result<(String, u32), String> {
 const LATENCY: &str = "latency";
 
 impl PolicyArgs {
-    fn comparison(&self) -> Option<v1::PlanComparison> {
+    fn comparison(&self) -> Result<Option<v1::PlanComparison>, Failure> {
+        let mut named = BTreeSet::new();
+        if let Some((name, _)) = self.compare.iter().find(|(name, _)| !named.insert(name)) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("--compare names {name} twice"),
+            ));
+        }
         let asked = self.no_compare || self.compare_answers.is_some() || !self.compare.is_empty();
         let (latency, metrics): (Vec<_>, Vec<_>) =
             self.compare.iter().partition(|(name, _)| name == LATENCY);
-        asked.then(|| v1::PlanComparison {
+        Ok(asked.then(|| v1::PlanComparison {
             off: self.no_compare,
             answers_min: self.compare_answers,
             latency_percent_max: latency.last().map(|(_, percent)| *percent),
             metrics: metrics.into_iter().cloned().collect(),
-        })
+        }))
     }
 
     pub(super) fn policy(self) -> Result<v1::PlanPolicy, Failure> {
@@ -128,7 +137,7 @@ impl PolicyArgs {
             Some(Amount::Count(count)) => (Some(count), None),
             Some(Amount::Percent(percent)) => (None, Some(percent.into())),
         };
-        let compare = self.comparison();
+        let compare = self.comparison()?;
         let windows = match (self.window.is_empty(), self.no_window) {
             (true, false) => None,
             (true, true) => Some(v1::MaintenanceWindows::default()),
@@ -308,6 +317,14 @@ mod tests {
              waves 1 10% 100%, soak 0s, plan deadline 6h, on failure rollback, failures tolerated 3, finalized by a person, \
              compared by latency 200% errors 110% of 3 answers, only 0 22 * * SAT for 4h in Europe/Berlin, only 30 1 * * * for 1h 30m in UTC"
         );
+    }
+
+    #[test]
+    fn a_figure_is_named_once() {
+        let line = Line::try_parse_from(["plan", "--compare=errors=110%,errors=120%"]).unwrap();
+        let twice = line.policy.policy().unwrap_err();
+        assert_eq!(twice.exit, Exit::Usage);
+        assert_eq!(twice.sentence, "--compare names errors twice");
     }
 
     #[test]

@@ -63,10 +63,20 @@ pub(super) fn tasks_in_columns(tasks: &[Task], look: Look) -> String {
             task.wave.to_string(),
             task.state.clone(),
             micros(task.stop_to_ready_us),
-            task.reason.clone(),
+            reason(task),
         ]);
     }
     table.render()
+}
+
+/// Why it is where it is; of one that waits, why it could not be spared when it was asked for last.
+fn reason(task: &Task) -> String {
+    let waits = task.state == "pending" || task.state == "prefetched";
+    match (task.yielded_at.is_some() && waits, task.reason.as_str()) {
+        (true, "") => format!("could not be spared: {}", task.yield_reason),
+        (true, reason) => format!("{reason}; could not be spared: {}", task.yield_reason),
+        (false, reason) => reason.to_owned(),
+    }
 }
 
 /// A stage's number as people count.

@@ -69,6 +69,8 @@ pub(crate) struct Fleet {
     pub(crate) nodes_up: u32,
     pub(crate) instances: u32,
     pub(crate) instances_available: u32,
+    /// Whether it is in force, which the newest one need not be.
+    pub(crate) frozen: bool,
     pub(crate) freeze: Option<Freeze>,
     pub(crate) breaker: String,
     pub(crate) breaker_until: Option<String>,
@@ -82,6 +84,10 @@ impl From<v1::Fleet> for Fleet {
             nodes_up: fleet.nodes_up,
             instances: fleet.instances,
             instances_available: fleet.instances_available,
+            frozen: fleet
+                .freeze
+                .as_ref()
+                .is_some_and(|freeze| freeze.lifted_at.is_none()),
             freeze: fleet.freeze.map(Into::into),
             breaker: fleet.breaker,
             breaker_until: rfc3339(fleet.breaker_until),

@@ -280,6 +280,7 @@ Breaker:     the breaker is open: 1 of 3 nodes are heard
         .json();
     assert_eq!(json["freeze"]["reason"], "a storm");
     assert_eq!(json["freeze"]["lifted_at"], serde_json::json!(null));
+    assert_eq!(json["frozen"], true);
     let text = coordinator.run(&["fleet", "unfreeze"]).good();
     assert!(text.contains("Frozen:      no\n"), "{text}");
     let unreasoned = coordinator.run(&["fleet", "freeze"]);

@@ -146,7 +146,7 @@ fn a_plan_that_pauses_ends_the_watch_with_10_the_reason_and_what_to_do() {
     run.refused(
         10,
         "the plan p1 is paused: n2/store was put back",
-        "evenkeel plan resume p1",
+        "`evenkeel plan resume p1` goes on, `evenkeel plan rollback p1` brings back what was moved",
     );
 }
 

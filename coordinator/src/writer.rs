@@ -24,6 +24,7 @@ use evenkeel_coordinator_core::{
     instance::Report,
     measures::Measure,
     node::{Liveness, LivenessTimings},
+    plan::TaskState,
     reports::{self, Hello},
     state::{Key, State},
 };
@@ -542,10 +543,19 @@ fn affected(before: &State, after: &State, keys: &BTreeSet<Key>) -> BTreeSet<Nod
                     nodes.extend(told.map(|instance| instance.node));
                 }
             }
+            Key::Task(id) => {
+                // What is tried again has to be fetched again.
+                let pending = |state: &State| {
+                    let task = state.task(id);
+                    task.map(|task| task.state == TaskState::Pending)
+                };
+                if (pending(before), pending(after)) == (Some(false), Some(true)) {
+                    nodes.insert(id.instance.node.clone());
+                }
+            }
             Key::Coordinator
             | Key::Node(_)
             | Key::Release(..)
-            | Key::Task(_)
             | Key::Freeze
             | Key::Matrix
             | Key::ReportedVersions(..)

@@ -213,6 +213,7 @@ impl World {
                 self.in_use(none)
             }
             (90..=91, _, _) => Call::CreatePlan {
+                content: self.content(),
                 targets: Vec::new(),
                 policy: fleet::policy(&mut self.dice),
             },

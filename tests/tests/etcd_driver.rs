@@ -24,15 +24,29 @@ struct Cluster {
     folder: tempfile::TempDir,
     clients: Vec<SocketAddr>,
     peers: Vec<SocketAddr>,
+    /// Where each member tells clients that it is.
+    advertised: Vec<SocketAddr>,
     members: Vec<Child>,
 }
 
 impl Cluster {
     fn start(version: &str) -> Self {
+        let cluster = Self::start_with(version, |clients| clients.to_vec());
+        for member in 0..3 {
+            cluster.until_yes(member, "recovered", version);
+        }
+        cluster
+    }
+
+    fn start_with(
+        version: &str,
+        advertised: impl FnOnce(&[SocketAddr]) -> Vec<SocketAddr>,
+    ) -> Self {
         let mut clients = ports::loopback(6).unwrap();
         let peers = clients.split_off(3);
         let mut cluster = Self {
             folder: tempfile::tempdir().unwrap(),
+            advertised: advertised(&clients),
             clients,
             peers,
             members: Vec::new(),
@@ -40,9 +54,6 @@ impl Cluster {
         for member in 0..3 {
             let started = cluster.spawn(member, version);
             cluster.members.push(started);
-        }
-        for member in 0..3 {
-            cluster.until_yes(member, "recovered", version);
         }
         cluster
     }
@@ -56,7 +67,10 @@ impl Cluster {
             .arg("--data-dir")
             .arg(self.folder.path().join(format!("m{member}")))
             .args(["--listen-client-urls", &format!("http://{client}")])
-            .args(["--advertise-client-urls", &format!("http://{client}")])
+            .args([
+                "--advertise-client-urls",
+                &format!("http://{}", self.advertised[member]),
+            ])
             .args(["--listen-peer-urls", &format!("http://{peer}")])
             .args(["--initial-advertise-peer-urls", &format!("http://{peer}")])
             .args(["--initial-cluster", &all.join(",")])
@@ -150,6 +164,20 @@ fn a_member_may_be_stopped_only_while_the_others_are_a_quorum() {
     cluster.until_yes(2, "recovered", BEFORE_NEWEST);
     cluster.until_yes(0, "ok-to-stop", BEFORE_NEWEST);
     assert_eq!(cluster.ask(0, "drain", BEFORE_NEWEST).0, 64);
+}
+
+#[test]
+fn what_answers_in_the_place_of_another_member_does_not_count_as_that_one() {
+    // As where nobody said what to advertise: each member says that it is at the local host.
+    let cluster = Cluster::start_with(BEFORE_NEWEST, |clients| vec![clients[0]; 3]);
+    cluster.until_yes(0, "recovered", BEFORE_NEWEST);
+    cluster.is_no(
+        0,
+        "ok-to-stop",
+        BEFORE_NEWEST,
+        "0 of the other members are whole, and 2 of 3 have to be: ",
+    );
+    cluster.is_no(0, "ok-to-stop", BEFORE_NEWEST, "another member answers");
 }
 
 #[test]

@@ -154,6 +154,18 @@ async fn a_node_has_recovered_once_it_holds_what_was_written_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_node_recovers_while_another_is_silent_as_long_as_a_majority_answers() {
+    let mut cluster = Processes::started(3).await;
+    cluster.kill(2).await;
+    until_yes(&cluster, 0, "recovered").await;
+    put_at_one(cluster.nodes[1], "only", "here").await;
+    is_no(ask(&cluster, 0, "recovered").await, "1 of the blobs at");
+    cluster.kill(1).await;
+    let answer = ask(&cluster, 0, "recovered").await;
+    assert_eq!(answer.0, 1, "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_node_says_its_version_and_how_the_others_are() {
     let cluster = Processes::started(3).await;
     let (status, said) = ask(&cluster, 0, "version").await;
@@ -202,8 +214,12 @@ async fn a_rebuild_under_load_fails_no_request_and_loses_no_blob() {
 async fn what_it_does_not_know_and_what_it_cannot_use_is_no_answer() {
     let nodes = json!({ "endpoint": "127.0.0.1:1", "nodes": ["127.0.0.1:1", "127.0.0.1:2"] });
     assert_eq!(asked("rebalance", nodes).await.0, 64);
-    let lonely = json!({ "endpoint": "127.0.0.1:1", "nodes": ["127.0.0.1:1"] });
-    for settings in [json!({}), lonely, json!([])] {
+    let of = |nodes: &[&str]| json!({ "endpoint": "127.0.0.1:1", "nodes": nodes });
+    let lonely = of(&["127.0.0.1:1"]);
+    // It would be counted among the others, under its other name.
+    let under_another_name = of(&["localhost:1", "127.0.0.1:2", "127.0.0.1:3"]);
+    let twice = of(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:2"]);
+    for settings in [json!({}), lonely, json!([]), under_another_name, twice] {
         assert_eq!(asked("drain", settings).await.0, 2);
     }
 }

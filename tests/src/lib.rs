@@ -10,6 +10,7 @@ pub mod deaths;
 pub mod demo;
 pub mod example;
 pub mod fleet;
+pub mod folder;
 pub mod handbook;
 pub mod keeper;
 pub mod listing;

@@ -7,13 +7,13 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use camino::Utf8Path;
 use evenkeel_proto::v1::{
     CompatibilityLevel, Plan, PlanState, RemedyKind, TaskState, Undo, WaitKind,
 };
 use evenkeel_tests::{
     api::{Api, down, up},
     fleet::Fleet,
+    folder::utf8,
     matrix, places, processes,
     program::Program,
     systems::{
@@ -26,10 +26,6 @@ use evenkeel_tests::{
 
 /// How long anything may take that nothing keeps from happening.
 const SOON: Duration = Duration::from_secs(60);
-
-fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
-    Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
-}
 
 fn to_newest() -> anyhow::Result<Upgrade> {
     let program = places::system(COMPONENT, NEWEST, COMPONENT)?;

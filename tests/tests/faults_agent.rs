@@ -4,7 +4,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use camino::Utf8Path;
 use evenkeel_agent::failpoints;
 use evenkeel_proto::v1::{Instance, PlanPolicy, PlanState, Process};
 use evenkeel_tests::{
@@ -12,6 +11,7 @@ use evenkeel_tests::{
     caller::carry_through,
     deaths::{self, AtRandom, Survived},
     fleet::Fleet,
+    folder::utf8,
     keeper::{Ours, keep},
     processes,
     systems::trivial::{self, Conduct},
@@ -23,10 +23,6 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// The instance whose agent dies.
 const VICTIM: &str = "n1/store";
-
-fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
-    Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
-}
 
 /// The instance whose agent dies, once all is quiet.
 async fn settled(api: &Api) -> anyhow::Result<Instance> {

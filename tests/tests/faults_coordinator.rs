@@ -11,6 +11,7 @@ use evenkeel_tests::{
     api::{down, quick_policy, up},
     deaths::{self, AtRandom, listens},
     fleet::Fleet,
+    folder::utf8,
     places, processes,
     systems::{
         samplestore,
@@ -22,7 +23,7 @@ use rand::Rng as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, sleep},
+    time::sleep,
 };
 
 /// How long anything may take that nothing keeps from happening.
@@ -33,10 +34,6 @@ const MOMENTS_MAX: u32 = 200;
 
 /// Fewer moments than any such plan has: to find a failpoint that is not there any more.
 const MOMENTS_MIN: u32 = 4;
-
-fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
-    Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
-}
 
 /// Kills the coordinator the n-th time it comes to this point, in a plan of its own for each n until one plan does
 /// not come there so often any more.
@@ -303,21 +300,21 @@ async fn a_store_serves_on_when_the_coordinator_goes_for_good_in_the_middle_of_a
         .create_plan(&[up(samplestore::COMPONENT, "1.1.0")], quick_policy())
         .await?;
     api.start_plan(&plan.name).await?;
-    let deadline = Instant::now() + SOON;
     let under_way = |state| {
         matches!(
             state,
             TaskState::Admitted | TaskState::Stopped | TaskState::Swapped | TaskState::Started
         )
     };
-    while !api
-        .tasks(&plan.name)
-        .await?
-        .values()
-        .any(|task| under_way(task.state()))
-    {
-        ensure!(Instant::now() < deadline, "no task ever began");
-    }
+    wait::until("a task to be under way", SOON, || async {
+        let tasks = api.tasks(&plan.name).await?;
+        ensure!(
+            tasks.values().any(|task| under_way(task.state())),
+            "{tasks:?}"
+        );
+        Ok(())
+    })
+    .await?;
     fleet.coordinator()?.kill()?;
 
     // The agents go on by themselves; nobody is left to be asked but the stores.

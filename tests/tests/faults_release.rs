@@ -12,6 +12,7 @@ use evenkeel_samplestore::load::{Workload, WorkloadOptions};
 use evenkeel_tests::{
     api::{Api, first_stage, quick_policy, up},
     fleet::Fleet,
+    folder::utf8,
     places,
     systems::{
         samplestore,
@@ -22,10 +23,6 @@ use evenkeel_tests::{
 
 /// How long anything may take that nothing keeps from happening.
 const SOON: Duration = Duration::from_secs(60);
-
-fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
-    Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
-}
 
 fn seconds(seconds: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds, nanos: 0 })

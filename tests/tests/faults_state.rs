@@ -10,6 +10,7 @@ use evenkeel_tests::{
     api::{Api, down, first_stage, quick_policy, up},
     caller::carry_through,
     fleet::Fleet,
+    folder::utf8,
     listing::Listing,
     places,
     systems::trivial::{self, Conduct},
@@ -39,7 +40,7 @@ enum Start {
 impl Stopped {
     async fn new() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+        let folder = utf8(&dir)?;
         let layout = trivial::Layout::new(folder, 2)?;
         let mut fleet = Fleet::start(folder, &layout.spec).await?;
         let api = fleet.api()?;
@@ -353,7 +354,7 @@ async fn a_ledger_with_a_byte_flipped_stops_the_start() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_restored_backup_changes_nothing_on_a_host() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+    let folder = utf8(&dir)?;
     let layout = trivial::Layout::new(folder, 2)?;
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
@@ -407,7 +408,7 @@ async fn a_restored_backup_changes_nothing_on_a_host() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_second_coordinator_on_the_same_state_does_not_start() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+    let folder = utf8(&dir)?;
     let layout = trivial::Layout::new(folder, 1)?;
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;

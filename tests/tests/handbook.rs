@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
 use evenkeel_tests::{
     example::Example,
+    folder::utf8,
     handbook::{self, COMPATIBILITY, ELLIPSIS, Step},
     places,
 };
@@ -56,7 +57,7 @@ fn print(command: &str, folder: &Utf8Path, config: &Utf8Path) -> anyhow::Result<
 #[tokio::test]
 async fn every_command_of_the_page_prints_what_the_page_says() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+    let folder = utf8(&dir)?;
     let example = Example::start(&folder.join("fleet"), None).await?;
     let reader = folder.join("reader");
     fs::create_dir(&reader)?;

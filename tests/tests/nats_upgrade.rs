@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use camino::Utf8Path;
 use evenkeel_proto::v1::{CompatibilityLevel, PlanState, StageMethod, TaskState, Undo};
 use evenkeel_tests::{
+    folder::utf8,
     places,
     systems::{
         nats::{COMPONENT, Held, Layout, PROGRAM},
@@ -28,7 +28,7 @@ const REPLICATED_WITHIN: Duration = Duration::from_secs(30);
 async fn three_servers_go_over_two_minor_versions_and_no_acknowledged_message_is_lost()
 -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+    let folder = utf8(&dir)?;
     let (layout, fleet) = Layout::started(folder, FIRST).await?;
     let client = layout.client().await?;
     assert_eq!(client.versions().await?, [FIRST; 3]);

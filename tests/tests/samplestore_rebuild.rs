@@ -18,6 +18,7 @@ use evenkeel_samplestore::{
 use evenkeel_tests::{
     api::{quick_policy, up},
     fleet::Fleet,
+    folder::utf8,
     matrix, places, processes,
     systems::{
         samplestore::{COMPONENT, Layout},
@@ -37,10 +38,6 @@ const WITHIN: Duration = Duration::from_secs(90);
 
 /// More blobs than a test writes.
 const BLOBS_MAX: usize = 1_000_000;
-
-fn utf8(dir: &tempfile::TempDir) -> anyhow::Result<&Utf8Path> {
-    Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")
-}
 
 /// `to` does not read what 1.0.0 wrote, says this matrix; the sample store itself is not that strict.
 fn forward_only(to: &str) -> anyhow::Result<CompatibilityMatrix> {

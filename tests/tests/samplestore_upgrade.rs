@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use camino::Utf8Path;
 use evenkeel_proto::v1::{PlanPolicy, PlanState, TaskState};
 use evenkeel_samplestore::load::{Workload, WorkloadOptions};
 use evenkeel_tests::{
     api::{quick_policy, up},
     fleet::Fleet,
+    folder::utf8,
     places,
     systems::{
         samplestore::{COMPONENT, Layout},
@@ -38,7 +38,7 @@ async fn upgraded_through(
     soak_seconds: i64,
 ) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+    let folder = utf8(&dir)?;
     let layout = Layout::new(folder, nodes, "1.0.0")?;
     let fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;

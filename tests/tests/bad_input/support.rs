@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, fmt::Debug};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_common::{manifest::SigningKey, problem::ErrorCode};
 use evenkeel_tests::{
     api::Api,
     fleet::Fleet,
+    folder::utf8,
     listing::Listing,
     systems::trivial::{self, Conduct, Layout},
 };
@@ -28,7 +29,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) async fn new() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let folder = Utf8Path::from_path(dir.path()).context("the folder's name is not UTF-8")?;
+        let folder = utf8(&dir)?;
         let mut layout = Layout::new(folder, 2)?;
         // Who is slow now and then is not told of: here the revision has to stand still.
         for node in &mut layout.spec.nodes {

@@ -1,6 +1,7 @@
 //! What the tests share: addresses, plain HTTP, waiting.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,14 +10,29 @@ use tokio::net::TcpStream;
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The ports to choose from: below those that the system hands out to whoever asks for any, so that a port stays free
+/// while its node is stopped.
+const PORT_FIRST: u32 = 10_000;
+const PORTS: u32 = 22_000;
+
+/// How far apart processes begin that were started one after the other: tests, which run at the same time.
+const PORTS_APART: u32 = 61;
+
 /// Addresses that were free a moment ago, all different.
 pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    let held: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(PORTS_APART);
+    let ports = (0..PORTS).map(|_| {
+        let next = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(PORT_FIRST + next % PORTS).unwrap()
+    });
+    let addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let free: Vec<_> = addresses
+        .filter(|address| TcpListener::bind(address).is_ok())
+        .take(count)
         .collect();
-    held.iter()
-        .map(|socket| socket.local_addr().unwrap())
-        .collect()
+    assert_eq!(free.len(), count, "no more free ports");
+    free
 }
 
 /// Status and body of an answer; none if there was no answer.

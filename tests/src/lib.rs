@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod caller;
+pub mod cli;
 pub mod deaths;
 pub mod demo;
 pub mod example;
@@ -19,5 +20,6 @@ pub mod places;
 pub mod ports;
 pub mod processes;
 pub mod program;
+pub mod scene;
 pub mod systems;
 pub mod wait;

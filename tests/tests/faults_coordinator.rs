@@ -227,8 +227,8 @@ async fn left_alone_while_stopped(conduct: Conduct) -> anyhow::Result<()> {
     wait::until("the instance to serve", SOON, || listens(*port)).await?;
     // A bad one would have been given up by now.
     let (version, state) = match conduct {
-        Conduct::Good => ("/1.1.0-", PlanState::Finalized),
-        Conduct::Ends | Conduct::Deaf => ("/1.0.0-", PlanState::Paused),
+        Conduct::Good | Conduct::Answers { .. } => ("/1.1.0-", PlanState::Finalized),
+        Conduct::Ends | Conduct::Deaf | Conduct::Sickens { .. } => ("/1.0.0-", PlanState::Paused),
     };
     let running = running(folder);
     assert!(

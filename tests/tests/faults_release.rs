@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use evenkeel_proto::v1::{
     Instance, InstanceHealth, Plan, PlanPolicy, PlanState, StageState, TaskState, WaitKind,
 };

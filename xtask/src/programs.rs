@@ -21,12 +21,13 @@ use crate::workspace::{self, Workspace};
 use crate::{cache, place, process};
 
 /// What the demo and the tests start, beside the sample store.
-const PROGRAMS: [&str; 5] = [
+const PROGRAMS: [&str; 6] = [
     "evenkeel-coordinator",
     "evenkeel-agent",
     "evenkeel",
     "evenkeel-demo",
     "evenkeel-bench-process",
+    "evenkeel-trivial",
 ];
 
 /// The package and the program of the sample store.

@@ -56,7 +56,7 @@ async fn call(http: &HttpClient, request: Request<String>) -> anyhow::Result<Val
 ///
 /// # Errors
 /// When there is none.
-pub(super) fn text<'a>(value: &'a Value, place: &str) -> anyhow::Result<&'a str> {
+pub fn text<'a>(value: &'a Value, place: &str) -> anyhow::Result<&'a str> {
     value
         .pointer(place)
         .and_then(Value::as_str)
@@ -67,7 +67,7 @@ pub(super) fn text<'a>(value: &'a Value, place: &str) -> anyhow::Result<&'a str>
 ///
 /// # Errors
 /// When there is none.
-pub(super) fn number(value: &Value, place: &str) -> anyhow::Result<u64> {
+pub fn number(value: &Value, place: &str) -> anyhow::Result<u64> {
     let number = value.pointer(place).and_then(|number| match number {
         Value::String(text) => text.parse().ok(),
         number => number.as_u64(),

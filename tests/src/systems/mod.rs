@@ -2,7 +2,7 @@
 //! whether anything was lost.
 
 pub mod etcd;
-mod json;
+pub mod json;
 pub mod nats;
 pub mod samplestore;
 pub mod trivial;

@@ -27,6 +27,16 @@ pub enum Conduct {
     Ends,
     /// Runs and never listens.
     Deaf,
+    /// Answers HTTP, each time after so many milliseconds.
+    Answers {
+        /// So many.
+        after_ms: u32,
+    },
+    /// Answers HTTP for so many milliseconds; then it runs on and listens no more.
+    Sickens {
+        /// So many.
+        after_ms: u32,
+    },
 }
 
 /// A component of a fleet, all of whose instances run the same at the beginning.
@@ -107,6 +117,35 @@ timeout = "1s"
         Ok(layout)
     }
 
+    /// The same with processes that answer HTTP, and are probed so.
+    ///
+    /// # Errors
+    /// When the program is not built.
+    pub fn answering(mut self) -> anyhow::Result<Self> {
+        self.release(FIRST, Conduct::Answers { after_ms: 0 })?;
+        for (node, port) in self.spec.nodes.iter_mut().zip(&self.ports) {
+            for instance in &mut node.instances {
+                *instance = instance.replace(
+                    &format!("type = \"tcp\"\naddress = \"127.0.0.1:{port}\""),
+                    &format!("type = \"http\"\nurl = \"http://127.0.0.1:{port}/\""),
+                );
+            }
+        }
+        Ok(self)
+    }
+
+    /// The same with a driver each, as TOML without its heading; `{node}` stands for the node's name.
+    #[must_use]
+    pub fn with_driver(mut self, driver: &str) -> Self {
+        for node in &mut self.spec.nodes {
+            let driver = driver.replace("{node}", &node.name);
+            for instance in &mut node.instances {
+                instance.push_str(&format!("[instance.driver]\n{driver}\n"));
+            }
+        }
+        self
+    }
+
     /// Makes a release's program. Bytes after the end of an executable change nothing but its digest.
     ///
     /// # Errors
@@ -117,11 +156,23 @@ timeout = "1s"
             // Whatever they are told, and for as many seconds as the port has.
             Conduct::Ends => "/bin/false".into(),
             Conduct::Deaf => "/bin/sleep".into(),
+            Conduct::Answers { .. } | Conduct::Sickens { .. } => {
+                places::program("evenkeel-trivial")?
+            }
+        };
+        // What `evenkeel-trivial` reads there.
+        let told = match conduct {
+            Conduct::Good | Conduct::Ends | Conduct::Deaf => String::new(),
+            Conduct::Answers { after_ms } => format!(" conduct: answer_after_ms={after_ms}"),
+            Conduct::Sickens { after_ms } => format!(" conduct: sicken_after_ms={after_ms}"),
         };
         let bytes = fs::read(&program).with_context(|| format!("cannot read {program}"))?;
         fs::create_dir_all(&self.programs)?;
         let path = self.programs.join(version);
-        fs::write(&path, [&bytes, version.as_bytes()].concat())?;
+        fs::write(
+            &path,
+            [&bytes, version.as_bytes(), told.as_bytes()].concat(),
+        )?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(path)
     }

@@ -24,6 +24,8 @@ pub const JOURNAL_SWAPPING: [&str; 2] = ["journal.swapping.before", "journal.swa
 pub const JOURNAL_STARTING: [&str; 2] = ["journal.starting.before", "journal.starting.after"];
 /// Before and after the record that an order ended, or that an epoch was raised while there was none.
 pub const JOURNAL_SETTLED: [&str; 2] = ["journal.settled.before", "journal.settled.after"];
+/// With half of a record written, whichever it is, in a journal that has records already.
+pub const JOURNAL_TORN: &str = "journal.torn";
 /// Before a storage system is told to drain an instance, and once it has.
 pub const DRAIN: [&str; 2] = ["drain.before", "drain.after"];
 /// Before a storage system is asked whether a process may be stopped, and once it may.
@@ -115,6 +117,9 @@ pub const OF_FINALIZING: [&str; 2] = [FINALIZE[0], FINALIZE[1]];
 
 /// Those that only an order meets whose process cannot be made ready to be stopped.
 pub const OF_DECLINED: [&str; 2] = [JOURNAL_DECLINING[0], JOURNAL_DECLINING[1]];
+
+/// Those that every record meets.
+pub const OF_RECORDS: [&str; 1] = [JOURNAL_TORN];
 
 /// The places around the record of this standing.
 #[must_use]

@@ -7,6 +7,7 @@ pub mod api;
 pub mod artifacts;
 pub mod convert;
 pub mod downloads;
+pub mod failpoints;
 pub mod ledger;
 pub mod settings;
 pub mod startup;

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::Sessions,
     convert::{change_to_record, problem_of},
+    failpoints,
     ledger::{Ledger, PAYLOAD_BYTES_MAX, Position},
     startup::{self, Opened},
     view::ViewWriter,
@@ -470,12 +471,12 @@ impl Writer {
     /// is on disk is not known any more, and only a new start can tell.
     fn finish(&mut self, turn: Turn) -> anyhow::Result<()> {
         if !turn.records.is_empty() {
-            failpoint::hit("coordinator.append.before");
+            failpoint::hit(failpoints::APPEND_BEFORE);
             let position = self
                 .ledger
                 .append(&turn.records)
                 .context("cannot append to the ledger")?;
-            failpoint::hit("coordinator.append.after");
+            failpoint::hit(failpoints::APPEND_AFTER);
             let before = self.snapshot.swap(Arc::new(self.state.clone()));
             self.revision.send_replace(self.state.revision());
             self.sessions
@@ -495,7 +496,7 @@ impl Writer {
                 }
             }
         }
-        failpoint::hit("coordinator.turn.after");
+        failpoint::hit(failpoints::TURN_AFTER);
         Ok(())
     }
 

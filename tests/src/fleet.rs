@@ -77,7 +77,7 @@ impl FleetSpec {
             nodes,
             coordinator_extra: "[agents]\nheartbeat_interval = \"500ms\"\nsuspect_after = \"2s\"\nlost_after = \"4s\"\n"
                 .to_owned(),
-            agent_extra: "[reconnect]\nfirst_within = \"50ms\"\nbackoff_min = \"50ms\"\nbackoff_max = \"500ms\"\n"
+            agent_extra: "[reconnect]\nfirst_within = \"50ms\"\nbackoff_min = \"50ms\"\nbackoff_max = \"200ms\"\n"
                 .to_owned(),
             matrix: None,
             detached: false,

@@ -22,7 +22,8 @@ use crate::{
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// What makes a plan quick: no soak, all that come after the canary together, and short deadlines.
-pub const QUICK: [&str; 8] = [
+pub const QUICK: [&str; 9] = [
+    "--no-compare",
     "--soak",
     "0s",
     "--waves",
@@ -94,8 +95,18 @@ impl Scene {
     /// When that is refused.
     pub fn upgrade(&self, version: &str, also: &[&str]) -> anyhow::Result<String> {
         let to = format!("{COMPONENT}={version}");
-        // Said twice, the later counts.
-        let quick = QUICK.chunks(2).filter(|pair| !also.contains(&pair[0]));
+        // An option may be said once.
+        let mut quick = Vec::new();
+        for word in QUICK {
+            match word.starts_with("--") {
+                true => quick.push(vec![word]),
+                false => quick.last_mut().context("no option")?.push(word),
+            }
+        }
+        let compares = also.iter().any(|word| word.starts_with("--compare"));
+        let quick = quick.iter().filter(|option| {
+            !also.contains(&option[0]) && !(compares && option[0] == "--no-compare")
+        });
         let quick: Vec<&str> = quick.flatten().copied().collect();
         self.cli
             .plan(&[&["create", "--to", &to], quick.as_slice(), also].concat())

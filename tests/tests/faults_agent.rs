@@ -1,9 +1,13 @@
 //! The agent of a node is killed before and after every step that it takes: the storage process does not notice, unless
 //! the step is its own stop or start, and the next agent goes on, or back, from where the one before was.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
+use camino::Utf8Path;
 use evenkeel_agent::failpoints;
 use evenkeel_proto::v1::{Instance, PlanPolicy, PlanState, Process};
 use evenkeel_tests::{
@@ -14,12 +18,16 @@ use evenkeel_tests::{
     folder::utf8,
     keeper::{Ours, keep},
     processes,
+    scene::driver,
     systems::trivial::{self, Conduct},
 };
 use rand::Rng as _;
 
 /// How long anything may take that nothing keeps from happening.
 const SOON: Duration = Duration::from_secs(60);
+
+/// More plans than all places take.
+const PLANS_MAX: u32 = 100;
 
 /// The instance whose agent dies.
 const VICTIM: &str = "n1/store";
@@ -56,6 +64,23 @@ enum Left {
 }
 
 fn left(failpoint: &str) -> anyhow::Result<Left> {
+    let gate = |gates: &[[&str; 2]]| gates.iter().flatten().any(|name| *name == failpoint);
+    if gate(&[failpoints::JOURNAL_ASKING, failpoints::ASK])
+        || gate(&[failpoints::JOURNAL_QUIESCING, failpoints::QUIESCE])
+    {
+        return Ok(Left::Untouched);
+    }
+    if gate(&[
+        failpoints::VERSION,
+        failpoints::UNQUIESCE,
+        failpoints::RECOVERED,
+    ]) {
+        return Ok(Left::Started);
+    }
+    // Of any of its records.
+    if failpoint == failpoints::JOURNAL_TORN {
+        return Ok(Left::OnItsWay);
+    }
     let all = failpoints::OF_EVERY_ORDER;
     let place = |name: &str| all.iter().position(|known| *known == name);
     let at = place(failpoint).context("no such failpoint")?;
@@ -69,57 +94,120 @@ fn left(failpoint: &str) -> anyhow::Result<Left> {
     })
 }
 
-#[tokio::test]
-async fn a_kill_at_any_step_leaves_the_storage_process_alone_and_the_next_agent_resumes()
--> anyhow::Result<()> {
+/// Where an agent is to die: the failpoint, and the how manieth time.
+type Place = (&'static str, u32);
+
+/// Kills agents the n-th time they come to each of these places, until no plan brings one there so often. Each plan
+/// has a death on each of three nodes, or tries to.
+async fn killed_at_every(
+    places: impl IntoIterator<Item = &'static str>,
+    lay_out: impl FnOnce(&Utf8Path, trivial::Layout) -> anyhow::Result<trivial::Layout>,
+) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let folder = utf8(&dir)?;
-    let layout = trivial::Layout::new(folder, 2)?;
+    let layout = lay_out(folder, trivial::Layout::new(folder, 3)?)?;
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
-    let api = fleet.api()?;
-    let key = fleet.release_key()?;
-    for (failpoint, number) in failpoints::OF_EVERY_ORDER.iter().zip(1..) {
+    let (api, key) = (fleet.api()?, fleet.release_key()?);
+    let mut places: VecDeque<Place> = places.into_iter().map(|place| (place, 1)).collect();
+    let mut met = BTreeSet::new();
+    for number in 1..=PLANS_MAX {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let nodes = fleet.nodes().to_vec();
+        let deadly: BTreeMap<String, Place> = nodes
+            .into_iter()
+            .zip(places.drain(..places.len().min(3)))
+            .collect();
         // One that no host has yet, so that it has to be downloaded.
         let to = format!("1.{number}.0");
         let program = layout.release(&to, Conduct::Good)?;
         api.publish(trivial::COMPONENT, &to, &program, &key).await?;
-        fleet.agent("n1")?.kill()?;
-        fleet.start_agent_with("n1", &[("EVENKEEL_FAILPOINT", failpoint)])?;
-        let before = settled(&api).await?;
-        let process = pid(&before)?;
-        assert_eq!(storage(&fleet, "n1")?, BTreeSet::from([process]));
-
-        let target = up(trivial::COMPONENT, &to);
-        let mut found = Vec::new();
-        let work = carry_through(&api, &target, quick_policy(), PlanState::Finalized);
-        let plan = keep(&mut fleet, work, async |fleet, died| {
-            ensure!(*died == Ours::Agent("n1".to_owned()), "{died:?} died");
-            found.push(storage(fleet, "n1")?);
-            Ok(())
-        })
-        .await
-        .with_context(|| format!("killed at {failpoint}"))?;
-
-        let found: [BTreeSet<u32>; 1] = found
-            .try_into()
-            .map_err(|found| anyhow::anyhow!("{failpoint}: not one death but {found:?}"))?;
-        assert_eq!(plan.tasks_done, 2, "{failpoint}");
-        let after = settled(&api).await?;
-        let now = after.process.clone().context("no process")?;
-        assert_eq!(version(&now), Some(to.as_str()), "{failpoint}");
-        assert_eq!(after.generation, before.generation + 1, "{failpoint}");
-        assert_eq!(storage(&fleet, "n1")?, BTreeSet::from([now.pid]));
-        let [at_death] = found;
-        match left(failpoint)? {
-            Left::Untouched => assert_eq!(at_death, BTreeSet::from([process]), "{failpoint}"),
-            Left::Started => assert_eq!(at_death, BTreeSet::from([now.pid]), "{failpoint}"),
-            Left::OnItsWay => assert!(
-                at_death.iter().all(|pid| [process, now.pid].contains(pid)),
-                "{failpoint}: {at_death:?}"
-            ),
+        let died = upgraded_with_deaths(&mut fleet, &to, &deadly).await?;
+        for (node, place) in deadly {
+            if died.contains(&node) {
+                met.insert(place.0);
+                places.push_back((place.0, place.1 + 1));
+            } else {
+                ensure!(met.contains(place.0), "{} was never met", place.0);
+            }
         }
     }
-    Ok(())
+    anyhow::bail!("there is no end: {places:?}")
+}
+
+/// Upgrades a fleet on some nodes of which the agent is to die at a place; on which it did.
+async fn upgraded_with_deaths(
+    fleet: &mut Fleet,
+    to: &str,
+    deadly: &BTreeMap<String, Place>,
+) -> anyhow::Result<BTreeSet<String>> {
+    let api = fleet.api()?;
+    for (node, (failpoint, times)) in deadly {
+        fleet.agent(node)?.kill()?;
+        let at = format!("{failpoint}@{times}");
+        fleet.start_agent_with(node, &[("EVENKEEL_FAILPOINT", &at)])?;
+    }
+    let before = deaths::settled(&api).await?;
+    let target = up(trivial::COMPONENT, to);
+    let mut found: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    let work = carry_through(&api, &target, quick_policy(), PlanState::Finalized);
+    let plan = keep(fleet, work, async |fleet, died| {
+        let Ours::Agent(node) = died else {
+            anyhow::bail!("{died:?} died");
+        };
+        let before = found.insert(node.clone(), storage(fleet, node)?);
+        ensure!(before.is_none(), "{node} died twice");
+        Ok(())
+    })
+    .await
+    .with_context(|| format!("killed at {deadly:?}"))?;
+    assert_eq!(plan.tasks_done, 3, "{deadly:?}");
+    let after = deaths::settled(&api).await?;
+    for (name, now) in &after {
+        let was = before.get(name).context("a new instance")?;
+        let node = now.name.split('/').next().context("no node")?;
+        let runs = now.process.clone().context("no process")?;
+        assert_eq!(version(&runs), Some(to), "{name}, {deadly:?}");
+        // One order, however often its agent began it.
+        assert_eq!(now.generation, was.generation + 1, "{name}, {deadly:?}");
+        assert_eq!(storage(fleet, node)?, BTreeSet::from([runs.pid]), "{name}");
+        if let (Some(at_death), Some((failpoint, _))) = (found.get(node), deadly.get(node)) {
+            let process = pid(was)?;
+            match left(failpoint)? {
+                Left::Untouched => {
+                    assert_eq!(*at_death, BTreeSet::from([process]), "{failpoint}");
+                }
+                Left::Started => assert_eq!(*at_death, BTreeSet::from([runs.pid]), "{failpoint}"),
+                Left::OnItsWay => assert!(
+                    at_death.iter().all(|pid| [process, runs.pid].contains(pid)),
+                    "{failpoint}: {at_death:?}"
+                ),
+            }
+        }
+    }
+    Ok(found.into_keys().collect())
+}
+
+#[tokio::test]
+async fn a_kill_at_any_step_leaves_the_storage_process_alone_and_the_next_agent_resumes()
+-> anyhow::Result<()> {
+    let places = failpoints::OF_EVERY_ORDER;
+    let places = places.into_iter().chain(failpoints::OF_RECORDS);
+    killed_at_every(places, |_, layout| Ok(layout)).await
+}
+
+#[tokio::test]
+async fn a_kill_before_or_after_any_word_with_the_storage_system_is_no_harm_either()
+-> anyhow::Result<()> {
+    killed_at_every(failpoints::OF_GATES, |folder, layout| {
+        let answers = "ok-to-stop | quiesce | unquiesce | recovered) ;;";
+        let driver = driver(folder, answers)?;
+        Ok(layout.with_driver(&format!(
+            "command = [\"{driver}\", \"{{node}}\"]\ninterval = \"100ms\""
+        )))
+    })
+    .await
 }
 
 fn version(process: &Process) -> Option<&str> {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
+use evenkeel_coordinator::failpoints;
 use evenkeel_proto::v1::{PlanPolicy, PlanState, TaskState};
 use evenkeel_samplestore::load::{Workload, WorkloadOptions};
 use evenkeel_tests::{
@@ -19,6 +20,7 @@ use evenkeel_tests::{
     },
     wait,
 };
+use futures_util::future::try_join_all;
 use rand::Rng as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -29,18 +31,33 @@ use tokio::{
 /// How long anything may take that nothing keeps from happening.
 const SOON: Duration = Duration::from_secs(60);
 
-/// More moments than any plan of two trivial processes has.
+/// How many nodes there are: one that goes first, one that is in flight while others wait, and one that comes last.
+const NODES: usize = 3;
+
+/// More moments than any plan of so many trivial processes has.
 const MOMENTS_MAX: u32 = 200;
+
+/// How many fleets share the moments of one failpoint: a plan that is carried out mostly waits.
+const FLEETS: usize = 3;
 
 /// Fewer moments than any such plan has: to find a failpoint that is not there any more.
 const MOMENTS_MIN: u32 = 4;
 
 /// Kills the coordinator the n-th time it comes to this point, in a plan of its own for each n until one plan does
-/// not come there so often any more.
+/// not come there so often any more. Several fleets share the numbers.
 async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
+    let fleets = (1..).take(FLEETS);
+    let fleets =
+        fleets.map(|first| killed_at_some(failpoint, (first..=MOMENTS_MAX).step_by(FLEETS)));
+    try_join_all(fleets).await?;
+    Ok(())
+}
+
+/// The same at these of the times.
+async fn killed_at_some(failpoint: &str, numbers: impl Iterator<Item = u32>) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let folder = utf8(&dir)?;
-    let layout = trivial::Layout::new(folder, 2)?;
+    let layout = trivial::Layout::new(folder, NODES)?;
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
     let key = fleet.release_key()?;
@@ -55,7 +72,7 @@ async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
         up(trivial::COMPONENT, versions[1]),
         down(trivial::COMPONENT, versions[0]),
     ];
-    for (number, target) in (1..=MOMENTS_MAX).zip(targets.iter().cycle()) {
+    for ((number, plans), target) in numbers.zip(1_u32..).zip(targets.iter().cycle()) {
         let place = (failpoint, number);
         let moment = deaths::at_moment(
             &mut fleet,
@@ -67,8 +84,8 @@ async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
         .await?;
         let (at, plan) = (&moment.at, &moment.plan);
         // What was asked for once, though it was said several times, was done once.
-        assert_eq!(plan.name, format!("plan-{number}"), "{at}");
-        assert_eq!((plan.tasks_total, plan.tasks_done), (2, 2), "{at}");
+        assert_eq!(plan.name, format!("plan-{plans}"), "{at}");
+        assert_eq!((plan.tasks_total, plan.tasks_done), (3, 3), "{at}");
         for (name, now) in &moment.after {
             let then = moment.before.get(name).context("a new instance")?;
             let version = now.current.as_ref().map(|current| current.version.as_str());
@@ -78,7 +95,7 @@ async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
             assert_ne!(now.process, then.process, "{at}: {name}");
         }
         let stops = stops(&mut fleet)?;
-        assert_eq!(stops, [u64::from(number); 2], "{at}: stopped so often");
+        assert_eq!(stops, [u64::from(plans); NODES], "{at}: stopped so often");
         if moment.deaths == 0 {
             ensure!(number > MOMENTS_MIN, "only {number} moments");
             return Ok(());
@@ -92,7 +109,7 @@ async fn killed_at_every(failpoint: &str) -> anyhow::Result<()> {
 async fn a_plan_that_fails_is_put_back_after_a_kill_behind_any_record() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let folder = utf8(&dir)?;
-    let layout = trivial::Layout::new(folder, 2)?;
+    let layout = trivial::Layout::new(folder, NODES)?;
     let mut fleet = Fleet::start(folder, &layout.spec).await?;
     let api = fleet.api()?;
     let program = layout.release("1.1.0", Conduct::Ends)?;
@@ -141,20 +158,37 @@ fn stops(fleet: &mut Fleet) -> anyhow::Result<Vec<u64>> {
     counts.collect()
 }
 
-#[tokio::test]
-async fn a_plan_goes_on_after_a_kill_before_any_record() -> anyhow::Result<()> {
-    killed_at_every("coordinator.append.before").await
+/// A test for each failpoint.
+macro_rules! killed_at_every {
+    ($($name:ident: $failpoint:path;)+) => {
+        /// The failpoints that have a test.
+        const GONE_THROUGH: &[&str] = &[$($failpoint),+];
+
+        $(
+            #[tokio::test]
+            async fn $name() -> anyhow::Result<()> {
+                killed_at_every($failpoint).await
+            }
+        )+
+    };
 }
 
-#[tokio::test]
-async fn a_plan_goes_on_after_a_kill_behind_any_record_that_nobody_was_told_of()
--> anyhow::Result<()> {
-    killed_at_every("coordinator.append.after").await
+killed_at_every! {
+    a_plan_goes_on_after_a_kill_before_any_record: failpoints::APPEND_BEFORE;
+    a_plan_goes_on_after_a_kill_in_the_middle_of_any_record: failpoints::APPEND_TORN;
+    a_plan_goes_on_after_a_kill_behind_any_record_that_nobody_was_told_of: failpoints::APPEND_AFTER;
+    a_plan_goes_on_after_a_kill_behind_any_turn_of_the_writer: failpoints::TURN_AFTER;
 }
 
-#[tokio::test]
-async fn a_plan_goes_on_after_a_kill_behind_any_turn_of_the_writer() -> anyhow::Result<()> {
-    killed_at_every("coordinator.turn.after").await
+#[test]
+fn there_is_no_failpoint_of_the_coordinator_without_a_test() {
+    assert_eq!(GONE_THROUGH, failpoints::ALL);
+    // And none is left out of the list.
+    let declared = include_str!("../../coordinator/src/failpoints.rs")
+        .split('"')
+        .skip(1);
+    let declared: Vec<&str> = declared.step_by(2).collect();
+    assert_eq!(declared, failpoints::ALL);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
 use evenkeel_tests::{
     cli::task,
@@ -54,7 +54,7 @@ async fn outside_its_windows_a_plan_begins_nothing_and_says_until_when_and_withi
     let wait = scene.cli.until_waits(asked, "window", SOON).await?;
     let sentence = json::text(&wait, "/sentence")?;
     ensure!(sentence.contains("outside the plan's windows"), "{wait}");
-    let opens = format!("T{:02}:00:00Z", another_hour()?);
+    let opens = format!("T{:02}:00:00.000Z", another_hour()?);
     ensure!(json::text(&wait, "/until")?.ends_with(&opens), "{wait}");
     ensure_nothing_starts(&scene, &plan).await?;
 
@@ -82,7 +82,7 @@ async fn while_the_fleet_is_frozen_nothing_begins_anywhere_and_when_it_is_not_it
     ensure!(json::text(&wait, "/sentence")?.contains(reason), "{wait}");
     ensure_nothing_starts(&scene, &plan).await?;
     ensure!(
-        scene.cli.done(&["fleet", "show"])?.contains(reason),
+        scene.cli.done(&["fleet", "status"])?.contains(reason),
         "not shown"
     );
 
@@ -158,7 +158,8 @@ async fn more_failures_than_are_tolerated_roll_the_plan_back() -> anyhow::Result
         "2",
     ];
     let plan = scene.upgrade("1.1.0", &policy)?;
-    let over = scene.cli.until_plan(&plan, "rolled-back", SOON).await?;
+    let over = scene.cli.until_plan(&plan, "rolled-back", SOON).await;
+    let over = over.with_context(|| format!("{:#}", scene.cli.show(&plan).unwrap_or_default()))?;
     let canary = task(&over, 0, "n1/store")?;
     ensure!(json::text(canary, "/state")? == "reverted", "{canary}");
     // One failure was tolerated: others were tried after it.
@@ -207,4 +208,31 @@ finalize) echo "$node" >> "{folder}/finalized" ;;"#
     let told = std::fs::read_to_string(scene.folder()?.join("finalized"))?;
     ensure!(told == "n1\n", "{told}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_release_that_is_slower_than_the_one_before_does_not_get_past_the_first()
+-> anyhow::Result<()> {
+    let scene = Scene::new(3, |_, layout| layout.answering()).await?;
+    scene
+        .publish("1.1.0", Conduct::Answers { after_ms: 60 })
+        .await?;
+    let policy = ["--compare", "latency=300%", "--compare-answers", "5"];
+    let plan = scene.upgrade("1.1.0", &policy)?;
+    let paused = scene.cli.until_plan(&plan, "paused", SOON).await?;
+    let reason = json::text(&paused, "/reason")?;
+    ensure!(reason.contains("latency"), "{reason}");
+    ensure!(
+        json::text(task(&paused, 0, "n1/store")?, "/state")? == "done",
+        "{paused}"
+    );
+    for other in ["n2/store", "n3/store"] {
+        let task = task(&paused, 0, other)?;
+        ensure!(task.pointer("/admitted_at") == Some(&Value::Null), "{task}");
+    }
+
+    // Somebody says that it may be so.
+    scene.cli.done(&["plan", "resume", &plan])?;
+    scene.cli.until_plan(&plan, "finalized", SOON).await?;
+    scene.ensure_all_run("1.1.0")
 }

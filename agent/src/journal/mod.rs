@@ -170,10 +170,14 @@ impl Journal {
             });
         }
         let written = match self.file.take() {
-            Some((file, end)) if end + frame.len() <= FILE_BYTES => file
-                .write_all_at(&frame, end as u64)
-                .and_then(|()| file.sync_data())
-                .map(|()| (file, end + frame.len())),
+            Some((file, end)) if end + frame.len() <= FILE_BYTES => {
+                let write = |bytes: &[u8]| {
+                    file.write_all_at(bytes, end as u64)
+                        .and_then(|()| file.sync_data())
+                };
+                failpoint::tear(failpoints::JOURNAL_TORN, &frame, write);
+                write(&frame).map(|()| (file, end + frame.len()))
+            }
             Some(_) | None => replace(&self.path, &frame),
         };
         let file = written.map_err(|source| JournalError::Io {

@@ -271,24 +271,44 @@ deaths! {
     of_one_that_is_declined_before_the_end_is_written_down: "journal.settled.before";
 }
 
+deaths! {
+    UPGRADE;
+    in_the_middle_of_the_first_record: failpoints::JOURNAL_TORN;
+    in_the_middle_of_the_second_record: "journal.torn@2";
+    in_the_middle_of_the_third_record: "journal.torn@3";
+    in_the_middle_of_the_fourth_record: "journal.torn@4";
+}
+
 #[test]
 fn every_failpoint_has_a_test() {
     let source = include_str!("crashes.rs");
-    let all = failpoints::OF_EVERY_ORDER.iter();
-    let gates = failpoints::OF_GATES.iter().chain(&failpoints::OF_DECLINED);
-    for name in all.chain(&failpoints::OF_REBUILDS).chain(gates) {
+    let listed: Vec<&str> = [
+        failpoints::OF_EVERY_ORDER.as_slice(),
+        &failpoints::OF_REBUILDS,
+        &failpoints::OF_GATES,
+        &failpoints::OF_DECLINED,
+        &failpoints::OF_RECORDS,
+    ]
+    .concat();
+    for name in &listed {
         let (group, at) = name.rsplit_once('.').unwrap();
         let index = match at {
-            "before" => 0,
-            "begun" => 1,
-            "after" if ["start", "set_aside", "put_back"].contains(&group) => 2,
-            _ => 1,
+            "before" => "[0]",
+            "begun" => "[1]",
+            "after" if ["start", "set_aside", "put_back"].contains(&group) => "[2]",
+            "torn" => "_TORN",
+            _ => "[1]",
         };
         let constant = format!(
-            "failpoints::{}[{index}];",
+            "failpoints::{}{index};",
             group.replace('.', "_").to_uppercase()
         );
         assert!(source.contains(&constant), "{constant}");
+    }
+    // And none is left out of the lists.
+    let declared = include_str!("../../src/failpoints.rs").split('"').skip(1);
+    for name in declared.step_by(2) {
+        assert!(listed.contains(&name), "{name} is in no list");
     }
 }
 

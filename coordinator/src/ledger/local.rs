@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use evenkeel_common::failpoint;
 use evenkeel_common::files::{FolderLock, create_private_folder, sync_folder};
 
 use super::error::LedgerError;
@@ -18,6 +19,7 @@ use super::recovery::{Recovered, SegmentFile, has_room, io_error, recover};
 use super::replay::LocalReplay;
 use super::segment::{CLUSTER_BYTES_MAX, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SpareSegment};
 use super::{BATCH_BYTES_MAX, ChainHash, Ledger, PAYLOAD_BYTES_MAX, Position, Replay};
+use crate::failpoints;
 
 pub use super::recovery::TornTail;
 
@@ -177,9 +179,13 @@ impl LocalLedger {
         self.buffer.clear();
         self.buffer.reserve(batch_bytes);
         let end = encode_batch(&mut self.buffer, self.end, batch);
-        self.active
-            .write_all_at(&self.buffer, self.offset as u64)
-            .and_then(|()| self.active.sync_data())
+        let write = |bytes: &[u8]| {
+            self.active
+                .write_all_at(bytes, self.offset as u64)
+                .and_then(|()| self.active.sync_data())
+        };
+        failpoint::tear(failpoints::APPEND_TORN, &self.buffer, write);
+        write(&self.buffer)
             .map_err(|source| io_error("append to ledger", &self.settings.folder, source))?;
         self.offset += self.buffer.len();
         self.end = end;

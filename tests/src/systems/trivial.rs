@@ -106,7 +106,7 @@ initial = {{ version = "{version}", path = "{first}" }}
 [[instance.probe]]
 type = "tcp"
 address = "127.0.0.1:{port}"
-interval = "200ms"
+interval = "100ms"
 timeout = "1s"
 "#
             );

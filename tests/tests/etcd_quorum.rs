@@ -48,7 +48,12 @@ async fn pid(api: &Api, name: &str) -> anyhow::Result<Pid> {
 
 /// Starts a plan to `version` and stops it for now when the first member is done, so that two are left.
 async fn first_done(api: &Api, version: &str) -> anyhow::Result<Plan> {
-    let plan = api.create_plan(&[up(COMPONENT, version)], policy()).await?;
+    // The rule is told that counts.
+    let policy = PlanPolicy {
+        failure_domain: None,
+        ..policy()
+    };
+    let plan = api.create_plan(&[up(COMPONENT, version)], policy).await?;
     api.start_plan(&plan.name).await?;
     let cut = wait::until("the first member to be under way", SOON, || async {
         let tasks = api.tasks(&plan.name).await?;
@@ -144,10 +149,15 @@ async fn with_two_members_down_the_third_is_never_stopped_and_once_they_are_back
             .get(&first_stage(MEMBERS[2]))
             .context("it does not wait")?;
         ensure!(wait.kind() == WaitKind::Budget, "{wait:?}");
+        // Two hang, and the third knows of no quorum.
         ensure!(
-            MEMBERS[..2].iter().all(|name| wait.sentence.contains(name)),
+            ["3 of its group count as down", MEMBERS[0]]
+                .iter()
+                .all(|words| wait.sentence.contains(words)),
             "{wait:?}"
         );
+        let second = why.get(&first_stage(MEMBERS[1])).context("no wait")?;
+        ensure!(second.kind() == WaitKind::Budget, "{second:?}");
         Ok(())
     })
     .await?;
@@ -195,9 +205,12 @@ async fn rolled_back(
     repaired: impl AsyncFnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (api, cli) = (fleet.api()?, Cli::of(fleet)?);
-    let program = places::system(COMPONENT, to, COMPONENT)?;
     let key = fleet.release_key()?;
-    api.publish(COMPONENT, to, &program, &key).await?;
+    // Without the one before there would be no way back.
+    for version in [from, to] {
+        let program = places::system(COMPONENT, version, COMPONENT)?;
+        api.publish(COMPONENT, version, &program, &key).await?;
+    }
     let writer = Writer::start(client.clone(), WriterOptions::default());
     writer.wait_for_more(100, SOON).await?;
     let plan = api.create_plan(&[up(COMPONENT, to)], policy).await?;
@@ -298,7 +311,7 @@ async fn a_member_whose_data_is_damaged_while_it_soaks_stops_the_plan_and_once_m
         // The first is not waited for as long.
         canary: Some(0),
         instance_deadline: Some(prost_types::Duration {
-            seconds: 5,
+            seconds: 25,
             nanos: 0,
         }),
         ..policy()

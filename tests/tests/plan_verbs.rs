@@ -12,6 +12,7 @@ use evenkeel_tests::{
         json,
         trivial::{COMPONENT, Conduct, FIRST, Layout},
     },
+    wait,
 };
 use serde_json::Value;
 
@@ -43,6 +44,8 @@ fn state(shown: &Value, stage: u64, instance: &str) -> anyhow::Result<String> {
 async fn a_plan_that_is_done_and_not_final_is_rolled_back_by_a_person() -> anyhow::Result<()> {
     let scene = Scene::new(3, plain).await?;
     scene.publish(NEXT, Conduct::Good).await?;
+    // There has to be something to go back to.
+    scene.publish(FIRST, Conduct::Good).await?;
     let plan = scene.upgrade(NEXT, &["--pause-before-finalize", "true"])?;
     scene
         .cli
@@ -74,6 +77,7 @@ async fn a_plan_that_leads_nowhere_is_aimed_elsewhere_from_where_the_fleet_is() 
     ensure!(state(&paused, 0, "n1/store")? == "done", "{paused}");
     ensure!(state(&paused, 0, "n2/store")? == "reverted", "{paused}");
 
+    scene.publish(FIRST, Conduct::Good).await?;
     let elsewhere = format!("{COMPONENT}={FIRST}");
     let retarget = ["plan", "retarget", &plan, "--to", &elsewhere];
     let refused = scene.cli.refused(&retarget)?;
@@ -215,6 +219,10 @@ async fn only_processes_that_run_with_another_configuration_than_they_ought_to_a
         "the agent's end was its process's"
     );
 
+    wait::until("the coordinator to know of it", SOON, || async {
+        scene.cli.done(&[asked.as_slice(), &["--dry-run"]].concat())
+    })
+    .await?;
     let plan = scene.cli.plan(&reconfigure)?;
     let over = scene.cli.until_plan(&plan, "finalized", SOON).await?;
     ensure!(json::number(&over, "/tasks_total")? == 1, "{over}");

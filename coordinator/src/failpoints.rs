@@ -4,7 +4,7 @@
 
 /// Before the records of a turn are written.
 pub const APPEND_BEFORE: &str = "coordinator.append.before";
-/// With half of them written.
+/// With half of them written, as far as that is whole sectors.
 pub const APPEND_TORN: &str = "coordinator.append.torn";
 /// Once they are durable, and before anybody is told.
 pub const APPEND_AFTER: &str = "coordinator.append.after";

@@ -184,7 +184,12 @@ impl LocalLedger {
                 .write_all_at(bytes, self.offset as u64)
                 .and_then(|()| self.active.sync_data())
         };
-        failpoint::tear(failpoints::APPEND_TORN, &self.buffer, write);
+        // Sectors are written whole or not at all.
+        let write_sectors = |half: &[u8]| {
+            let end = (self.offset + half.len()) / SECTOR_BYTES * SECTOR_BYTES;
+            write(&half[..end.saturating_sub(self.offset)])
+        };
+        failpoint::tear(failpoints::APPEND_TORN, &self.buffer, write_sectors);
         write(&self.buffer)
             .map_err(|source| io_error("append to ledger", &self.settings.folder, source))?;
         self.offset += self.buffer.len();

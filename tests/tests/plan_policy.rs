@@ -163,7 +163,11 @@ async fn more_failures_than_are_tolerated_roll_the_plan_back() -> anyhow::Result
     let plan = scene.upgrade("1.1.0", &policy)?;
     let over = scene.cli.until_plan(&plan, "rolled-back", SOON).await?;
     let canary = task(&over, 0, "n1/store")?;
-    ensure!(json::text(canary, "/state")? == "reverted", "{canary}");
+    let was = json::text(canary, "/reason")?;
+    ensure!(
+        was.contains("it was reverted: got sick while it soaked"),
+        "{canary}"
+    );
     // One failure was tolerated: others were tried after it.
     let tried = (2..=4).map(|number| task(&over, 0, &format!("n{number}/store")));
     let tried = tried.collect::<anyhow::Result<Vec<_>>>()?;
@@ -223,7 +227,7 @@ async fn a_release_that_is_slower_than_the_one_before_does_not_get_past_the_firs
     let plan = scene.upgrade("1.1.0", &policy)?;
     let paused = scene.cli.until_plan(&plan, "paused", SOON).await?;
     let reason = json::text(&paused, "/reason")?;
-    ensure!(reason.contains("latency"), "{reason}");
+    ensure!(reason.contains("do worse than the others"), "{reason}");
     ensure!(
         json::text(task(&paused, 0, "n1/store")?, "/state")? == "done",
         "{paused}"

@@ -74,6 +74,7 @@ fn left(failpoint: &str) -> anyhow::Result<Left> {
         failpoints::VERSION,
         failpoints::UNQUIESCE,
         failpoints::RECOVERED,
+        failpoints::FINALIZE,
     ]) {
         return Ok(Left::Started);
     }
@@ -208,6 +209,28 @@ async fn a_kill_before_or_after_any_word_with_the_storage_system_is_no_harm_eith
         )))
     })
     .await
+}
+
+/// One agent tells the storage system the end, so one dies.
+#[tokio::test]
+async fn a_kill_before_or_after_the_storage_system_is_told_the_end_does_not_keep_the_plan_from_it()
+-> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = utf8(&dir)?;
+    let driver = driver(folder, "finalize) ;;")?;
+    let layout = trivial::Layout::new(folder, 3)?
+        .with_driver(&format!("command = [\"{driver}\", \"{{node}}\"]"));
+    let mut fleet = Fleet::start(folder, &layout.spec).await?;
+    let (api, key) = (fleet.api()?, fleet.release_key()?);
+    for (failpoint, number) in failpoints::OF_FINALIZING.into_iter().zip(1..) {
+        let to = format!("1.{number}.0");
+        let program = layout.release(&to, Conduct::Good)?;
+        api.publish(trivial::COMPONENT, &to, &program, &key).await?;
+        let deadly = BTreeMap::from([("n1".to_owned(), (failpoint, 1))]);
+        let died = upgraded_with_deaths(&mut fleet, &to, &deadly).await?;
+        assert_eq!(died, BTreeSet::from(["n1".to_owned()]), "{failpoint}");
+    }
+    Ok(())
 }
 
 fn version(process: &Process) -> Option<&str> {

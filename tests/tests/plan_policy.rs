@@ -223,7 +223,14 @@ async fn a_release_that_is_slower_than_the_one_before_does_not_get_past_the_firs
     scene
         .publish("1.1.0", Conduct::Answers { after_ms: 60 })
         .await?;
-    let policy = ["--compare", "latency=300%", "--compare-answers", "5"];
+    let policy = [
+        "--compare",
+        "latency=300%",
+        "--compare-answers",
+        "5",
+        "--soak",
+        "3s",
+    ];
     let plan = scene.upgrade("1.1.0", &policy)?;
     let paused = scene.cli.until_plan(&plan, "paused", SOON).await?;
     let reason = json::text(&paused, "/reason")?;

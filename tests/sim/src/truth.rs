@@ -164,7 +164,9 @@ impl World {
             let on_the_way = stage().filter(|task| task.state.in_flight()).count();
             let canary = usize::try_from(plan.policy.canary).unwrap_or(usize::MAX);
             let is_first = over == 0 && canary > 0;
-            if is_first && on_the_way >= canary {
+            // One that is tried again was first before.
+            let is_retry = was.is_some_and(|was| was.generation > 0);
+            if is_first && !is_retry && on_the_way >= canary {
                 self.wrong(format!("{id} was ordered before the canary was done"));
             }
         }
@@ -430,7 +432,11 @@ impl World {
                 || before
                     .instance(&new.id)
                     .is_none_or(|known| !known.is_healthy());
-            if !is_forward(after, change, &new.id) && is_down {
+            // Nor does one that is held down, and caught up.
+            let is_held = before
+                .instance(&new.id)
+                .is_some_and(|known| known.is_quarantined());
+            if is_held || (!is_forward(after, change, &new.id) && is_down) {
                 continue;
             }
             let policy = plan.policy.clone();

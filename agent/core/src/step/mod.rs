@@ -147,12 +147,13 @@ impl Step {
                 Phase::Failed(_, service) => {
                     self.state.phase = Phase::Serving(service.with(Run::Up))
                 }
-                Phase::Serving(_) => {}
-                Phase::Draining(_)
+                // A newer order came while the probes of the one before were waited for: good news, and no more.
+                Phase::Serving(_)
+                | Phase::Draining(_)
                 | Phase::Asking(_)
                 | Phase::Quiescing(_)
-                | Phase::Declining(_)
-                | Phase::Stopping(_)
+                | Phase::Declining(_) => {}
+                Phase::Stopping(_)
                 | Phase::Emptying(_)
                 | Phase::Swapping(_)
                 | Phase::Starting(_)

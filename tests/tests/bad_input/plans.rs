@@ -198,7 +198,7 @@ const DRAFTS: [(&str, Change, ErrorCode, &[&str]); 28] = [
         "a soak of longer than the world stands",
         |r| policy(r).soak = duration(i64::MAX, 999_999_999),
         BadArgument,
-        &["the soak (", "shorter than the instance deadline (30s)"],
+        &["the soak (", "longer than the 2592000s allowed"],
     ),
     (
         "a deadline of a year",
@@ -206,7 +206,7 @@ const DRAFTS: [(&str, Change, ErrorCode, &[&str]); 28] = [
         BadArgument,
         &[
             "the instance deadline (31536000s)",
-            "shorter than the progress",
+            "longer than the 2592000s allowed",
         ],
     ),
     (

@@ -104,9 +104,9 @@ impl Scene {
             }
         }
         let compares = also.iter().any(|word| word.starts_with("--compare"));
-        let quick = quick.iter().filter(|option| {
-            !also.contains(&option[0]) && !(compares && option[0] == "--no-compare")
-        });
+        let otherwise =
+            |option: &str| also.contains(&option) || (compares && option == "--no-compare");
+        let quick = quick.iter().filter(|option| !otherwise(option[0]));
         let quick: Vec<&str> = quick.flatten().copied().collect();
         self.cli
             .plan(&[&["create", "--to", &to], quick.as_slice(), also].concat())

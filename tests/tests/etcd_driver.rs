@@ -125,12 +125,20 @@ impl Cluster {
         }
     }
 
+    /// While another member is being made to lead they say that and nothing else.
     #[track_caller]
     fn is_no(&self, member: usize, verb: &str, version: &str, reason: &str) {
-        let (status, said) = self.ask(member, verb, version);
-        assert_eq!(status, 1, "{verb}: {said}");
-        let said = said["reason"].as_str().unwrap();
-        assert!(said.contains(reason), "{said}");
+        let begun = Instant::now();
+        loop {
+            let (status, said) = self.ask(member, verb, version);
+            assert_eq!(status, 1, "{verb}: {said}");
+            let said = said["reason"].as_str().unwrap();
+            if said.contains(reason) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{verb}: {said}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn leads(&self, member: usize) -> bool {

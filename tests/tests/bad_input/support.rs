@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Debug};
 
 use anyhow::ensure;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use evenkeel_common::{manifest::SigningKey, problem::ErrorCode};
 use evenkeel_tests::{
     api::Api,

@@ -9,6 +9,7 @@
 //! Left alone on purpose: whether a process runs. Whoever calls holds the instance's lock.
 
 mod folder;
+mod room;
 mod shelf;
 
 use std::{
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::{clock, config::RebuildSettings, failpoints, report::sentence};
 use folder::{Copy, Folder};
+use room::{Exactness, Room};
 use shelf::{Ended, Moved, Shelf};
 
 /// Why data is not where it was asked for.
@@ -60,6 +62,7 @@ pub struct Rebuilds {
     settings: Option<RebuildSettings>,
     boot: BootId,
     shelf: Arc<Mutex<Shelf>>,
+    room: Arc<Room>,
     leave: Arc<watch::Sender<Leave>>,
 }
 
@@ -81,6 +84,7 @@ impl Rebuilds {
             settings,
             boot,
             shelf: Arc::new(Mutex::new(shelf)),
+            room: Arc::default(),
             leave: Arc::new(watch::Sender::new(Leave::default())),
         }
     }
@@ -121,16 +125,21 @@ impl Rebuilds {
         if let Some(problem) = settings.folders.iter().find_map(|path| problem(path)) {
             return Some(problem);
         }
-        settings
-            .folders
-            .iter()
-            .find_map(|path| match Folder::open(path).and_then(|f| f.copies()) {
-                Ok(copies) => copies
-                    .into_iter()
-                    .find(|copy| copy.is_before || Some(copy.generation) == generation)
-                    .map(|copy| self.kept(settings, &copy)),
-                Err(error) => Some(format!("{path} cannot be looked at: {error}")),
-            })
+        let copies = |path| match Folder::open(path).and_then(|folder| folder.copies()) {
+            Ok(copies) => copies
+                .into_iter()
+                .find(|copy| copy.is_before || Some(copy.generation) == generation)
+                .map(|copy| self.kept(settings, &copy)),
+            Err(error) => Some(format!("{path} cannot be looked at: {error}")),
+        };
+        let exactness = match generation {
+            Some(_) => Exactness::Now,
+            None => Exactness::Lately,
+        };
+        let mut folders = settings.folders.iter();
+        folders
+            .find_map(|path| copies(path))
+            .or_else(|| self.room.lacks(&settings.folders, exactness))
     }
 
     /// That there still is what an earlier rebuild set aside.

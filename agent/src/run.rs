@@ -22,7 +22,7 @@ use crate::{
     releases::{Prefetcher, Store, StoreError, Trust},
     report::{Reports, sentence},
     session::Session,
-    supervisor::exec::{ExecSupervisor, ExitWatcher},
+    supervisor::{ExecSupervisor, ExitWatcher, Supervisor},
 };
 
 /// How often the files that belong to instances' configurations are looked at.
@@ -97,13 +97,14 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         inboxes.insert(instance.name.clone(), inbox);
         let instance = Arc::new(instance.clone());
         let folder = data_dir.join("instances").join(instance.name.as_str());
-        let supervisor = ExecSupervisor::new(
+        let supervisor: Supervisor = ExecSupervisor::new(
             Arc::clone(&instance),
             folder.clone(),
             boot,
             Arc::clone(&store),
             Arc::clone(&watcher),
-        );
+        )
+        .into();
         supervisors.push(supervisor.clone());
         let driver = instance.driver.clone().map(|driver| {
             let subject = Subject {
@@ -215,7 +216,7 @@ async fn watch_configurations(instances: Vec<InstanceSettings>, reports: Arc<Rep
     }
 }
 
-async fn trim_outputs(supervisors: Vec<ExecSupervisor>) {
+async fn trim_outputs(supervisors: Vec<Supervisor>) {
     let supervisors = Arc::new(supervisors);
     loop {
         sleep(OUTPUT_LOOK).await;

@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{config::DriverSettings, report::sentence, supervisor::exec::ExitWatcher};
+use crate::{config::DriverSettings, report::sentence, supervisor::ExitWatcher};
 use program::{Limits, Program, ProgramError};
 
 /// The layout of what a driver is told.

@@ -17,7 +17,7 @@ use tokio::{
     try_join,
 };
 
-use crate::supervisor::exec::ExitWatcher;
+use crate::supervisor::ExitWatcher;
 
 /// What of the agent's own environment it gets.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ"];

@@ -17,7 +17,9 @@ impl Instance {
     /// Does what was decided; what came of it, unless that shows later.
     pub(super) async fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::EnsureStopped(ticket) if self.is_backed(ticket) => self.ensure_stopped(ticket),
+            Action::EnsureStopped(ticket) if self.is_backed(ticket) => {
+                self.ensure_stopped(ticket).await
+            }
             Action::SwapCurrent(ticket, release) if self.is_backed(ticket) => {
                 Some(self.swap(release).await)
             }
@@ -92,7 +94,7 @@ impl Instance {
         ticket.is_backed_by(journal.last())
     }
 
-    fn ensure_stopped(&mut self, ticket: Ticket) -> Option<Event> {
+    async fn ensure_stopped(&mut self, ticket: Ticket) -> Option<Event> {
         self.prober = None;
         let Some(process) = &self.process else {
             self.stop_signalled = Some(Instant::now());
@@ -105,8 +107,8 @@ impl Instance {
         }
         failpoint::hit(failpoints::STOP[0]);
         let now = Instant::now();
-        if let Err(error) = process.signal(self.settings.stop_signal) {
-            let reason = format!("the process cannot be asked to stop: {error}");
+        if let Err(error) = self.supervisor.ask_to_stop(process).await {
+            let reason = format!("the process cannot be asked to stop: {}", sentence(&error));
             return Some(Event::StopFailed { reason });
         }
         failpoint::hit(failpoints::STOP[1]);
@@ -120,7 +122,7 @@ impl Instance {
     }
 
     /// The process has had its time to stop. What follows if it cannot be killed either.
-    pub(super) fn kill(&mut self) -> Option<Event> {
+    pub(super) async fn kill(&mut self) -> Option<Event> {
         let stopping = self.stopping.as_mut()?;
         // Once, whatever comes of it.
         stopping.killed = true;
@@ -132,31 +134,21 @@ impl Instance {
             timeout = ?self.settings.stop_timeout,
             "the process did not stop in its time and is killed"
         );
-        let killed = process.kill();
+        let killed = self.supervisor.kill(process).await;
         let error = killed.err()?;
-        let reason = format!("the process cannot be killed: {error}");
+        let reason = format!("the process cannot be killed: {}", sentence(&error));
         tracing::error!(instance = %self.settings.name, %reason);
         matches!(self.state.phase, Phase::Stopping(_)).then_some(Event::StopFailed { reason })
     }
 
     /// Moves the data while no process of the instance can come to be.
     async fn move_data(&mut self, generation: u64, data: DataMove) -> Event {
-        let (supervisor, rebuilds) = (self.supervisor.clone(), self.rebuilds.clone());
-        let moved = spawn_blocking(move || {
-            let _kept_down = supervisor.keep_down().map_err(|error| sentence(&error))?;
-            let moved = match data {
-                DataMove::SetAside => rebuilds.set_aside(generation),
-                DataMove::PutBack => rebuilds.put_back(generation),
-            };
-            moved.map_err(|error| sentence(&error))
-        });
-        let reason = match moved.await {
-            Ok(Ok(())) => {
+        let reason = match self.move_data_of_none(generation, data).await {
+            Ok(()) => {
                 tracing::info!(instance = %self.settings.name, generation, ?data, "moved the data");
                 return Event::DataMoved;
             }
-            Ok(Err(reason)) => reason,
-            Err(error) => sentence(&error),
+            Err(reason) => reason,
         };
         let reason = match data {
             DataMove::SetAside => format!("the data cannot be set aside: {reason}"),
@@ -165,6 +157,21 @@ impl Instance {
         let reason = cut(reason, REASON_BYTES_MAX);
         tracing::error!(instance = %self.settings.name, generation, %reason);
         Event::DataNotMoved { reason }
+    }
+
+    async fn move_data_of_none(&mut self, generation: u64, data: DataMove) -> Result<(), String> {
+        let kept_down = self.supervisor.keep_down().await;
+        let kept_down = kept_down.map_err(|error| sentence(&error))?;
+        let rebuilds = self.rebuilds.clone();
+        let moved = spawn_blocking(move || {
+            let _kept_down = kept_down;
+            match data {
+                DataMove::SetAside => rebuilds.set_aside(generation),
+                DataMove::PutBack => rebuilds.put_back(generation),
+            }
+        });
+        let moved = moved.await.map_err(|error| sentence(&error))?;
+        moved.map_err(|error| sentence(&error))
     }
 
     async fn swap(&mut self, release: Release) -> Event {
@@ -187,16 +194,14 @@ impl Instance {
                 running: process.release().clone(),
             };
         }
-        let (supervisor, wanted) = (self.supervisor.clone(), release.clone());
-        let reason = match spawn_blocking(move || supervisor.start(&wanted)).await {
-            Ok(Ok(process)) => {
+        let reason = match self.supervisor.start(&release).await {
+            Ok(process) => {
                 let running = process.release().clone();
                 tracing::info!(instance = %self.settings.name, pid = process.pid(), %running, "the process runs");
                 self.process = Some(process);
                 self.prober = Some(Prober::start(&self.probes));
                 return Event::Started { running };
             }
-            Ok(Err(error)) => sentence(&error),
             Err(error) => sentence(&error),
         };
         let reason = cut(

@@ -17,18 +17,13 @@ use crate::{
 
 pub(super) async fn run(settings: Arc<InstanceSettings>, around: Surroundings, reason: String) {
     tracing::error!(instance = %settings.name, %reason, "this instance is not touched before that is mended and the agent started again");
-    let (supervisor, store) = (around.supervisor.clone(), Arc::clone(&around.store));
-    let (folder, component) = (around.folder.clone(), settings.component.clone());
-    let looked = spawn_blocking(move || {
-        let process = supervisor.find().ok().flatten();
-        (
-            process,
-            current::read(&folder, &store, &component).ok().flatten(),
-        )
-    });
-    let Ok((mut process, current)) = looked.await else {
+    let (folder, store) = (around.folder.clone(), Arc::clone(&around.store));
+    let component = settings.component.clone();
+    let read = spawn_blocking(move || current::read(&folder, &store, &component).ok().flatten());
+    let Ok(current) = read.await else {
         return;
     };
+    let mut process = around.supervisor.find().await.ok().flatten();
     let mut prober = process
         .as_ref()
         .map(|_| Prober::start(&settings.probes.clone().into()));

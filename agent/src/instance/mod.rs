@@ -39,7 +39,7 @@ use crate::{
     rebuild::{Leave, Rebuilds},
     releases::Store,
     report::{ProcessFacts, Reports, sentence},
-    supervisor::exec::{ExecSupervisor, StorageProcess},
+    supervisor::{StorageProcess, Supervisor},
 };
 
 use asking::Asking;
@@ -90,7 +90,7 @@ struct Instance {
     settings: Arc<InstanceSettings>,
     folder: Utf8PathBuf,
     store: Arc<Store>,
-    supervisor: ExecSupervisor,
+    supervisor: Supervisor,
     reports: Arc<Reports>,
     measures: Arc<Measures>,
     journal: Arc<Mutex<Journal>>,
@@ -359,7 +359,7 @@ impl Instance {
             .stopping
             .as_ref()
             .is_some_and(|stopping| !stopping.killed && stopping.kill_at <= Instant::now())
-            && let Some(event) = self.kill()
+            && let Some(event) = self.kill().await
         {
             self.handle(event).await;
         }

@@ -17,7 +17,7 @@ use crate::{
     rebuild::Rebuilds,
     releases::{Store, StoreError, current},
     report::{Reports, sentence},
-    supervisor::exec::{ExecSupervisor, FindError, StorageProcess},
+    supervisor::{Supervisor, SupervisorError},
 };
 
 /// What an instance has around it.
@@ -30,7 +30,7 @@ pub struct Surroundings {
     /// The releases.
     pub store: Arc<Store>,
     /// Who runs its process.
-    pub supervisor: ExecSupervisor,
+    pub supervisor: Supervisor,
     /// Who knows its storage system.
     pub driver: Option<Arc<Driver>>,
     /// What is set aside of its data.
@@ -62,14 +62,13 @@ enum RecoveryError {
     Current(#[from] current::CurrentError),
     /// It is not known what runs.
     #[error("what runs is not known")]
-    Find(#[from] FindError),
+    Find(#[from] SupervisorError),
 }
 
-/// All that was found.
-struct Found {
+/// What the agent before has left in files.
+struct Kept {
     journal: Journal,
     current: Option<Release>,
-    process: Option<StorageProcess>,
 }
 
 /// Looks after one instance until the program ends.
@@ -79,17 +78,20 @@ pub async fn run(
     inbox: watch::Receiver<Option<Desired>>,
 ) {
     let (for_look, around) = (Arc::clone(&settings), surroundings.clone());
-    let found = match spawn_blocking(move || look(&for_look, &around)).await {
-        Ok(Ok(found)) => found,
+    let kept = match spawn_blocking(move || look(&for_look, &around)).await {
+        Ok(Ok(kept)) => kept,
         Ok(Err(error)) => return halted::run(settings, surroundings, sentence(&error)).await,
         // The program is being stopped.
         Err(_) => return,
     };
-    let Found {
-        journal,
-        current,
-        process,
-    } = found;
+    let process = match surroundings.supervisor.find().await {
+        Ok(process) => process,
+        Err(error) => {
+            let reason = sentence(&RecoveryError::Find(error));
+            return halted::run(settings, surroundings, reason).await;
+        }
+    };
+    let Kept { journal, current } = kept;
     let probes: Arc<[ProbeSettings]> = settings.probes.clone().into();
     let event = Event::Recovered {
         boot: surroundings.boot,
@@ -136,13 +138,8 @@ fn core_settings(settings: &InstanceSettings) -> Settings {
 }
 
 /// Looks at what is there. Blocks.
-fn look(settings: &InstanceSettings, around: &Surroundings) -> Result<Found, RecoveryError> {
-    let Surroundings {
-        folder,
-        store,
-        supervisor,
-        ..
-    } = around;
+fn look(settings: &InstanceSettings, around: &Surroundings) -> Result<Kept, RecoveryError> {
+    let Surroundings { folder, store, .. } = around;
     create_private_folder(folder).map_err(|source| RecoveryError::Folder {
         path: folder.clone(),
         source,
@@ -165,12 +162,7 @@ fn look(settings: &InstanceSettings, around: &Surroundings) -> Result<Found, Rec
         tracing::info!(instance = %settings.name, %release, "took over its initial release");
         current = Some(release);
     }
-    let process = supervisor.find()?;
-    Ok(Found {
-        journal,
-        current,
-        process,
-    })
+    Ok(Kept { journal, current })
 }
 
 /// The release that a journey under way leads back to, or may have to.

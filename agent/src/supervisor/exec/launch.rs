@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use evenkeel_agent_core::Release;
 use evenkeel_common::failpoint;
 use rustix::{
@@ -19,7 +19,8 @@ use rustix::{
 };
 
 use super::{
-    ExecSupervisor, FindError, StorageProcess, lock, output, proc, record,
+    super::{lock, output, proc, record, system},
+    ExecSupervisor, StorageProcess, SupervisorError,
     shim::{LOCK_IS_HELD, SHIM_MODE},
 };
 use crate::{config::RELEASE_PLACEHOLDER, configuration, failpoints};
@@ -39,60 +40,21 @@ const REPORT_BYTES_MAX: u64 = 2048;
 /// What of the agent's own environment a storage process gets.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER"];
 
-/// Why no process runs.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A folder that has to be there is not; perhaps a disk that is not mounted.
-    #[error("the folder {0} is not there")]
-    Folder(Utf8PathBuf),
-    /// The system refused.
-    #[error("cannot {what}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// It got as far as this.
-    #[error("{0}")]
-    Refused(String),
-    /// It ended at once.
-    #[error("it ended as soon as it was started: {0}")]
-    Ended(String),
-    /// It took too long.
-    #[error("it did not begin to execute within {} s", START_TIMEOUT.as_secs())]
-    Timeout,
-    /// A process that nobody can identify is in the way.
-    #[error("another process of this instance holds its lock")]
-    Locked,
-    /// A process of the instance is there where there must be none.
-    #[error("process {0} of this instance runs")]
-    Runs(u32),
-    /// What runs cannot be told.
-    #[error("cannot tell what runs")]
-    Find(#[from] FindError),
-}
-
 /// No process of the instance lives, and none comes to be, as long as this is held.
 #[derive(Debug)]
 pub struct KeptDown {
     _lock: OwnedFd,
 }
 
-fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
-    move |source| StartError::System { what, source }
-}
-
 pub(super) fn start(
     supervisor: &ExecSupervisor,
     release: &Release,
-) -> Result<StorageProcess, StartError> {
+) -> Result<StorageProcess, SupervisorError> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         let locked = match attempt(supervisor, release)? {
             Some(process) => return Ok(process),
-            None => StartError::Locked,
+            None => SupervisorError::Locked,
         };
         if let Some(process) = supervisor.find()? {
             return Ok(process);
@@ -115,11 +77,11 @@ fn free_lock(supervisor: &ExecSupervisor) {
     }
 }
 
-pub(super) fn keep_down(supervisor: &ExecSupervisor) -> Result<KeptDown, StartError> {
+pub(super) fn keep_down(supervisor: &ExecSupervisor) -> Result<KeptDown, SupervisorError> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         if let Some(process) = supervisor.find()? {
-            return Err(StartError::Runs(process.pid()));
+            return Err(SupervisorError::Runs(process.pid()));
         }
         let lock =
             lock::take_for_now(&supervisor.folder).map_err(system("take the instance's lock"))?;
@@ -127,12 +89,12 @@ pub(super) fn keep_down(supervisor: &ExecSupervisor) -> Result<KeptDown, StartEr
             // One that holds no lock is none that an agent started; it is not touched, and nothing under it.
             return match supervisor.find()? {
                 None => Ok(KeptDown { _lock: lock }),
-                Some(process) => Err(StartError::Runs(process.pid())),
+                Some(process) => Err(SupervisorError::Runs(process.pid())),
             };
         }
         free_lock(supervisor);
         if Instant::now() >= deadline {
-            return Err(StartError::Locked);
+            return Err(SupervisorError::Locked);
         }
         std::thread::sleep(LOCK_LOOK);
     }
@@ -142,7 +104,7 @@ pub(super) fn keep_down(supervisor: &ExecSupervisor) -> Result<KeptDown, StartEr
 fn attempt(
     supervisor: &ExecSupervisor,
     release: &Release,
-) -> Result<Option<StorageProcess>, StartError> {
+) -> Result<Option<StorageProcess>, SupervisorError> {
     let settings = &supervisor.settings;
     let working_dir = settings
         .working_dir
@@ -155,7 +117,7 @@ fn attempt(
         .chain([working_dir])
     {
         if !folder.is_dir() {
-            return Err(StartError::Folder(folder.to_owned()));
+            return Err(SupervisorError::Folder(folder.to_owned()));
         }
     }
     failpoint::hit(failpoints::START[0]);
@@ -170,7 +132,7 @@ fn begin(
     supervisor: &ExecSupervisor,
     release: &Release,
     working_dir: &Utf8Path,
-) -> Result<(OwnedFd, Child), StartError> {
+) -> Result<(OwnedFd, Child), SupervisorError> {
     let settings = &supervisor.settings;
     let release_dir = supervisor.store.folder_of(&settings.component, release);
     let words = settings
@@ -205,7 +167,7 @@ fn await_execution(
     supervisor: &ExecSupervisor,
     report: OwnedFd,
     mut child: Child,
-) -> Result<Option<StorageProcess>, StartError> {
+) -> Result<Option<StorageProcess>, SupervisorError> {
     let timeout = Timespec {
         tv_sec: START_TIMEOUT.as_secs().cast_signed(),
         tv_nsec: 0,
@@ -213,7 +175,7 @@ fn await_execution(
     let ready = poll(&mut [PollFd::new(&report, PollFlags::IN)], Some(&timeout));
     if !matches!(ready, Ok(1..)) {
         let _ = end(child);
-        return Err(StartError::Timeout);
+        return Err(SupervisorError::Timeout(START_TIMEOUT.as_secs()));
     }
     let mut said = String::new();
     let heard = File::from(report)
@@ -228,7 +190,7 @@ fn await_execution(
         return if said == LOCK_IS_HELD {
             Ok(None)
         } else {
-            Err(StartError::Refused(said))
+            Err(SupervisorError::Refused(said))
         };
     }
     match supervisor.find() {
@@ -239,7 +201,7 @@ fn await_execution(
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             };
-            Err(StartError::Ended(output::with_last_line(
+            Err(SupervisorError::Ended(output::with_last_line(
                 how,
                 &supervisor.folder,
             )))

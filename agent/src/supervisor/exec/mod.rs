@@ -4,25 +4,19 @@
 //! boot, number, start time and executable before it believes that. What is left alone on purpose: systemd.
 
 mod launch;
-mod lock;
-mod output;
-mod proc;
-mod process;
-mod record;
 mod shim;
-mod watcher;
 
 use std::{io, sync::Arc};
 
 use camino::Utf8PathBuf;
 use evenkeel_agent_core::{BootId, Release};
+use rustix::process::Signal;
 
-pub use launch::{KeptDown, StartError};
-pub use process::{FindError, StorageProcess};
-pub use shim::{SHIM_MODE, become_instance};
-pub use watcher::ExitWatcher;
-
+use super::{ExitWatcher, FindError, StorageProcess, SupervisorError, output};
 use crate::{config::InstanceSettings, releases::Store};
+
+pub use launch::KeptDown;
+pub use shim::{SHIM_MODE, become_instance};
 
 /// Runs the storage process of one instance.
 #[derive(Debug, Clone)]
@@ -65,7 +59,7 @@ impl ExecSupervisor {
     ///
     /// # Errors
     /// When no process runs, and why.
-    pub fn start(&self, release: &Release) -> Result<StorageProcess, StartError> {
+    pub fn start(&self, release: &Release) -> Result<StorageProcess, SupervisorError> {
         launch::start(self, release)
     }
 
@@ -73,8 +67,25 @@ impl ExecSupervisor {
     ///
     /// # Errors
     /// When one lives, or that cannot be told for sure.
-    pub fn keep_down(&self) -> Result<KeptDown, StartError> {
+    pub fn keep_down(&self) -> Result<KeptDown, SupervisorError> {
         launch::keep_down(self)
+    }
+
+    /// Sends the process the stop signal, once it is sure that it is still the same.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn ask_to_stop(&self, process: &StorageProcess) -> io::Result<()> {
+        process.signal(self.settings.stop_signal)
+    }
+
+    /// Kills all that the process started in its session, and then itself: while it lives, the session is its own.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn kill(&self, process: &StorageProcess) -> io::Result<()> {
+        process.kill_session();
+        process.signal(Signal::KILL)
     }
 
     /// Keeps the file that the process writes to from growing without bounds. Blocks.

@@ -16,7 +16,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{getpid, setsid};
 
-use super::{lock, output, proc, record};
+use super::super::{lock, output, proc, record};
 use crate::clock;
 
 /// The first argument of the agent's program in this mode.

@@ -170,7 +170,7 @@ impl StorageProcess {
     ///
     /// # Errors
     /// When the kernel refuses. That it has ended is not an error.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
         if !self.is_alive() {
             return Ok(());
         }
@@ -180,13 +180,9 @@ impl StorageProcess {
         }
     }
 
-    /// Kills all that it started in its session, and then itself: while it lives, the session is its own.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn kill(&self) -> io::Result<()> {
+    /// Kills all that it started in its session, other than itself: while it lives, the session is its own.
+    pub(super) fn kill_session(&self) {
         proc::kill_session(self.pid, |_| self.is_alive());
-        self.signal(Signal::KILL)
     }
 
     /// Waits until it has ended. May be dropped and called again.

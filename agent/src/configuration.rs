@@ -5,7 +5,7 @@ use std::{fs::File, io::Read as _};
 
 use evenkeel_common::digest::{Digest, Hasher};
 
-use crate::config::InstanceSettings;
+use crate::config::{InstanceSettings, Limits, SupervisorSettings};
 
 /// As much of a file that belongs to it counts; a configuration is no database.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -28,6 +28,14 @@ pub fn digest_of(settings: &InstanceSettings) -> Digest {
     }
     if let Some(folder) = &settings.working_dir {
         add("folder", folder.as_str().as_bytes());
+    }
+    match &settings.supervisor {
+        SupervisorSettings::Exec => {}
+        SupervisorSettings::Systemd { unit } => add("unit", unit.as_bytes()),
+    }
+    let limits = &settings.limits;
+    if *limits != Limits::default() {
+        add("limits", format!("{limits:?}").as_bytes());
     }
     for path in &settings.configuration_files {
         add("file", path.as_str().as_bytes());

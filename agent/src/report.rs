@@ -233,6 +233,8 @@ pub(crate) mod tests {
         InstanceSettings {
             name: "a".parse().unwrap(),
             component: "blob".parse().unwrap(),
+            supervisor: crate::config::SupervisorSettings::Exec,
+            limits: crate::config::Limits::default(),
             command: Vec::new(),
             binary: "blob".to_owned(),
             env: BTreeMap::new(),

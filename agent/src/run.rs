@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     clock,
-    config::{InstanceSettings, Settings},
+    config::{InstanceSettings, Settings, SupervisorSettings},
     configuration,
     driver::{self, Driver, Subject},
     instance::{self, Surroundings},
@@ -22,7 +22,7 @@ use crate::{
     releases::{Prefetcher, Store, StoreError, Trust},
     report::{Reports, sentence},
     session::Session,
-    supervisor::{ExecSupervisor, ExitWatcher, Supervisor},
+    supervisor::{Bus, ExitWatcher, Supervisor},
 };
 
 /// How often the files that belong to instances' configurations are looked at.
@@ -90,6 +90,17 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let mut tasks = JoinSet::new();
     let mut inboxes = BTreeMap::new();
     let mut supervisors = Vec::new();
+    let units = settings
+        .instances
+        .iter()
+        .filter_map(|i| match &i.supervisor {
+            SupervisorSettings::Exec => None,
+            SupervisorSettings::Systemd { unit } => Some(unit.clone()),
+        });
+    let bus = Arc::new(Bus::new(units));
+    if bus.is_needed() {
+        tasks.spawn(Arc::clone(&bus).run());
+    }
     let mut rebuilt = Vec::new();
     let driver_calls = Arc::new(Semaphore::new(driver::CALLS_MAX));
     for instance in &settings.instances {
@@ -97,14 +108,14 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         inboxes.insert(instance.name.clone(), inbox);
         let instance = Arc::new(instance.clone());
         let folder = data_dir.join("instances").join(instance.name.as_str());
-        let supervisor: Supervisor = ExecSupervisor::new(
+        let around = (
             Arc::clone(&instance),
             folder.clone(),
             boot,
             Arc::clone(&store),
             Arc::clone(&watcher),
-        )
-        .into();
+        );
+        let supervisor = Supervisor::new(around, &bus);
         supervisors.push(supervisor.clone());
         let driver = instance.driver.clone().map(|driver| {
             let subject = Subject {

@@ -17,9 +17,9 @@ use rustix::process::Signal;
 
 use super::{
     DriverSettings, InitialRelease, InstanceSettings, RELEASE_PLACEHOLDER, ReconnectSettings,
-    Settings,
-    file::{Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart},
-    rebuild,
+    Settings, SupervisorSettings,
+    file::{Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart, SupervisorKind},
+    rebuild, supervisor,
 };
 use crate::{
     driver::VERBS,
@@ -46,6 +46,7 @@ pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError
     labels("labels", &file.labels)?;
     let mut names = BTreeSet::new();
     let mut binaries = BTreeMap::new();
+    let mut units = BTreeMap::new();
     let mut instances = Vec::with_capacity(file.instances.len());
     for written in file.instances {
         let name = written.name.clone();
@@ -66,6 +67,15 @@ pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError
             );
             return Err(ConfigError::setting(
                 format!("instance.{name}.binary"),
+                reason,
+            ));
+        }
+        if let SupervisorSettings::Systemd { unit } = &checked.supervisor
+            && let Some(other) = units.insert(unit.clone(), checked.name.clone())
+        {
+            let reason = format!("{unit} is the unit of instance {other} already");
+            return Err(ConfigError::setting(
+                format!("instance.{name}.unit"),
                 reason,
             ));
         }
@@ -103,8 +113,10 @@ fn reconnect(written: &Reconnect) -> Result<ReconnectSettings, ConfigError> {
 }
 
 fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, ConfigError> {
-    let name = written.name;
+    let name = written.name.clone();
     let at = |key: &str| format!("instance.{name}.{key}");
+    let is_exec = written.supervisor == SupervisorKind::Exec;
+    let supervisor = supervisor::supervisor(&|key| at(key), &written)?;
     let binary = written
         .binary
         .unwrap_or_else(|| written.component.to_string());
@@ -117,7 +129,7 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         return Err(ConfigError::setting(at("binary"), reason));
     }
     let program = format!("{RELEASE_PLACEHOLDER}/{binary}");
-    if written.command.first() != Some(&program) {
+    if is_exec && written.command.first() != Some(&program) {
         let reason =
             format!("has to begin with {program:?}, the program that a release consists of");
         return Err(ConfigError::setting(at("command"), reason));
@@ -188,7 +200,16 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         .map(|written| driver(&at("driver"), path, written))
         .transpose()?;
     Ok(InstanceSettings {
-        stop_signal: signal(&at("stop_signal"), &written.stop_signal)?,
+        supervisor,
+        limits: written
+            .limits
+            .map(|written| supervisor::limits(&at("limits"), path, written))
+            .transpose()?
+            .unwrap_or_default(),
+        stop_signal: match &written.stop_signal {
+            Some(name) => signal(&at("stop_signal"), name)?,
+            None => Signal::TERM,
+        },
         restart: restart(&at("restart"), &written.restart)?,
         start_alone_after: written.start_alone_after,
         working_dir: written.working_dir.map(|dir| resolve(path, &dir)),

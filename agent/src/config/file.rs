@@ -57,13 +57,17 @@ impl Default for Reconnect {
 pub(super) struct Instance {
     pub(super) name: InstanceName,
     pub(super) component: ComponentName,
+    #[serde(default)]
+    pub(super) supervisor: SupervisorKind,
+    pub(super) unit: Option<String>,
+    #[serde(default)]
     pub(super) command: Vec<String>,
     pub(super) binary: Option<String>,
     #[serde(default)]
     pub(super) env: BTreeMap<String, String>,
     pub(super) working_dir: Option<Utf8PathBuf>,
-    #[serde(default = "stop_signal")]
-    pub(super) stop_signal: String,
+    pub(super) limits: Option<Limits>,
+    pub(super) stop_signal: Option<String>,
     #[serde(default = "stop_timeout", with = "duration")]
     pub(super) stop_timeout: Duration,
     #[serde(default)]
@@ -83,16 +87,39 @@ pub(super) struct Instance {
     pub(super) probes: Vec<Probe>,
 }
 
-fn stop_signal() -> String {
-    "SIGTERM".to_owned()
-}
-
 fn stop_timeout() -> Duration {
     Duration::from_secs(30)
 }
 
 fn start_alone_after() -> Duration {
     Duration::from_secs(60)
+}
+
+/// Who runs an instance's process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SupervisorKind {
+    #[default]
+    Exec,
+    Systemd,
+}
+
+/// What a process may use.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) nofile: Option<u64>,
+    pub(super) core: Option<Amount>,
+    pub(super) nice: Option<i32>,
+    pub(super) cgroup: Option<Utf8PathBuf>,
+}
+
+/// A number of bytes, or the word for no limit.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Amount {
+    Bytes(u64),
+    Word(String),
 }
 
 /// A local binary that is the first release where there is none yet.

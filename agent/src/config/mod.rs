@@ -6,6 +6,7 @@
 mod check;
 mod file;
 mod rebuild;
+mod supervisor;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,6 +20,7 @@ use evenkeel_common::{
 };
 use rustix::process::Signal;
 use semver::Version;
+use serde::{Deserialize, Serialize};
 
 use crate::{driver::Verb, probes::ProbeSettings};
 
@@ -64,7 +66,9 @@ pub struct InstanceSettings {
     pub name: InstanceName,
     /// Its component.
     pub component: ComponentName,
-    /// The program and its arguments, with [`RELEASE_PLACEHOLDER`] for the release's folder.
+    /// Who runs its process.
+    pub supervisor: SupervisorSettings,
+    /// The program and its arguments, with [`RELEASE_PLACEHOLDER`] for the release's folder; none where a unit says it.
     pub command: Vec<String>,
     /// The name of the program in the release's folder.
     pub binary: String,
@@ -72,7 +76,9 @@ pub struct InstanceSettings {
     pub env: BTreeMap<String, String>,
     /// Where it is started; its own folder where this is not set.
     pub working_dir: Option<Utf8PathBuf>,
-    /// What asks it to stop.
+    /// What it may use; nothing where a unit says it.
+    pub limits: Limits,
+    /// What asks it to stop, where no unit says it.
     pub stop_signal: Signal,
     /// How long it may take to; then it is killed.
     pub stop_timeout: Duration,
@@ -94,6 +100,40 @@ pub struct InstanceSettings {
     pub start_alone_after: Duration,
     /// What it is asked; at least one thing.
     pub probes: Vec<ProbeSettings>,
+}
+
+/// Who runs an instance's process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SupervisorSettings {
+    /// The agent.
+    Exec,
+    /// Systemd.
+    Systemd {
+        /// The name of the unit, which is no other instance's.
+        unit: String,
+    },
+}
+
+/// What a process may use; what is not set it inherits from the agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// How many files it may have open.
+    pub nofile: Option<u64>,
+    /// The largest core file that it may leave.
+    pub core: Option<CoreLimit>,
+    /// How far it stands back for others: from -20, not at all, to 19.
+    pub nice: Option<i32>,
+    /// The control group that it belongs to: a folder that is there.
+    pub cgroup: Option<Utf8PathBuf>,
+}
+
+/// The largest core file that a process may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CoreLimit {
+    /// In bytes.
+    Bytes(u64),
+    /// As large as it comes.
+    Unlimited,
 }
 
 /// A local binary that is the first release where there is none yet.

@@ -24,7 +24,7 @@ impl Instance {
                 Some(self.swap(release).await)
             }
             Action::Start(ticket, release) if self.is_backed(ticket) => {
-                Some(self.start(release).await)
+                self.start(ticket, release).await
             }
             Action::MoveData(ticket, data) if self.is_backed(ticket) => {
                 Some(self.move_data(ticket.generation, data).await)
@@ -96,6 +96,19 @@ impl Instance {
 
     async fn ensure_stopped(&mut self, ticket: Ticket) -> Option<Event> {
         self.prober = None;
+        if self.process.is_none() {
+            match self.supervisor.find_started().await {
+                Ok(process) => self.process = process,
+                Err(error) if error.is_doubt() => {
+                    self.doubt(Action::EnsureStopped(ticket), &error);
+                    return None;
+                }
+                Err(error) => {
+                    let reason = format!("what runs is not known: {}", sentence(&error));
+                    return Some(Event::StopFailed { reason });
+                }
+            }
+        }
         let Some(process) = &self.process else {
             self.stop_signalled = Some(Instant::now());
             return Some(Event::Stopped);
@@ -108,6 +121,10 @@ impl Instance {
         failpoint::hit(failpoints::STOP[0]);
         let now = Instant::now();
         if let Err(error) = self.supervisor.ask_to_stop(process).await {
+            if error.is_doubt() {
+                self.doubt(Action::EnsureStopped(ticket), &error);
+                return None;
+            }
             let reason = format!("the process cannot be asked to stop: {}", sentence(&error));
             return Some(Event::StopFailed { reason });
         }
@@ -188,19 +205,22 @@ impl Instance {
         }
     }
 
-    async fn start(&mut self, release: Release) -> Event {
+    async fn start(&mut self, ticket: Ticket, release: Release) -> Option<Event> {
         if let Some(process) = &self.process {
-            return Event::Started {
+            return Some(Event::Started {
                 running: process.release().clone(),
-            };
+            });
         }
         let reason = match self.supervisor.start(&release).await {
             Ok(process) => {
                 let running = process.release().clone();
                 tracing::info!(instance = %self.settings.name, pid = process.pid(), %running, "the process runs");
-                self.process = Some(process);
-                self.prober = Some(Prober::start(&self.probes));
-                return Event::Started { running };
+                self.take_up(process);
+                return Some(Event::Started { running });
+            }
+            Err(error) if error.is_doubt() => {
+                self.doubt(Action::Start(ticket, release), &error);
+                return None;
             }
             Err(error) => sentence(&error),
         };
@@ -209,6 +229,6 @@ impl Instance {
             REASON_BYTES_MAX,
         );
         tracing::warn!(instance = %self.settings.name, %reason);
-        Event::StartFailed { reason }
+        Some(Event::StartFailed { reason })
     }
 }

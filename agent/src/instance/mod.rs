@@ -16,8 +16,8 @@ use std::{
 
 use camino::Utf8PathBuf;
 use evenkeel_agent_core::{
-    Event, Hold, Incoming, Order, OrderResult, Phase, Record, Release, Standing, State, Ticket,
-    Transition, step,
+    Action, Event, Hold, Incoming, Order, OrderResult, Phase, Record, Release, Run, Standing,
+    State, Ticket, Transition, step,
 };
 use evenkeel_common::{
     limits::{REASON_BYTES_MAX, cut},
@@ -39,7 +39,7 @@ use crate::{
     rebuild::{Leave, Rebuilds},
     releases::Store,
     report::{ProcessFacts, Reports, sentence},
-    supervisor::{StorageProcess, Supervisor},
+    supervisor::{StorageProcess, Supervisor, SupervisorError},
 };
 
 use asking::Asking;
@@ -48,6 +48,9 @@ pub use recovery::{Surroundings, run};
 
 /// How long to wait before a record that could not be written is tried again.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+
+/// How long to wait before one who did not answer is asked again.
+const DOUBT_RETRY: Duration = Duration::from_secs(1);
 
 /// What a coordinator said last of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +88,15 @@ struct Stopping {
     killed: bool,
 }
 
+/// Something that was not done because the one who runs the process did not answer: what runs is not known.
+#[derive(Debug)]
+struct Doubt {
+    /// What was to be done; done again once there is an answer, if it is still wanted then.
+    action: Action,
+    again_at: Instant,
+    why: String,
+}
+
 /// One instance.
 struct Instance {
     settings: Arc<InstanceSettings>,
@@ -100,6 +112,9 @@ struct Instance {
     process: Option<StorageProcess>,
     prober: Option<Prober>,
     stopping: Option<Stopping>,
+    doubt: Option<Doubt>,
+    /// What tells that the process may have changed without the agent; none if nobody else can change it.
+    changes: Option<watch::Receiver<u64>>,
     /// The program that knows the storage system, if there is one.
     driver: Option<Arc<Driver>>,
     /// What the driver is being asked.
@@ -141,6 +156,7 @@ impl Instance {
                     }
                 }
                 () = probed(&mut self.prober) => {}
+                () = changed(&mut self.changes) => self.look_whether_started().await,
                 // Its end comes with the instance's.
                 Ok(()) = self.leave.changed() => {}
                 changed = self.inbox.changed() => {
@@ -354,7 +370,97 @@ impl Instance {
         .await;
     }
 
+    /// Takes up a process that somebody else has started, where none was wanted or one is waited for.
+    async fn look_whether_started(&mut self) {
+        let Some(service) = self.state.phase.service() else {
+            return;
+        };
+        let is_down = match service.run {
+            Run::Nothing
+            | Run::Awaiting { .. }
+            | Run::Held { .. }
+            | Run::Waiting { .. }
+            | Run::GivenUp { .. } => true,
+            Run::Unknown | Run::Starting | Run::Up => false,
+        };
+        if !is_down || self.process.is_some() {
+            return;
+        }
+        // Where that cannot be told there is nothing to take up, and it is said again when it changes.
+        if let Ok(Some(process)) = self.supervisor.find_started().await {
+            tracing::warn!(instance = %self.settings.name, pid = process.pid(), "somebody else has started the process");
+            let running = self.take_up(process);
+            self.handle(Event::Started { running }).await;
+        }
+    }
+
+    /// Asks again the one who did not answer.
+    async fn settle_doubt(&mut self) {
+        let Some(doubt) = self.doubt.take() else {
+            return;
+        };
+        let is_wanted = match (&doubt.action, &self.state.phase) {
+            (Action::EnsureStopped(_), Phase::Stopping(_))
+            | (Action::Start(_, _), Phase::Starting(_)) => true,
+            (Action::Start(_, _), phase) => {
+                phase.service().map(|service| &service.run) == Some(&Run::Starting)
+            }
+            (_, _) => false,
+        };
+        if is_wanted {
+            if let Some(event) = self.perform(doubt.action).await {
+                self.handle(event).await;
+            }
+            return;
+        }
+        let is_up = self.state.phase.service().map(|service| &service.run) == Some(&Run::Up);
+        if !is_up || self.process.is_some() {
+            return;
+        }
+        // It was given up with the question open whether a process runs.
+        match self.supervisor.find().await {
+            Ok(Some(process)) => {
+                self.take_up(process);
+            }
+            Ok(None) => {
+                let reason = "it was found to be down".to_owned();
+                self.handle(Event::Exited { reason }).await;
+            }
+            Err(error) => self.doubt(doubt.action, &error),
+        }
+    }
+
+    /// Notes that something was not done, because what runs is not known.
+    fn doubt(&mut self, action: Action, error: &SupervisorError) {
+        let why = sentence(error);
+        tracing::warn!(instance = %self.settings.name, %why, "not known what runs; asked again");
+        self.doubt = Some(Doubt {
+            action,
+            again_at: Instant::now() + DOUBT_RETRY,
+            why: cut(
+                format!("what runs is not known: {why}"),
+                REASON_BYTES_MAX / 2,
+            ),
+        });
+    }
+
+    /// The process is the instance's from now on; the release that it runs.
+    fn take_up(&mut self, process: StorageProcess) -> Release {
+        let running = process.release().clone();
+        self.process = Some(process);
+        self.prober = Some(Prober::start(&self.probes));
+        running
+    }
+
     async fn look_at_the_clock(&mut self) {
+        let now = Instant::now();
+        if self
+            .doubt
+            .as_ref()
+            .is_some_and(|doubt| doubt.again_at <= now)
+        {
+            self.settle_doubt().await;
+        }
         if self
             .stopping
             .as_ref()
@@ -373,6 +479,10 @@ impl Instance {
                 (None, Some(prober)) => prober.vitality().trouble,
                 (None, None) => String::new(),
             };
+            let trouble = match &self.doubt {
+                Some(doubt) => doubt.why.clone(),
+                None => trouble,
+            };
             let trouble = cut(trouble, REASON_BYTES_MAX / 2);
             self.handle(Event::Tick { trouble }).await;
         }
@@ -388,7 +498,8 @@ impl Instance {
         let tick_at = self.state.wake_at_ms().map(|at_ms| {
             Instant::now() + Duration::from_millis(at_ms.saturating_sub(clock::now_ms()))
         });
-        [kill_at, tick_at].into_iter().flatten().min()
+        let again_at = self.doubt.as_ref().map(|doubt| doubt.again_at);
+        [kill_at, tick_at, again_at].into_iter().flatten().min()
     }
 
     fn say_what_is_needed(&self) {
@@ -458,6 +569,10 @@ impl Instance {
         let parts = [
             self.journal_trouble.clone(),
             Some(self.state.reason()),
+            match &self.doubt {
+                Some(doubt) => Some(doubt.why.clone()),
+                None => self.supervisor.trouble(),
+            },
             self.asking.as_ref().map(Asking::trouble),
             self.finalizing.as_ref().map(Asking::trouble),
             trouble,
@@ -527,6 +642,17 @@ async fn probed(prober: &mut Option<Prober>) {
     match prober {
         Some(prober) => prober.changed().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits until the process may have changed without the agent.
+async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
+    let has_changed = match changes {
+        Some(changes) => changes.changed().await.is_ok(),
+        None => false,
+    };
+    if !has_changed {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use camino::Utf8PathBuf;
 use evenkeel_agent_core::{BootId, Event, Purpose, Record, Release, Settings};
 use evenkeel_common::files::create_private_folder;
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
-use super::{Desired, Instance, halted, note_end};
+use super::{DOUBT_RETRY, Desired, Instance, halted, note_end};
 use crate::{
     config::InstanceSettings,
     driver::Driver,
@@ -17,7 +17,7 @@ use crate::{
     rebuild::Rebuilds,
     releases::{Store, StoreError, current},
     report::{Reports, sentence},
-    supervisor::{Supervisor, SupervisorError},
+    supervisor::{StorageProcess, Supervisor, SupervisorError},
 };
 
 /// What an instance has around it.
@@ -62,7 +62,10 @@ enum RecoveryError {
     Current(#[from] current::CurrentError),
     /// It is not known what runs.
     #[error("what runs is not known")]
-    Find(#[from] SupervisorError),
+    Find(#[source] SupervisorError),
+    /// The agent cannot answer for what runs.
+    #[error("it is not run as the agent needs it to be")]
+    Unfit(#[source] SupervisorError),
 }
 
 /// What the agent before has left in files.
@@ -84,12 +87,10 @@ pub async fn run(
         // The program is being stopped.
         Err(_) => return,
     };
-    let process = match surroundings.supervisor.find().await {
+    let changes = surroundings.supervisor.changes();
+    let process = match find(&settings, &surroundings).await {
         Ok(process) => process,
-        Err(error) => {
-            let reason = sentence(&RecoveryError::Find(error));
-            return halted::run(settings, surroundings, reason).await;
-        }
+        Err(error) => return halted::run(settings, surroundings, sentence(&error)).await,
     };
     let Kept { journal, current } = kept;
     let probes: Arc<[ProbeSettings]> = settings.probes.clone().into();
@@ -115,6 +116,8 @@ pub async fn run(
         probes,
         process,
         stopping: None,
+        doubt: None,
+        changes,
         driver: surroundings.driver,
         asking: None,
         finalizing: None,
@@ -125,6 +128,33 @@ pub async fn run(
         settings,
     };
     instance.run(event).await;
+}
+
+/// Looks what runs, and whether the agent can answer for it. As long as that cannot be told it is asked again, and the
+/// coordinator told why nothing is known.
+async fn find(
+    settings: &InstanceSettings,
+    around: &Surroundings,
+) -> Result<Option<StorageProcess>, RecoveryError> {
+    loop {
+        let doubt = match around.supervisor.find().await {
+            Ok(process) => match around.supervisor.check().await {
+                Ok(()) => return Ok(process),
+                // What runs is known by the kernel's word; it is checked again before anything is done to it.
+                Err(error) if error.is_doubt() && process.is_some() => return Ok(process),
+                Err(error) if error.is_doubt() => error,
+                Err(error) => return Err(RecoveryError::Unfit(error)),
+            },
+            Err(error) if error.is_doubt() => error,
+            Err(error) => return Err(RecoveryError::Find(error)),
+        };
+        let reason = sentence(&RecoveryError::Find(doubt));
+        around
+            .reports
+            .update(&settings.name, |facts| facts.reason = reason);
+        around.reports.looked_at(&settings.name);
+        sleep(DOUBT_RETRY).await;
+    }
 }
 
 /// What of the configuration decides what is done.

@@ -13,11 +13,14 @@ use super::record;
 /// The size from which the file is moved away, in bytes.
 const BYTES_MAX: u64 = 16 << 20;
 
-/// As much of the end as is searched for the last line, in bytes.
-const LAST_BYTES: u64 = 1024;
+/// As much of the end as is searched for the last lines, in bytes.
+const LAST_BYTES: u64 = 4096;
 
-/// The longest last line that is shown, in bytes.
-const LINE_BYTES_MAX: usize = 300;
+/// As many lines are shown of what a process wrote last.
+const LINES_MAX: usize = 5;
+
+/// The longest of them, in bytes; all of them together leave room for the rest of a reason.
+const LINE_BYTES_MAX: usize = 200;
 
 fn path(folder: &Utf8Path) -> Utf8PathBuf {
     folder.join("output.log")
@@ -42,10 +45,22 @@ pub(super) fn trim(folder: &Utf8Path) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(metadata) if metadata.len() < BYTES_MAX => Ok(()),
         Ok(_) => {
-            fs::copy(&path, folder.join("output.log.1"))?;
-            OpenOptions::new().write(true).open(&path)?.set_len(0)
+            let kept = keep_end(&path, &folder.join("output.log.1"));
+            // What fills the disk is cut also where there is no room to keep it.
+            OpenOptions::new().write(true).open(&path)?.set_len(0)?;
+            kept
         }
     }
+}
+
+/// Copies the end of a file, as much of it as is kept.
+fn keep_end(path: &Utf8Path, kept: &Utf8Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(BYTES_MAX)))?;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    io::copy(&mut file.take(BYTES_MAX), &mut options.open(kept)?).map(drop)
 }
 
 /// How long the file is; 0 if there is none.
@@ -53,19 +68,25 @@ pub(super) fn length(folder: &Utf8Path) -> u64 {
     fs::metadata(path(folder)).map_or(0, |metadata| metadata.len())
 }
 
-/// How the instance's newest process ended, with the last line that it wrote.
-pub(super) fn with_last_line(mut how: String, folder: &Utf8Path) -> String {
+/// How the instance's newest process ended, with the last lines that it wrote.
+pub(super) fn with_last_lines(how: String, folder: &Utf8Path) -> String {
     let from = record::read(folder).map_or(0, |record| record.output_from);
-    let last = last_line(folder, from);
-    if !last.is_empty() {
-        how.push_str("; its last line: ");
-        how.push_str(&last);
+    with_last_lines_from(how, folder, from)
+}
+
+/// How a process ended whose output begins after the first `from` bytes, with the last lines that it wrote.
+pub(super) fn with_last_lines_from(mut how: String, folder: &Utf8Path, from: u64) -> String {
+    let lines = last_lines(folder, from);
+    match &lines[..] {
+        [] => {}
+        [line] => how.push_str(&format!("; its last line: {line}")),
+        lines => how.push_str(&format!("; its last lines: {}", lines.join(" / "))),
     }
     how
 }
 
-/// The last line that was written after the first `from` bytes, for people; empty if there is none.
-fn last_line(folder: &Utf8Path, from: u64) -> String {
+/// The last lines that were written after the first `from` bytes, for people.
+fn last_lines(folder: &Utf8Path, from: u64) -> Vec<String> {
     let read = || -> io::Result<String> {
         let mut file = File::open(path(folder))?;
         let length = file.metadata()?.len();
@@ -77,14 +98,16 @@ fn last_line(folder: &Utf8Path, from: u64) -> String {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     let text = read().unwrap_or_default();
-    let line = text
-        .lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
-    let plain: String = line.chars().filter(|c| !c.is_control()).collect();
-    evenkeel_common::limits::cut(plain, LINE_BYTES_MAX)
+    let lines = text.lines().rev().map(|line| {
+        let plain: String = line.trim().chars().filter(|c| !c.is_control()).collect();
+        evenkeel_common::limits::cut(plain, LINE_BYTES_MAX)
+    });
+    let mut lines: Vec<String> = lines
+        .filter(|line| !line.is_empty())
+        .take(LINES_MAX)
+        .collect();
+    lines.reverse();
+    lines
 }
 
 #[cfg(test)]
@@ -94,19 +117,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_is_appended_to_moved_away_when_large_and_its_last_line_shown() {
+    fn output_is_appended_to_moved_away_when_large_and_its_last_lines_shown() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path()).unwrap();
-        assert_eq!(last_line(folder, 0), "");
+        assert!(last_lines(folder, 0).is_empty());
         let mut output = open(folder).unwrap();
         output.write_all(b"one\n\x1b[31mtwo\n\n").unwrap();
-        assert_eq!(last_line(folder, 0), "[31mtwo");
-        assert_eq!(
-            last_line(folder, length(folder)),
-            "",
+        assert_eq!(last_lines(folder, 0), ["one", "[31mtwo"]);
+        assert!(
+            last_lines(folder, length(folder)).is_empty(),
             "another process wrote it"
         );
-        output.set_len(BYTES_MAX).unwrap();
+        for line in 0..=LINES_MAX {
+            writeln!(output, "{line}{}", "x".repeat(LINE_BYTES_MAX)).unwrap();
+        }
+        let shown = last_lines(folder, 0);
+        assert_eq!(shown.len(), LINES_MAX);
+        assert!(shown.iter().all(|line| line.len() <= LINE_BYTES_MAX));
+        output.set_len(3 * BYTES_MAX).unwrap();
         trim(folder).unwrap();
         assert_eq!(
             fs::metadata(folder.join("output.log.1")).unwrap().len(),

@@ -8,13 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use camino::{Utf8Path, Utf8PathBuf};
-use evenkeel_agent_core::{BootId, Release};
+use camino::Utf8PathBuf;
+use evenkeel_agent_core::Release;
 use evenkeel_common::{clock::Timestamp, digest::Digest};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::oneshot;
 
-use super::{ExitWatcher, output, proc, record};
+use super::{ExitWatcher, output, proc, systemd::UnitProcess};
 use crate::releases::Store;
 
 /// How long a process may take from being there to executing its release.
@@ -26,16 +26,38 @@ const EXECUTION_LOOK: Duration = Duration::from_millis(2);
 /// A storage process. Dropping this does nothing to it.
 #[derive(Debug)]
 pub struct StorageProcess {
-    folder: Utf8PathBuf,
-    pid: Pid,
-    start_ticks: u64,
-    started_at: Timestamp,
+    pub(super) pid: Pid,
+    pub(super) start_ticks: u64,
+    pub(super) started_at: Timestamp,
     release: Release,
-    configuration: Option<Digest>,
+    pub(super) configuration: Option<Digest>,
     pidfd: Arc<OwnedFd>,
     ended: oneshot::Receiver<()>,
-    /// Set if this very agent started it.
-    child: Option<Child>,
+    by: By,
+}
+
+/// Who runs a process, and what only that one knows of it.
+#[derive(Debug)]
+pub(super) enum By {
+    /// The agent, or one before it.
+    Exec {
+        /// The instance's folder.
+        folder: Utf8PathBuf,
+        /// Set if this very agent started it.
+        child: Option<Child>,
+    },
+    /// Systemd.
+    Unit(UnitProcess),
+}
+
+/// What a process is said to be, before it was looked at.
+#[derive(Debug)]
+pub(super) struct Marks {
+    pub(super) pid: Pid,
+    /// When it was started, in clock ticks since boot; none: whoever has the number now is meant.
+    pub(super) start_ticks: Option<u64>,
+    pub(super) started_at: Timestamp,
+    pub(super) configuration: Option<Digest>,
 }
 
 /// Why it is not known whether an instance has a process, or which.
@@ -50,6 +72,16 @@ pub enum FindError {
         #[source]
         source: io::Error,
     },
+    /// Another supervisor than the configured one has it.
+    #[error(
+        "process {pid} of this instance was started by {by}, and the configuration names another supervisor; stop it first"
+    )]
+    OtherSupervisor {
+        /// The process.
+        pid: i32,
+        /// Who started it.
+        by: String,
+    },
     /// It runs something that is no release.
     #[error("process {pid} of this instance executes {executable}, which is no release")]
     Foreign {
@@ -61,20 +93,17 @@ pub enum FindError {
 }
 
 impl StorageProcess {
-    /// The living process of the instance in this folder, if there is one.
+    /// The living process that these marks are of, if there is one. Blocks.
     ///
     /// # Errors
     /// When that cannot be told for sure.
-    pub(super) fn find(
-        folder: &Utf8Path,
-        boot: BootId,
+    pub(super) fn identify(
+        marks: Marks,
+        by: By,
         store: &Store,
         watcher: &ExitWatcher,
     ) -> Result<Option<Self>, FindError> {
-        let Some(record) = record::read(folder).filter(|record| record.boot == boot) else {
-            return Ok(None);
-        };
-        let pid = record.pid;
+        let pid = marks.pid;
         let look = |source| FindError::Look {
             pid: pid.as_raw_pid(),
             source,
@@ -85,8 +114,11 @@ impl StorageProcess {
             Err(error) => return Err(look(error.into())),
         };
         // Only now can the number no longer pass to another process unnoticed.
-        let is_it =
-            || proc::stat(pid).is_some_and(|s| s.alive && s.start_ticks == record.start_ticks);
+        let now = proc::stat(pid).map(|stat| stat.start_ticks);
+        let Some(start_ticks) = marks.start_ticks.or(now) else {
+            return Ok(None);
+        };
+        let is_it = || proc::stat(pid).is_some_and(|s| s.alive && s.start_ticks == start_ticks);
         let deadline = Instant::now() + EXECUTION_TIMEOUT;
         let release = loop {
             if !is_it() {
@@ -112,21 +144,30 @@ impl StorageProcess {
         };
         let ended = watcher.watch(&pidfd).map_err(look)?;
         Ok(Some(Self {
-            folder: folder.to_owned(),
             pid,
-            start_ticks: record.start_ticks,
-            started_at: record.started_at,
+            start_ticks,
+            started_at: marks.started_at,
             release,
-            configuration: record.configuration,
+            configuration: marks.configuration,
             pidfd,
             ended,
-            child: None,
+            by,
         }))
+    }
+
+    /// Which life of a unit it is; none if it is none of systemd's.
+    pub(super) fn unit(&self) -> Option<&UnitProcess> {
+        match &self.by {
+            By::Exec { .. } => None,
+            By::Unit(unit) => Some(unit),
+        }
     }
 
     /// The same process, known to be this child.
     pub(super) fn with_child(mut self, child: Child) -> Self {
-        self.child = Some(child);
+        if let By::Exec { child: known, .. } = &mut self.by {
+            *known = Some(child);
+        }
         self
     }
 
@@ -185,21 +226,36 @@ impl StorageProcess {
         proc::kill_session(self.pid, |_| self.is_alive());
     }
 
-    /// Waits until it has ended. May be dropped and called again.
+    /// Waits until it has ended, and its unit with it if it has one. May be dropped and called again.
     pub async fn ended(&mut self) {
-        // The watcher goes only with the program.
-        let _ = (&mut self.ended).await;
+        match &mut self.by {
+            By::Exec { .. } => {
+                // The watcher goes only with the program.
+                let _ = (&mut self.ended).await;
+            }
+            By::Unit(unit) => {
+                if !unit.main_has_ended() {
+                    let _ = (&mut self.ended).await;
+                    unit.note_main_ended();
+                }
+                unit.settled(self.pid).await;
+            }
+        }
     }
 
-    /// How it ended, in a few words, with the last line that it wrote. To be called once it has.
+    /// How it ended, in a few words, with the last lines that it wrote. To be called once it has.
     #[must_use]
-    pub fn how_it_ended(mut self) -> String {
-        let how = match self.child.as_mut().map(Child::wait) {
+    pub fn how_it_ended(self) -> String {
+        let (folder, child) = match self.by {
+            By::Exec { folder, child } => (folder, child),
+            By::Unit(unit) => return unit.how_it_ended(),
+        };
+        let how = match child.map(|mut child| child.wait()) {
             Some(Ok(status)) => status.to_string(),
             Some(Err(_)) | None => {
                 "it ended; another agent had started it, so how is not known".to_owned()
             }
         };
-        output::with_last_line(how, &self.folder)
+        output::with_last_lines(how, &folder)
     }
 }

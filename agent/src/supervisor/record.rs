@@ -16,6 +16,8 @@ use evenkeel_common::{
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::{proc, process::Marks};
+
 /// Who the instance's process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProcessRecord {
@@ -27,6 +29,33 @@ pub(super) struct ProcessRecord {
     pub(super) output_from: u64,
     /// The digest of the configuration that it was started with, if that is known.
     pub(super) configuration: Option<Digest>,
+    /// Which unit's process it is; none if it is one of the agent's own children.
+    pub(super) unit: Option<UnitLife>,
+}
+
+/// One life of a systemd unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UnitLife {
+    pub(super) unit: String,
+    /// What systemd calls this life of it.
+    pub(super) invocation: Vec<u8>,
+}
+
+impl ProcessRecord {
+    /// Whether the process lives that it speaks of, in the boot that it speaks of.
+    pub(super) fn is_alive(&self) -> bool {
+        proc::stat(self.pid).is_some_and(|stat| stat.alive && stat.start_ticks == self.start_ticks)
+    }
+
+    /// What to look for.
+    pub(super) fn marks(&self) -> Marks {
+        Marks {
+            pid: self.pid,
+            start_ticks: Some(self.start_ticks),
+            started_at: self.started_at,
+            configuration: self.configuration,
+        }
+    }
 }
 
 // An agent of another version may have written it, or may read it: fields come, and none ever goes.
@@ -40,6 +69,10 @@ struct Written {
     output_from: u64,
     #[serde(default)]
     configuration: String,
+    #[serde(default)]
+    unit: String,
+    #[serde(default)]
+    invocation: String,
 }
 
 fn path(folder: &Utf8Path) -> Utf8PathBuf {
@@ -56,11 +89,18 @@ pub(super) fn read(folder: &Utf8Path) -> Option<ProcessRecord> {
         started_at: Timestamp(written.started_at_ms),
         output_from: written.output_from,
         configuration: written.configuration.parse().ok(),
+        unit: (!written.unit.is_empty()).then(|| UnitLife {
+            invocation: from_hex(&written.invocation)
+                .map(|bytes: [u8; 16]| bytes.to_vec())
+                .unwrap_or_default(),
+            unit: written.unit,
+        }),
     })
 }
 
 /// Writes the record into an instance's folder.
 pub(super) fn write(folder: &Utf8Path, record: &ProcessRecord) -> io::Result<()> {
+    let unit = record.unit.as_ref();
     let written = Written {
         boot_id: to_hex(&record.boot.0),
         pid: record.pid.as_raw_pid(),
@@ -71,6 +111,8 @@ pub(super) fn write(folder: &Utf8Path, record: &ProcessRecord) -> io::Result<()>
             .configuration
             .as_ref()
             .map_or_else(String::new, ToString::to_string),
+        unit: unit.map_or_else(String::new, |life| life.unit.clone()),
+        invocation: unit.map_or_else(String::new, |life| to_hex(&life.invocation)),
     };
     // One process at a time holds the lock and gets here.
     let temporary = folder.join(".process.json.new");
@@ -94,9 +136,19 @@ mod tests {
             started_at: Timestamp(1),
             output_from: 7,
             configuration: Some(Digest::from_bytes([3; 32])),
+            unit: None,
         };
-        write(folder, &record).unwrap();
-        assert_eq!(read(folder), Some(record));
+        let of_unit = ProcessRecord {
+            unit: Some(UnitLife {
+                unit: "a.service".to_owned(),
+                invocation: vec![9; 16],
+            }),
+            ..record.clone()
+        };
+        for record in [record, of_unit] {
+            write(folder, &record).unwrap();
+            assert_eq!(read(folder), Some(record));
+        }
         fs::write(path(folder), "{\"boot_id\":").unwrap();
         assert_eq!(read(folder), None);
     }

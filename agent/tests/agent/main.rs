@@ -17,3 +17,4 @@ mod processes;
 mod rebuilds;
 mod settings;
 mod support;
+mod units;

@@ -3,7 +3,8 @@
 //! Each release of it is this one program with a line of its own at the end of the file, which it reads itself:
 //! `release=<version> mode=<mode>`. The modes are what a release may be like: `good`, `sick` (never healthy),
 //! `broken` (ends at once), `forking` (leaves a child behind), `escaping` (leaves
-//! one behind in a session of its own), `foreign` (ends on data that another release wrote).
+//! one behind in a session of its own), `stubborn` (does not heed SIGTERM, nor does its child), `foreign` (ends on data
+//! that another release wrote).
 //!
 //! Where the environment names a folder as `STORE_DATA`, it leaves a file there that bears the release's version.
 
@@ -13,20 +14,26 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, ExitCode},
+    sync::mpsc,
     thread,
 };
+
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let Some(address) = arguments.next() else {
         return ExitCode::FAILURE;
     };
+    let (release, mode) = stamp();
+    if mode == "stubborn" {
+        heed_no_sigterm();
+    }
     if address == "wait-for-ever" {
         loop {
             thread::park();
         }
     }
-    let (release, mode) = stamp();
     eprintln!(
         "release {release}, which is {mode}, of process {}",
         std::process::id()
@@ -50,7 +57,7 @@ fn main() -> ExitCode {
             return ExitCode::from(6);
         }
     }
-    if mode == "forking" {
+    if mode == "forking" || mode == "stubborn" {
         let Ok(_child) = Command::new("/proc/self/exe").arg("wait-for-ever").spawn() else {
             return ExitCode::FAILURE;
         };
@@ -69,6 +76,27 @@ fn main() -> ExitCode {
         answer(&stream, &release, &mode);
     }
     ExitCode::SUCCESS
+}
+
+/// A signal that somebody listens for does not end the process, and this one listens for ever.
+fn heed_no_sigterm() {
+    let (listens, does_listen) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let Ok(runtime) = runtime else {
+            return;
+        };
+        runtime.block_on(async {
+            let signals = signal(SignalKind::terminate());
+            let _ = listens.send(());
+            if let Ok(mut signals) = signals {
+                while signals.recv().await.is_some() {}
+            }
+        });
+    });
+    let _ = does_listen.recv();
 }
 
 fn answer(mut stream: &TcpStream, release: &str, mode: &str) {

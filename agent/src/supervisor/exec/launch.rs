@@ -19,7 +19,7 @@ use rustix::{
 };
 
 use super::{
-    super::{lock, output, proc, record, system},
+    super::{KeptDown, folders_are_there, lock, output, proc, record, system},
     ExecSupervisor, StorageProcess, SupervisorError,
     shim::{LOCK_IS_HELD, SHIM_MODE},
 };
@@ -39,12 +39,6 @@ const REPORT_BYTES_MAX: u64 = 2048;
 
 /// What of the agent's own environment a storage process gets.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER"];
-
-/// No process of the instance lives, and none comes to be, as long as this is held.
-#[derive(Debug)]
-pub struct KeptDown {
-    _lock: OwnedFd,
-}
 
 pub(super) fn start(
     supervisor: &ExecSupervisor,
@@ -88,7 +82,7 @@ pub(super) fn keep_down(supervisor: &ExecSupervisor) -> Result<KeptDown, Supervi
         if let Some(lock) = lock {
             // One that holds no lock is none that an agent started; it is not touched, and nothing under it.
             return match supervisor.find()? {
-                None => Ok(KeptDown { _lock: lock }),
+                None => Ok(KeptDown::new(lock, None)),
                 Some(process) => Err(SupervisorError::Runs(process.pid())),
             };
         }
@@ -106,20 +100,8 @@ fn attempt(
     release: &Release,
 ) -> Result<Option<StorageProcess>, SupervisorError> {
     let settings = &supervisor.settings;
-    let working_dir = settings
-        .working_dir
-        .as_deref()
-        .unwrap_or(&supervisor.folder);
-    for folder in settings
-        .data_dirs
-        .iter()
-        .map(|dir| dir.as_path())
-        .chain([working_dir])
-    {
-        if !folder.is_dir() {
-            return Err(SupervisorError::Folder(folder.to_owned()));
-        }
-    }
+    let working_dir = settings.working_dir.as_ref().unwrap_or(&supervisor.folder);
+    folders_are_there(settings.data_dirs.iter().chain([working_dir]))?;
     failpoint::hit(failpoints::START[0]);
     let (report, child) = begin(supervisor, release, working_dir)?;
     failpoint::hit(failpoints::START[1]);
@@ -201,7 +183,7 @@ fn await_execution(
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             };
-            Err(SupervisorError::Ended(output::with_last_line(
+            Err(SupervisorError::Ended(output::with_last_lines(
                 how,
                 &supervisor.folder,
             )))

@@ -1,7 +1,7 @@
 //! Storage processes as the agent's own children, each in a session of its own, with its output in a file.
 //!
 //! They outlive the agent: a new one finds them again by what they wrote down about themselves, and looks at
-//! boot, number, start time and executable before it believes that. What is left alone on purpose: systemd.
+//! boot, number, start time and executable before it believes that.
 
 mod launch;
 mod shim;
@@ -12,10 +12,11 @@ use camino::Utf8PathBuf;
 use evenkeel_agent_core::{BootId, Release};
 use rustix::process::Signal;
 
-use super::{ExitWatcher, FindError, StorageProcess, SupervisorError, output};
+use super::{
+    ExitWatcher, FindError, KeptDown, StorageProcess, SupervisorError, output, process::By, record,
+};
 use crate::{config::InstanceSettings, releases::Store};
 
-pub use launch::KeptDown;
 pub use shim::{SHIM_MODE, become_instance};
 
 /// Runs the storage process of one instance.
@@ -52,7 +53,24 @@ impl ExecSupervisor {
     /// # Errors
     /// When that cannot be told for sure.
     pub fn find(&self) -> Result<Option<StorageProcess>, FindError> {
-        StorageProcess::find(&self.folder, self.boot, &self.store, &self.watcher)
+        let Some(record) = record::read(&self.folder).filter(|record| record.boot == self.boot)
+        else {
+            return Ok(None);
+        };
+        if let Some(life) = &record.unit {
+            return match record.is_alive() {
+                true => Err(FindError::OtherSupervisor {
+                    pid: record.pid.as_raw_pid(),
+                    by: format!("the unit {}", life.unit),
+                }),
+                false => Ok(None),
+            };
+        }
+        let by = By::Exec {
+            folder: self.folder.clone(),
+            child: None,
+        };
+        StorageProcess::identify(record.marks(), by, &self.store, &self.watcher)
     }
 
     /// Starts a release and waits until it executes; the process that is there, if one already is. Blocks.

@@ -80,6 +80,7 @@ fn write_record(folder: &Utf8Path, configuration: &str) -> io::Result<()> {
         started_at: evenkeel_common::clock::now(),
         output_from: output::length(folder),
         configuration: configuration.parse().ok(),
+        unit: None,
     };
     record::write(folder, &record)
 }

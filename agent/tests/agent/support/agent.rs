@@ -131,6 +131,7 @@ fn spawn(place: &Place, failpoint: &str) -> Child {
         .unwrap();
     command(&place.root.join("agent.toml"))
         .env("EVENKEEL_FAILPOINT", failpoint)
+        .env("DBUS_SYSTEM_BUS_ADDRESS", place.bus())
         .stderr(log)
         .spawn()
         .unwrap()

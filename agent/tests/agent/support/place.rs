@@ -151,6 +151,11 @@ impl Place {
 
     /// Writes a configuration with one instance, `s1`, that is at release 1.0.0. `extra` goes into its table.
     pub(crate) fn configure(&self, coordinator: SocketAddr, extra: &str) -> Utf8PathBuf {
+        let address = self.address;
+        let run = match extra.contains("supervisor = \"systemd\"") {
+            true => String::new(),
+            false => format!("command = [\"{{release}}/store\", \"{address}\"]"),
+        };
         let text = format!(
             r#"
 node = "n1"
@@ -166,7 +171,7 @@ key = "agent.key"
 [[instance]]
 name = "s1"
 component = "store"
-command = ["{{release}}/store", "{address}"]
+{run}
 {extra}
 {alone}
 [instance.initial]
@@ -182,7 +187,6 @@ url = "http://{address}/health"
 interval = "50ms"
 "#,
             key = self.key.public_key(),
-            address = self.address,
             // Most tests say something only once the process runs.
             alone = match extra.contains("start_alone_after") {
                 true => "",
@@ -201,6 +205,11 @@ interval = "50ms"
         let path = self.root.join("agent.toml");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(path, text.replace(&old.to_string(), &new.to_string())).unwrap();
+    }
+
+    /// Where an agent finds the bus of the place's own systemd, if it has one.
+    pub(crate) fn bus(&self) -> String {
+        format!("unix:path={}/systemd/run/bus", self.root)
     }
 
     /// A file of the instance.

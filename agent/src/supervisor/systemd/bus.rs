@@ -136,7 +136,7 @@ impl Bus {
         let connection = builder.method_timeout(CALL_TIMEOUT).build().await?;
         // Before anything is asked for, so that nothing is missed.
         let messages = MessageStream::from(&connection);
-        for (unit, _) in &self.units {
+        for unit in self.units.keys() {
             let path = path_of(unit);
             let rules = [
                 format!("type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',path='{path}'"),

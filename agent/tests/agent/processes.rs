@@ -173,7 +173,7 @@ fn a_process_that_left_children_behind_is_started_again_without_them() {
 }
 
 #[test]
-fn what_a_process_writes_is_kept_and_its_last_line_shown() {
+fn what_a_process_writes_is_kept_and_its_last_lines_shown() {
     let place = place("");
     fs::write(
         place.root.join("store-1.0.0"),
@@ -181,11 +181,10 @@ fn what_a_process_writes_is_kept_and_its_last_line_shown() {
     )
     .unwrap();
     let agent = Agent::start(&place);
-    wait_for("the last line", || {
-        agent
-            .log()
-            .contains("its last line: this release is broken")
-            .then_some(())
+    wait_for("the last lines", || {
+        let log = agent.log();
+        let lines = "its last lines: release 1.0.0, which is broken, of process ";
+        (log.contains(lines) && log.contains(" / this release is broken")).then_some(())
     });
     let output = fs::File::open(place.of_instance("output.log")).unwrap();
     let mut beginning = [0; 14];

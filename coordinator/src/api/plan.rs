@@ -457,7 +457,7 @@ impl PlanService for Plans {
             tokio::task::block_in_place(|| {
                 let tasks = state.tasks_of(id);
                 let of_tasks = tasks.filter_map(|task| waits::wait(&state, plan, task, now));
-                let waits = waits::wait_of_plan(&state, plan)
+                let waits = waits::wait_of_plan(&state, plan, now)
                     .into_iter()
                     .chain(of_tasks);
                 let waits = waits.take(WAITS_MAX);

@@ -5,16 +5,20 @@
 //! - A plan whose finalizing takes a way back away is ready to be finalized, and stays so until then.
 
 use evenkeel_words::planted::{self, Bug};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_compat::Undo;
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 use semver::Version;
 
-use super::{Decision, finalizing, undo::is_behind, waits};
+use super::{
+    Decision, finalizing, hold,
+    undo::is_behind,
+    waits::{self, WaitKind},
+};
 use crate::{
     change::Resource,
-    plan::{Plan, PlanState, Stage, Task},
+    plan::{Plan, PlanKind, PlanState, Stage, Task},
     state::State,
 };
 
@@ -173,8 +177,8 @@ pub(super) fn ready(state: &State, plan: &Plan) -> Option<String> {
     if plan.state != PlanState::ReadyToFinalize {
         return None;
     }
-    if let Some(behind) = behind(state, plan) {
-        return Some(format!("every task is over, but {behind}"));
+    if let Some(why) = keeps_from_ending(state, plan) {
+        return Some(format!("every task is over, but {why}"));
     }
     let stages: Vec<_> = plan.stages.iter().filter(|stage| loses(stage)).collect();
     if stages.is_empty() {
@@ -204,13 +208,33 @@ fn loses(stage: &Stage) -> bool {
     stage.is_final_when_finalized() && stage.confirmed_by.is_none()
 }
 
+/// Why a running plan does not end though every task is over and nobody is asked; nothing if it is not so.
+pub(super) fn waits_to_end(
+    state: &State,
+    plan: &Plan,
+    now: Timestamp,
+) -> Option<(WaitKind, String)> {
+    let over = plan.state == PlanState::Running && state.stage_under_way(plan.id).is_none();
+    if !over || plan.kind != PlanKind::Upgrade {
+        return None;
+    }
+    let hold = hold::keeps_ways_back(state, now).map(|hold| (hold.kind, hold.sentence));
+    let lacks = || Some((WaitKind::Agent, keeps_from_ending(state, plan)?));
+    let (kind, sentence) = hold.or_else(lacks)?;
+    Some((kind, format!("every task is over, but {sentence}")))
+}
+
 /// The plan's end, when every task is done.
 pub(super) fn finish(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
     if state.stage_under_way(plan.id).is_some() {
         return None;
     }
-    // Where an instance was left out, a person looks at what that means.
-    let left_out = plan.tasks_skipped > 0 && behind(state, plan).is_some();
+    // Where an instance was left out, or came later, a person looks at what that means.
+    let left_out = match (plan.kind, plan.tasks_skipped > 0) {
+        (_, true) => keeps_from_ending(state, plan).is_some(),
+        (PlanKind::Upgrade, false) => behind(state, plan).is_some(),
+        (PlanKind::Restart | PlanKind::Reconfigure | PlanKind::CatchUp, false) => false,
+    };
     let asks = plan.policy.pause_before_finalize || left_out;
     if asks || plan.stages.iter().any(loses) {
         let ready = Plan {
@@ -219,6 +243,9 @@ pub(super) fn finish(state: &State, plan: &Plan, now: Timestamp) -> Option<Decis
         };
         let cause = format!("{} {}", plan.id, ready.state.name());
         return Some((cause, vec![Resource::Plan(ready)]));
+    }
+    if waits_to_end(state, plan, now).is_some() {
+        return None;
     }
     let next = finalizing::begun(state, plan, now);
     let cause = format!("{} {}", plan.id, next.state.name());
@@ -255,8 +282,8 @@ pub fn confirmed(
     match plan.state {
         PlanState::ReadyToFinalize => {
             not_meant("the whole plan")?;
-            if let Some(behind) = behind(state, plan) {
-                return Err(behind);
+            if let Some(why) = keeps_from_ending(state, plan) {
+                return Err(why);
             }
             let stages = confirmed.stages.iter_mut();
             stages.filter(|stage| loses(stage)).for_each(confirm);
@@ -284,19 +311,77 @@ pub fn confirmed(
     Ok(confirmed)
 }
 
-/// An instance that is not where the plan has brought the others: finalizing waits for every member.
+/// Why the plan cannot end yet: finalizing waits for every member.
+fn keeps_from_ending(state: &State, plan: &Plan) -> Option<String> {
+    behind(state, plan)
+        .or_else(|| goes_back_elsewhere(state, plan))
+        .or_else(|| lacks(state, plan))
+}
+
+/// An instance that is not where the plan has brought the others, and not on its way there either.
 fn behind(state: &State, plan: &Plan) -> Option<String> {
     plan.targets.iter().find_map(|target| {
+        let is_there =
+            |version: Option<&Version>| version.is_some_and(|v| v.cmp_precedence(&target.version).is_eq());
         let mut instances = state.instances_of(&target.component);
         let behind = instances.find(|instance| {
             let current = instance.report.current.as_ref();
-            current.is_none_or(|current| current.version.cmp_precedence(&target.version).is_ne())
+            !is_there(current.map(|current| &current.version)) || !is_there(instance.comes_to())
         })?;
         let current = behind.report.current.as_ref();
-        let has = current.map_or_else(|| "nothing".to_owned(), |c| c.version.to_string());
+        let has = current.map(|current| &current.version);
+        if is_there(has) {
+            return Some(format!(
+                "finalizing waits for every instance, and {} does not stay with {}",
+                behind.id, target.version
+            ));
+        }
+        let has = has.map_or_else(|| "nothing".to_owned(), ToString::to_string);
         Some(format!(
             "finalizing waits for every instance, and {} has {has}, not {}: bring it there by a plan of its own first",
             behind.id, target.version
+        ))
+    })
+}
+
+/// Another plan that is taking instances of the same component back.
+fn goes_back_elsewhere(state: &State, plan: &Plan) -> Option<String> {
+    let mut others = state.plans_under_way().filter(|other| other.id != plan.id);
+    others.find_map(|other| {
+        let PlanState::RollingBack(_) = other.state else {
+            return None;
+        };
+        let mut stages = plan.stages.iter();
+        let stage =
+            stages.find(|stage| other.stages.iter().any(|s| s.component == stage.component))?;
+        Some(format!(
+            "finalizing waits for every instance, and {} takes {} back",
+            other.id, stage.component
+        ))
+    })
+}
+
+/// An instance that is there, as far as is known, and not well, or not to be left alone yet.
+fn lacks(state: &State, plan: &Plan) -> Option<String> {
+    if plan.kind != PlanKind::Upgrade {
+        return None;
+    }
+    let components: BTreeSet<_> = plan.stages.iter().map(|stage| &stage.component).collect();
+    let mut instances = components.into_iter().flat_map(|c| state.instances_of(c));
+    instances.find_map(|instance| {
+        let why = waits::node(state, instance).or_else(|| {
+            let slot = || {
+                instance
+                    .slot
+                    .as_ref()
+                    .map(|slot| format!("it is held by {}", slot.plan))
+            };
+            let sick = || (!instance.is_healthy()).then(|| "it is not healthy".to_owned());
+            sick().or_else(slot)
+        })?;
+        Some(format!(
+            "finalizing waits for every instance, and {} is not there and well: {why}",
+            instance.id
         ))
     })
 }

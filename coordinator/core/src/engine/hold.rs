@@ -42,6 +42,11 @@ pub fn holds_back(state: &State, plan: &Plan, now: Timestamp) -> Option<Hold> {
     }
 }
 
+/// What keeps anything from being made final: with a fleet that is frozen, or not heard, nobody can say that all is well.
+pub(super) fn keeps_ways_back(state: &State, now: Timestamp) -> Option<Hold> {
+    frozen(state).or_else(|| breaker_open(state, now))
+}
+
 fn frozen(state: &State) -> Option<Hold> {
     let freeze = state
         .frozen()

@@ -23,9 +23,16 @@ pub(super) fn pause(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
         {
             let mut tasks = state.tasks_of(plan.id);
             let first = tasks.find_map(|task| Some((task, waits::wait(state, plan, task, now)?)));
-            let first = first.map_or_else(String::new, |(task, wait)| {
-                format!("; {} waits: {}", task.instance, wait.sentence)
-            });
+            let end = || {
+                Some(format!(
+                    "; {}",
+                    waits::wait_of_plan(state, plan, now)?.sentence
+                ))
+            };
+            let first = first
+                .map(|(task, wait)| format!("; {} waits: {}", task.instance, wait.sentence))
+                .or_else(end)
+                .unwrap_or_default();
             format!(
                 "no task moved for {:?}{first}; mend it and resume, or abort",
                 plan.policy.progress_deadline
@@ -48,7 +55,13 @@ pub(super) fn park(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisio
         let stage = state
             .tally(plan.id)?
             .stage(state.stage_under_way(plan.id)?)?;
-        state.task_under_way(plan.id, stage.in_flight().get_min()?)
+        let mut tasks = stage.in_flight().iter();
+        // What has just got its order has all its time before it.
+        tasks.find_map(|instance| {
+            let task = state.task_under_way(plan.id, instance)?;
+            let ordered_at = task.admitted_at.unwrap_or_default();
+            (now >= ordered_at.after(plan.policy.progress_deadline)).then_some(task)
+        })
     };
     let (late, reason) = match late(state, plan, now) {
         Some(late) => (late, unanswered(state, plan, late)),
@@ -65,6 +78,29 @@ pub(super) fn park(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisio
         ..Task::clone(late)
     };
     let cause = format!("{} parked", late.instance);
+    Some((cause, vec![Resource::Task(parked)]))
+}
+
+/// Parks, in a plan that goes back, what could not be spared for too long: nothing was ordered of it.
+pub(super) fn park_unspared(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
+    if now < timers::progress_overdue_at(plan) {
+        return None;
+    }
+    let stage = state
+        .tally(plan.id)?
+        .stage(state.stage_under_way(plan.id)?)?;
+    let (task, reason) = stage.to_begin().iter().find_map(|instance| {
+        let task = state.task_under_way(plan.id, instance)?;
+        let waits = task.state == TaskState::Prefetched;
+        let yielded = task.yielded.as_ref().filter(|_| waits)?;
+        Some((task, &yielded.reason))
+    })?;
+    let parked = Task {
+        state: TaskState::Parked(format!("it could not be spared: {reason}")),
+        yielded: None,
+        ..Task::clone(task)
+    };
+    let cause = format!("{} parked", task.instance);
     Some((cause, vec![Resource::Task(parked)]))
 }
 

@@ -7,21 +7,22 @@
 use std::collections::BTreeMap;
 
 use evenkeel_compat::{Method, NoHop, Undo, Way};
-use evenkeel_words::{
-    limits::{REASON_BYTES_MAX, cut},
-    names::InstanceId,
-    timestamp::Timestamp,
-};
+use evenkeel_words::{limits::cut, names::InstanceId, timestamp::Timestamp};
 
-use super::{Decision, admit, compatible, ended, hold, overdue, waits};
+use super::{Decision, admit, compatible, conflict, ended, hold, overdue, waits};
 use crate::{
     change::Resource,
     instance::Instance,
     plan::{Plan, PlanKind, PlanState, Stage, Task, TaskState},
-    planner::TASKS_MAX,
     release::ReleaseRef,
     state::State,
 };
+
+/// How many tasks are left out with one decision: all of them together may be more than fits one record.
+const LEFT_OUT_AT_ONCE: usize = 2_000;
+
+/// How much is kept of what was said of a task before it was left out, in bytes.
+const NESTED_BYTES_MAX: usize = 200;
 
 /// The plan begins to roll back.
 ///
@@ -58,7 +59,10 @@ pub fn begin(
     if plan.kind != PlanKind::Upgrade {
         return Err("it brings nothing to another version".to_owned());
     }
-    check(state, plan)?;
+    let back = to_undo(state, plan);
+    check(state, plan, &back)?;
+    let back = back.iter().flat_map(|(_, tasks)| tasks.iter().copied());
+    conflict::check(state, plan, back, Some(plan.id)).map_err(|refusal| refusal.message)?;
     let mut rolling = Plan {
         state: PlanState::RollingBack(reason),
         rollback_began_at: Some(now),
@@ -67,7 +71,8 @@ pub fn begin(
         ..plan.clone()
     };
     let rests = |task: &&Task| !task.state.is_over() && !is_ordered(task);
-    let skipped: Vec<_> = tasks(state, plan).filter(rests).map(left_out).collect();
+    let rests = tasks(state, plan).filter(rests);
+    let skipped: Vec<_> = rests.take(LEFT_OUT_AT_ONCE).map(left_out).collect();
     count_skipped(&mut rolling, skipped.len());
     let cause = format!("{} begins to roll back", plan.id);
     Ok((cause, [vec![Resource::Plan(rolling)], skipped].concat()))
@@ -97,7 +102,8 @@ pub(super) fn go_on(
     if state.stage_under_way(plan.id).is_none() {
         return Some(rolled_back(plan, reason, now));
     }
-    admit::prefetched(state, plan, now)
+    overdue::park_unspared(state, plan, now)
+        .or_else(|| admit::prefetched(state, plan, now))
         .or_else(|| broken_first(state, plan, now))
         .or_else(|| admit::admit(state, plan, search, now))
 }
@@ -181,10 +187,10 @@ fn hop_closed(state: &State, stage: &Stage) -> Option<String> {
 }
 
 /// Whether all that the plan has begun can be undone, and is published to be had again.
-fn check(state: &State, plan: &Plan) -> Result<(), String> {
-    for (stage, members) in to_undo(state, plan) {
-        let back = undoing(plan, stage).ok_or_else(|| {
-            let stage = plan.stage_at(stage);
+fn check(state: &State, plan: &Plan, to_undo: &[(u32, Vec<&Task>)]) -> Result<(), String> {
+    for (stage, members) in to_undo {
+        let back = undoing(plan, *stage).ok_or_else(|| {
+            let stage = plan.stage_at(*stage);
             let stage = stage.map_or_else(String::new, ToString::to_string);
             format!("there is no way back from {stage}")
         })?;
@@ -291,7 +297,7 @@ fn undoing(plan: &Plan, index: u32) -> Option<Stage> {
 /// The next tasks that the plan leaves as they are, now that nothing of it is on its way.
 fn leave_out(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> {
     let rests = tasks(state, plan).filter(|task| !task.state.is_over());
-    let skipped: Vec<_> = rests.take(TASKS_MAX).map(left_out).collect();
+    let skipped: Vec<_> = rests.take(LEFT_OUT_AT_ONCE).map(left_out).collect();
     if skipped.is_empty() {
         return None;
     }
@@ -326,6 +332,7 @@ fn lay_out(state: &State, plan: &Plan, reason: &str, now: Timestamp) -> Decision
             from: task.to.clone(),
             to: task.from.clone(),
             generation: 0,
+            yielded: None,
             ..task.again()
         };
         tasks.extend(members.into_iter().map(|task| Resource::Task(back(task))));
@@ -360,12 +367,14 @@ fn left_out(task: &Task) -> Resource {
     let reason = match task.state.reason() {
         "" => "the plan is rolled back".to_owned(),
         reason => format!(
-            "the plan is rolled back; it was {}: {reason}",
-            task.state.name()
+            "the plan is rolled back; it was {}: {}",
+            task.state.name(),
+            cut(reason.to_owned(), NESTED_BYTES_MAX)
         ),
     };
     Resource::Task(Task {
-        state: TaskState::Skipped(cut(reason, REASON_BYTES_MAX)),
+        state: TaskState::Skipped(reason),
+        yielded: None,
         ..task.clone()
     })
 }

@@ -143,15 +143,16 @@ pub fn wait(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Option<W
 
 /// Why the plan as a whole does not move though all its tasks are done; nothing if that is not so.
 #[must_use]
-pub fn wait_of_plan(state: &State, plan: &Plan) -> Option<Wait> {
+pub fn wait_of_plan(state: &State, plan: &Plan, now: Timestamp) -> Option<Wait> {
     if let Some(wait) = finalizing::wait(plan) {
         return Some(wait);
     }
-    let sentence = finality::ready(state, plan)?;
+    let person = || Some((WaitKind::Person, finality::ready(state, plan)?));
+    let (kind, sentence) = finality::waits_to_end(state, plan, now).or_else(person)?;
     Some(Wait {
         instance: None,
         stage: u32::try_from(plan.stages.len().saturating_sub(1)).unwrap_or(u32::MAX),
-        kind: WaitKind::Person,
+        kind,
         sentence,
         since: plan.progressed_at,
         until: None,
@@ -213,6 +214,14 @@ pub(super) fn before_order(state: &State, plan: &Plan, task: &Task) -> Option<(W
         return Some((WaitKind::Person, sentence));
     }
     if let Some(sentence) = node(state, instance) {
+        let skip = match plan.stage(task).is_some_and(|stage| stage.undoes.is_some()) {
+            true => format!(
+                "; `evenkeel plan skip {} {}` leaves it out",
+                plan.id, task.instance
+            ),
+            false => String::new(),
+        };
+        let sentence = format!("{sentence}{skip}");
         return Some((WaitKind::Agent, sentence));
     }
     if let Some(sentence) = old_copy(state) {
@@ -337,10 +346,20 @@ fn prefetch(state: &State, plan: &Plan) -> Option<String> {
         return None;
     }
     let barrier = state.barrier(plan.id)?;
-    let missing = barrier.missing();
-    let first = missing.get_min().or(barrier.arrived().get_min())?;
+    let goes_back = plan
+        .stage_at(barrier.stage())
+        .is_some_and(|stage| stage.undoes.is_some());
+    // A lost host keeps no other from going back.
+    let awaited = |id: &&InstanceId| {
+        let instance = || state.instance(id);
+        !goes_back || instance().is_some_and(|instance| node(state, instance).is_none())
+    };
+    let mut missing = barrier.missing().iter().filter(awaited);
+    let first = missing.next();
+    let missing = missing.count();
+    let first = first.or(barrier.arrived().get_min())?;
     let first = state.task_under_way(plan.id, first)?;
-    let more = match missing.len().max(1) - 1 {
+    let more = match missing {
         0 => String::new(),
         more => format!(" ({more} more do not either)"),
     };
@@ -404,7 +423,7 @@ fn surprise(plan: &Plan, task: &Task, instance: &Instance) -> Option<String> {
     ))
 }
 
-fn node(state: &State, instance: &Instance) -> Option<String> {
+pub(super) fn node(state: &State, instance: &Instance) -> Option<String> {
     let node = state.node(&instance.id.node)?;
     if let Some(fenced) = &node.fenced {
         return Some(format!(

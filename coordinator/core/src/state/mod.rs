@@ -24,7 +24,7 @@ use crate::{
     instance::{GoneInstance, Instance},
     measures::{Measure, Measures},
     node::{Liveness, Node},
-    plan::{Plan, PlanId, Task, TaskId},
+    plan::{Plan, PlanId, Task, TaskId, TaskState},
     release::Release,
 };
 
@@ -254,11 +254,9 @@ impl State {
                 let id = task.id();
                 let key = Key::Task(id.clone());
                 let revision = task.revision;
-                if self.plans_under_way.contains(&id.plan) {
-                    self.claims.insert(id.instance.clone(), id.plan);
-                }
                 let task = Arc::new(task);
                 let old = self.tasks.insert(id.clone(), Arc::clone(&task));
+                self.claim_for(&task);
                 let tally = self.tallies.entry(id.plan).or_default();
                 tally.replace(old.as_deref(), &task);
                 self.place_task(&task);
@@ -371,7 +369,9 @@ impl State {
         if was == under_way {
             return;
         }
-        let instances: Vec<_> = self.tasks_of(plan).map(|t| t.instance.clone()).collect();
+        let tasks = self.tasks_of(plan);
+        let claiming = tasks.filter(|task| !under_way || claims(task));
+        let instances: Vec<_> = claiming.map(|task| task.instance.clone()).collect();
         if under_way {
             self.plans_under_way.insert(plan);
             for instance in instances {
@@ -387,6 +387,33 @@ impl State {
                 }
             }
         }
+    }
+
+    /// A plan under way has an instance to itself, but for one that it leaves out wholly.
+    fn claim_for(&mut self, task: &Task) {
+        if !self.plans_under_way.contains(&task.plan) {
+            return;
+        }
+        if claims(task) {
+            self.claims.insert(task.instance.clone(), task.plan);
+        } else if self.claimed_by(&task.instance) == Some(task.plan)
+            && !self.has_claiming_task(task.plan, &task.instance)
+        {
+            self.claims.remove(&task.instance);
+        }
+    }
+
+    fn has_claiming_task(&self, plan: PlanId, instance: &InstanceId) -> bool {
+        let stages = self.tallies.get(&plan).into_iter();
+        let mut stages = stages.flat_map(|tally| tally.stages());
+        stages.any(|(stage, _)| {
+            let task = self.task(&TaskId {
+                plan,
+                stage,
+                instance: instance.clone(),
+            });
+            task.is_some_and(|task| claims(task))
+        })
     }
 
     /// Looks at all tasks of the stage that has come under way.
@@ -462,4 +489,9 @@ impl State {
         }
         gone
     }
+}
+
+/// Whether a task keeps other plans away from its instance while its plan is under way.
+fn claims(task: &Task) -> bool {
+    !matches!(task.state, TaskState::Skipped(_))
 }

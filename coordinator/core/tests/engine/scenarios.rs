@@ -28,6 +28,12 @@ macro_rules! transcripts {
 
 transcripts! {
     one_that_comes_back_old_is_held_and_caught_up
+    one_that_cannot_be_spared_is_parked_without_an_order
+    one_that_was_left_out_is_brought_along_by_a_plan_of_its_own
+    nothing_is_made_final_while_the_fleet_is_frozen
+    one_that_fell_silent_after_it_was_done_keeps_a_plan_from_being_made_final
+    one_that_came_later_keeps_a_plan_from_being_made_final
+    nothing_is_made_final_while_another_plan_takes_members_back
     one_that_may_meet_what_is_there_is_not_held
     one_with_no_way_to_the_others_stays_down_until_a_person_says_otherwise
     a_coordinator_that_restarts_knows_who_is_held

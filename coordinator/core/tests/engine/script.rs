@@ -334,7 +334,9 @@ impl Script {
         let plan = state.plan(id).unwrap();
         let tasks = state.tasks_of(id);
         let of_tasks = tasks.filter_map(|task| waits::wait(state, plan, task, self.world.now));
-        let waits = waits::wait_of_plan(state, plan).into_iter().chain(of_tasks);
+        let waits = waits::wait_of_plan(state, plan, self.world.now)
+            .into_iter()
+            .chain(of_tasks);
         waits
             .map(|wait| {
                 let until = wait.until.map(|at| format!(", until {}", since_start(at)));

@@ -3,7 +3,7 @@
 use semver::Version;
 use thiserror::Error;
 
-use crate::{BootId, DataMove, Hold, Incoming, Record, Rejoin, Release, State};
+use crate::{BootId, DataMove, Finality, Hold, Incoming, Record, Rejoin, Release, State};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub enum Event {
         incoming: Option<Incoming>,
         /// Whether the instance has to stay down.
         hold: Hold,
-        /// Under which id an upgrade has to be made final, if it has to.
-        finalize: Option<String>,
+        /// What has to be made final, if anything has.
+        finalize: Option<Finality>,
     },
     /// The process may be stopped, as [`Action::AskToStop`] asked.
     OkToStop,
@@ -155,6 +155,12 @@ impl Ticket {
     pub fn is_backed_by(&self, durable: &Record) -> bool {
         self.epoch <= durable.fence.epoch && self.generation == durable.fence.generation()
     }
+
+    /// The same for what is going to be final under this id: that it is, has to be durable.
+    #[must_use]
+    pub fn is_final_by(&self, durable: &Record, id: &str) -> bool {
+        self.is_backed_by(durable) && durable.finalizing.as_deref() == Some(id)
+    }
 }
 
 /// Something to do. Each is idempotent: doing it twice is doing it once.
@@ -188,7 +194,7 @@ pub enum Action {
     Verify,
     /// Have the storage system told, under this id, that the version it runs is final; answered by
     /// [`Event::FinalizeEnded`]. Goes on whatever else happens.
-    Finalize(String),
+    Finalize(Ticket, String),
     /// Ask the process that runs for its version; answered by [`Event::VersionTold`]. Ends with the phase.
     AskVersion(Ticket),
     /// Ask whether the process that runs is whole again among the others, until it is; answered by

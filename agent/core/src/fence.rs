@@ -3,7 +3,7 @@
 use evenkeel_words::planted::{self, Bug};
 use thiserror::Error;
 
-use crate::{Method, Now, Release};
+use crate::{Method, NotFinal, Now, Release};
 
 /// What an instance has to run, as the coordinator said it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +140,14 @@ pub enum Refusal {
         generation: u64,
         /// The generation of the order that is being carried out.
         under_way: u64,
+    },
+    /// The storage system is not told that its version is final.
+    #[error("{id} is not made final: {reason}")]
+    NotFinal {
+        /// Under which id that was asked for.
+        id: String,
+        /// Why not.
+        reason: NotFinal,
     },
 }
 

@@ -40,6 +40,7 @@
 
 mod event;
 mod fence;
+mod finality;
 mod hold;
 mod journey;
 mod record;
@@ -50,6 +51,7 @@ mod step;
 
 pub use event::{Action, Event, IllegalMove, Ticket, Transition};
 pub use fence::{Fallback, Fence, Incoming, Order, Refusal, Verdict};
+pub use finality::{Finality, Finalizing, NotFinal};
 pub use hold::Hold;
 pub use journey::{DataMove, Journey, Method, Purpose, Rejoin};
 pub use record::{Record, Standing};

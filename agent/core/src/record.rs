@@ -2,8 +2,8 @@
 //! record is all there is to know.
 
 use crate::{
-    BootId, Fence, Finalized, Hold, Journey, OrderResult, Outcome, Phase, Run, Service, Settings,
-    State,
+    BootId, Fence, Finalized, Finalizing, Hold, Journey, OrderResult, Outcome, Phase, Run, Service,
+    Settings, State,
 };
 use evenkeel_words::planted::{self, Bug};
 
@@ -18,6 +18,8 @@ pub struct Record {
     /// The storage system may have been told to make the process ready to be stopped, and was not told since
     /// that it is back.
     pub quiesced: bool,
+    /// Under which id the storage system is going to be told that its version is final, or may have been.
+    pub finalizing: Option<String>,
     /// What came of making an upgrade final last.
     pub finalized: Option<Finalized>,
     /// What the coordinator has said of its staying down.
@@ -108,6 +110,7 @@ impl Record {
             },
             drained: state.drained,
             quiesced: state.quiesced,
+            finalizing: state.finalizing.as_ref().map(|it| it.id.clone()),
             finalized: state.finalized.clone(),
             hold: state.hold.clone(),
             standing,
@@ -150,7 +153,10 @@ impl Record {
             boot,
             drained: self.drained,
             quiesced: self.quiesced,
-            finalizing: None,
+            finalizing: self.finalizing.map(|id| Finalizing {
+                id,
+                is_begun: false,
+            }),
             finalized: self.finalized,
             runs: false,
             hold: self.hold,

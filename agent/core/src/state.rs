@@ -1,8 +1,8 @@
 //! Where an instance is in its life.
 
 use crate::{
-    DataMove, Fence, Hold, Journey, Now, Purpose, Record, Refusal, Rejoin, Release, Run, Service,
-    Settings, Ticket,
+    DataMove, Fence, Finalizing, Hold, Journey, Now, Purpose, Record, Refusal, Rejoin, Release,
+    Run, Service, Settings, Ticket,
 };
 
 /// Tells one boot of the host from another.
@@ -26,8 +26,8 @@ pub struct State {
     /// The storage system may have been told to make the process ready to be stopped, and was not told since
     /// that it is back.
     pub quiesced: bool,
-    /// Under which id an upgrade is being made final, if it is.
-    pub finalizing: Option<String>,
+    /// What is being made final, if anything is.
+    pub finalizing: Option<Finalizing>,
     /// What came of making an upgrade final last.
     pub finalized: Option<Finalized>,
     /// A process runs, as far as is known.

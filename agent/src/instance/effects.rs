@@ -58,7 +58,7 @@ impl Instance {
                 self.asking = Some(Asking::recovered(self.driver.clone(), &self.state));
                 None
             }
-            Action::Finalize(id) => {
+            Action::Finalize(ticket, id) if self.is_final(ticket, &id) => {
                 self.finalizing = Some(Asking::finalize(self.driver.clone(), &self.state, id));
                 None
             }
@@ -78,7 +78,8 @@ impl Instance {
             | Action::Quiesce(_)
             | Action::Unquiesce(_)
             | Action::AskVersion(_)
-            | Action::AskRecovered(_) => {
+            | Action::AskRecovered(_)
+            | Action::Finalize(_, _) => {
                 tracing::error!(
                     instance = %self.settings.name,
                     ?action,
@@ -92,6 +93,11 @@ impl Instance {
     fn is_backed(&self, ticket: Ticket) -> bool {
         let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         ticket.is_backed_by(journal.last())
+    }
+
+    fn is_final(&self, ticket: Ticket, id: &str) -> bool {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        ticket.is_final_by(journal.last(), id)
     }
 
     async fn ensure_stopped(&mut self, ticket: Ticket) -> Option<Event> {

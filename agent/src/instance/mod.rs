@@ -16,8 +16,8 @@ use std::{
 
 use camino::Utf8PathBuf;
 use evenkeel_agent_core::{
-    Action, Event, Hold, Incoming, Order, OrderResult, Phase, Record, Release, Run, Standing,
-    State, Ticket, Transition, step,
+    Action, Event, Finality, Hold, Incoming, Order, OrderResult, Phase, Record, Release, Run,
+    Standing, State, Ticket, Transition, step,
 };
 use evenkeel_common::{
     limits::{REASON_BYTES_MAX, cut},
@@ -63,8 +63,8 @@ pub struct Desired {
     pub prefetch: Vec<Release>,
     /// Whether the instance has to stay down.
     pub hold: Hold,
-    /// Under which id the driver has to make an upgrade final, if it has to.
-    pub finalize: Option<String>,
+    /// What the driver has to make final, if anything.
+    pub finalize: Option<Finality>,
 }
 
 /// An order, and until when it may be begun.

@@ -265,6 +265,7 @@ mod tests {
             fence: Fence { epoch, order: None },
             drained: false,
             quiesced: false,
+            finalizing: None,
             finalized: None,
             hold: Hold::default(),
             standing: Standing::default(),

@@ -33,6 +33,9 @@ struct StoredRecord {
     /// What the coordinator has said of its staying down; absent if it never said anything.
     #[prost(message, optional, tag = "10")]
     hold: Option<StoredHold>,
+    /// Under which id the storage system may have been told that its version is final; absent if it was not.
+    #[prost(string, optional, tag = "11")]
+    finalizing: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -188,6 +191,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         outcome: outcome.map(store_outcome),
         drained: record.drained,
         quiesced: record.quiesced,
+        finalizing: record.finalizing.clone(),
         finalized: record.finalized.as_ref().map(store_finalized),
         hold: (record.hold != Hold::default()).then(|| StoredHold {
             word: record.hold.word,
@@ -237,6 +241,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         fence,
         drained: stored.drained,
         quiesced: stored.quiesced,
+        finalizing: stored.finalizing,
         finalized: stored.finalized.map(finalized),
         hold: stored.hold.map_or_else(Hold::default, |hold| Hold {
             word: hold.word,
@@ -560,12 +565,13 @@ pub(super) mod tests {
         let finalized = proptest::option::of(finalized);
         let hold = (any::<u64>(), proptest::option::of(".{0,20}"))
             .prop_map(|(word, reason)| Hold { word, reason });
-        let told = (finalized, hold);
+        let told = (proptest::option::of(".{0,20}"), finalized, hold);
         (fence, any::<bool>(), any::<bool>(), told, standing).prop_map(
-            |(fence, drained, quiesced, (finalized, hold), standing)| Record {
+            |(fence, drained, quiesced, (finalizing, finalized, hold), standing)| Record {
                 fence,
                 drained,
                 quiesced,
+                finalizing,
                 finalized,
                 hold,
                 standing,

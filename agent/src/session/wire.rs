@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use evenkeel_agent_core::{
-    Fallback, Finalized, Hold, Method, Order, OrderResult, Progress, Release, Status, StepName,
+    Fallback, Finality, Finalized, Hold, Method, Order, OrderResult, Progress, Release, Status,
+    StepName,
 };
 use evenkeel_common::{
     clock::Timestamp,
@@ -78,15 +79,18 @@ pub(super) fn hear(
         .map(|order| hear_order(order, answers_clock_ms))
         .transpose()
         .map_err(|reason| format!("the order for {name} cannot be understood: {reason}"))?;
+    let finalize = instance
+        .finalize
+        .map(|finalize| hear_finality(finalize, answers_clock_ms))
+        .transpose()
+        .map_err(|reason| format!("what is final of {name} cannot be understood: {reason}"))?;
     Ok(Heard {
         name,
         desired: Desired {
             epoch,
             order,
             prefetch,
-            finalize: instance
-                .finalize
-                .map(|finalize| cut(finalize.id, REASON_BYTES_MAX)),
+            finalize,
             hold: Hold {
                 word: instance.hold_word,
                 reason: Some(cut(instance.hold, REASON_BYTES_MAX)).filter(|hold| !hold.is_empty()),
@@ -121,6 +125,16 @@ fn hear_order(order: v1::Order, answers_clock_ms: u64) -> Result<DatedOrder, Str
         },
         answers_clock_ms,
         begin_within_ms: order.begin_within_ms.into(),
+    })
+}
+
+fn hear_finality(finalize: v1::Finalize, answers_clock_ms: u64) -> Result<Finality, String> {
+    Ok(Finality {
+        id: cut(finalize.id, REASON_BYTES_MAX),
+        generation: finalize.generation,
+        release: hear_release(finalize.release.ok_or("it names no release")?)?,
+        answers_clock_ms,
+        begin_within_ms: finalize.begin_within_ms.into(),
     })
 }
 

@@ -125,9 +125,14 @@ fn nobody_is_asked_before_what_would_not_do_is_put_back() {
     assert_eq!(data.all_verbs(), ["version", "recovered"]);
 }
 
-fn to_be_final(id: &str) -> DesiredInstance {
+fn to_be_final(scene: &Scene, id: &str) -> DesiredInstance {
     DesiredInstance {
-        finalize: Some(Finalize { id: id.to_owned() }),
+        finalize: Some(Finalize {
+            id: id.to_owned(),
+            generation: 0,
+            release: Some(scene.old.reference()),
+            begin_within_ms: 30_000,
+        }),
         ..desired(&[], None)
     }
 }
@@ -151,11 +156,11 @@ fn an_upgrade_is_made_final_once_for_each_id_also_by_another_agent() {
     let mut agent = scene.agent();
     assert!(scene.coordinator.report().unwrap().can_finalize);
     data.answer("finalize", "exit 7");
-    scene.coordinator.desire(to_be_final("1"));
+    scene.coordinator.desire(to_be_final(&scene, "1"));
     let said = finalized(&scene, "1");
     assert!(!said.ok && said.reason.contains("the driver's finalize failed"));
     data.answer("finalize", "exit 0");
-    scene.coordinator.desire(to_be_final("2"));
+    scene.coordinator.desire(to_be_final(&scene, "2"));
     assert!(finalized(&scene, "2").ok);
     assert_eq!(data.told("finalize")["arguments"]["id"], "2");
     let sessions = scene.coordinator.hellos();
@@ -163,8 +168,8 @@ fn an_upgrade_is_made_final_once_for_each_id_also_by_another_agent() {
     wait_for("another session", || {
         (scene.coordinator.hellos() > sessions).then_some(())
     });
-    scene.coordinator.desire(to_be_final("2"));
-    scene.coordinator.desire(to_be_final("3"));
+    scene.coordinator.desire(to_be_final(&scene, "2"));
+    scene.coordinator.desire(to_be_final(&scene, "3"));
     assert!(finalized(&scene, "3").ok);
     assert_eq!(times_asked(&data, "finalize"), 3);
 }
@@ -177,14 +182,14 @@ fn an_agent_that_dies_while_an_upgrade_is_made_final_goes_on_with_it() {
         agent.wait_until_it_serves("1.0.0");
         agent.restart_with(failpoint);
         scene.coordinator.wait_until_healthy("1.0.0");
-        scene.coordinator.desire(to_be_final("1"));
+        scene.coordinator.desire(to_be_final(&scene, "1"));
         wait_for("its death", || agent.has_ended().then_some(()));
         let sessions = scene.coordinator.hellos();
         agent.restart();
         wait_for("another session", || {
             (scene.coordinator.hellos() > sessions).then_some(())
         });
-        scene.coordinator.desire(to_be_final("1"));
+        scene.coordinator.desire(to_be_final(&scene, "1"));
         assert!(finalized(&scene, "1").ok);
     }
 }

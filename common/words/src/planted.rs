@@ -95,6 +95,8 @@ bugs! {
     OldOrderAccepted,
     /// An agent begins an order however late it comes.
     StaleOrderAccepted,
+    /// An agent has a version made final whatever it has accepted and whatever is there, however late it is told.
+    FinalityNotFenced,
     /// The accepted order is not written down.
     GenerationNotKept,
     /// The journal is written after the effect.

@@ -8,7 +8,7 @@ use crate::{
     engine::waits,
     instance::{Instance, Order, Quarantine},
     plan::{Plan, PlanId, PlanState, TaskState},
-    release::SignedManifest,
+    release::{ReleaseRef, SignedManifest},
     state::State,
 };
 
@@ -24,8 +24,28 @@ pub struct DesiredInstance {
     pub order: Option<Order>,
     /// Whether it has to stay down.
     pub quarantine: Quarantine,
-    /// What to call it when the driver's `finalize` is to be run, once for each name.
-    pub finalize: Option<String>,
+    /// What is to be made final, if anything is.
+    pub finalize: Option<Finality>,
+}
+
+/// That the driver's `finalize` is to be run, once for each name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finality {
+    /// What it is called, and the report of it.
+    pub id: String,
+    /// The newest order of the instance: its agent refuses if it knows of a newer one.
+    pub generation: u64,
+    /// What is going to be final: its agent refuses if something else is there.
+    pub release: ReleaseRef,
+}
+
+impl Finality {
+    /// Whether the agent has not said yet what came of it.
+    #[must_use]
+    pub fn is_unanswered(&self, instance: &Instance) -> bool {
+        let said = instance.report.finalized.as_ref();
+        said.is_none_or(|said| said.id != self.id)
+    }
 }
 
 /// What ought to be on a node, for every instance of it.
@@ -83,14 +103,20 @@ fn is_rebuild_withheld(state: &State, instance: &Instance, plan: PlanId, order: 
     !(running || goes_back) || waits::rebuild(state, plan, instance).is_some()
 }
 
-fn finalize(state: &State, instance: &Instance) -> Option<String> {
+fn finalize(state: &State, instance: &Instance) -> Option<Finality> {
     let finalizing = state
         .plans_under_way()
         .filter(|plan| plan.state == PlanState::Finalizing);
-    finalizing
-        .flat_map(|plan| plan.finalizing.iter().map(move |told| (plan.id, told)))
-        .find(|(_, told)| !told.done && told.instance.as_ref() == Some(&instance.id))
-        .map(|(plan, told)| told.id(plan))
+    let (plan, told) = finalizing
+        .flat_map(|plan| plan.finalizing.iter().map(move |told| (plan, told)))
+        .find(|(_, told)| !told.done && told.instance.as_ref() == Some(&instance.id))?;
+    let current = instance.report.current.as_ref();
+    let release = current.filter(|current| plan.brings_to(&told.component, &current.version))?;
+    Some(Finality {
+        id: told.id(plan.id),
+        generation: instance.generation(),
+        release: release.clone(),
+    })
 }
 
 fn is_reverting(state: &State, plan: PlanId, instance: &Instance) -> bool {

@@ -365,15 +365,17 @@ impl Session<'_> {
     }
 }
 
-/// Whether the agent has not yet taken the order.
+/// Whether the agent has not yet taken the order, or not said yet what came of making a version final.
 fn not_taken(state: &State, node: &NodeName, desired: &DesiredInstance) -> bool {
-    let Some(order) = &desired.order else {
+    let mut instances = state.instances_on(node);
+    let Some(instance) = instances.find(|instance| instance.id.name == desired.name) else {
         return false;
     };
-    state
-        .instances_on(node)
-        .find(|instance| instance.id.name == desired.name)
-        .is_some_and(|instance| instance.report.accepted.generation < order.generation)
+    let accepted = instance.report.accepted.generation;
+    let order = desired.order.as_ref();
+    let finality = desired.finalize.as_ref();
+    order.is_some_and(|order| accepted < order.generation)
+        || finality.is_some_and(|finality| finality.is_unanswered(instance))
 }
 
 fn bad(message: &str) -> Problem {

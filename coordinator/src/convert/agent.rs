@@ -182,10 +182,12 @@ pub fn desired_to_proto(desired: &DesiredInstance) -> v1::DesiredInstance {
             ready_within_ms: milliseconds(order.ready_within),
             way_back: order.way_back,
         }),
-        finalize: desired
-            .finalize
-            .as_ref()
-            .map(|id| v1::Finalize { id: id.clone() }),
+        finalize: desired.finalize.as_ref().map(|finality| v1::Finalize {
+            id: finality.id.clone(),
+            generation: finality.generation,
+            release: Some(reference_to(&finality.release)),
+            begin_within_ms: milliseconds(BEGIN_WITHIN),
+        }),
         hold: desired.quarantine.reason.clone().unwrap_or_default(),
         hold_word: desired.quarantine.word,
     }

@@ -397,6 +397,7 @@ impl World {
                 Refusal::Stale { .. } => Some(Sight::Stale),
                 Refusal::OfAnotherBoot { .. } => Some(Sight::OtherBoot),
                 Refusal::NotAtHand { .. } => Some(Sight::NotAtHand),
+                Refusal::NotFinal { .. } => Some(Sight::NotFinal),
                 Refusal::NoRebuild { .. } | Refusal::DataAside { .. } => None,
             };
             if let Some(sight) = sight {
@@ -531,7 +532,13 @@ impl World {
                     word: desired.quarantine.word,
                     reason: desired.quarantine.reason,
                 },
-                finalize: desired.finalize,
+                finalize: desired.finalize.map(|finality| core::Finality {
+                    id: finality.id,
+                    generation: finality.generation,
+                    release: release_of(&finality.release),
+                    answers_clock_ms,
+                    begin_within_ms: BEGIN_WITHIN_MS,
+                }),
             },
         );
     }
@@ -718,7 +725,10 @@ impl World {
             Action::AskRecovered(ticket) if self.is_backed(index, *ticket) => {
                 self.ask_driver(index, Asked::Recovered)
             }
-            Action::Finalize(id) => {
+            Action::Finalize(ticket, id)
+                if ticket.is_final_by(&self.instances[index].journal, id) =>
+            {
+                self.finality_stands(index, id);
                 let agent = self.hosts[self.instances[index].node].agent?;
                 let after = self.dice.between(10, 10_000);
                 self.later(after, Event::Finalized(index, agent, id.clone()));
@@ -735,7 +745,8 @@ impl World {
             | Action::Unquiesce(_)
             | Action::AskVersion(_)
             | Action::AskRecovered(_)
-            | Action::Rejoin(_, _) => {
+            | Action::Rejoin(_, _)
+            | Action::Finalize(_, _) => {
                 self.wrong(format!(
                     "{}: what is durable does not stand behind {action:?}",
                     self.instances[index].id

@@ -30,6 +30,7 @@ sights! {
     Superseded => "plan superseded by another",
     FailedPlan => "plan failed while it rolled back",
     Finalizing => "storage systems told that a version is final",
+    NotFinal => "word that a version is final refused by an agent",
     FinalizeRefused => "storage system that would not make a version final",
     Declined => "order declined, because the storage system could not spare the process",
     NotSpared => "storage system that says that a process may not be stopped",

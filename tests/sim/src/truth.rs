@@ -577,6 +577,31 @@ impl World {
         }
     }
 
+    /// A storage system is told that a version is final: the one that its plan has brought it to, and that serves.
+    pub(crate) fn finality_stands(&mut self, index: InstanceIndex, id: &str) {
+        let instance = &self.instances[index];
+        let process = instance.process.as_ref();
+        let other = process.is_some_and(|it| it.release.digest != instance.current.digest);
+        if other || instance.is_on_its_way() {
+            let id = &self.instances[index].id;
+            return self.wrong(format!("{id}: made final while it does not serve"));
+        }
+        if self.truth.is_forked {
+            return;
+        }
+        let component = &self.fleet.components[instance.component];
+        let plan = id.split('/').next().and_then(|plan| plan.parse().ok());
+        let plan = plan.and_then(|plan| self.coordinator.durable.plan(plan));
+        let there = plan.is_some_and(|plan| plan.brings_to(component, &instance.current.version));
+        if !there {
+            let version = &instance.current.version;
+            self.wrong(format!(
+                "{}: {version} made final by {id}, which is about another",
+                instance.id
+            ));
+        }
+    }
+
     /// A process is about to be taken down.
     pub(crate) fn taken_down(&mut self, index: InstanceIndex, generation: u64) {
         let serves = self.instances[index]

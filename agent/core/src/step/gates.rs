@@ -5,8 +5,8 @@ use evenkeel_words::planted::{self, Bug};
 use semver::Version;
 
 use crate::{
-    Action, Finalized, Journey, OrderResult, Outcome, Phase, Purpose, Run, Service, StepName,
-    step::Step,
+    Action, Finality, Finalized, Finalizing, Journey, OrderResult, Outcome, Phase, Purpose,
+    Refusal, Run, Service, StepName, step::Step,
 };
 
 use super::Left;
@@ -155,18 +155,32 @@ impl Step {
     }
 
     /// An upgrade has to be made final, once for each id.
-    pub(super) fn finalize(&mut self, id: Option<String>) {
-        let ended = self.state.finalized.as_ref().map(|finalized| &finalized.id);
-        if id.is_none() || id == self.state.finalizing || id.as_ref() == ended {
+    pub(super) fn finalize(&mut self, word: &Finality) {
+        let ended = self.state.finalized.as_ref();
+        let under_way = self.state.finalizing.as_ref().filter(|it| it.is_begun);
+        if ended.is_some_and(|it| it.id == word.id) || under_way.is_some_and(|it| it.id == word.id)
+        {
             return;
         }
-        self.actions.extend(id.clone().map(Action::Finalize));
-        self.state.finalizing = id;
+        if let Err(reason) = word.judge(&self.state, self.now) {
+            let id = word.id.clone();
+            // What was said of an order in the same breath is told before.
+            let refusal = Refusal::NotFinal { id, reason };
+            self.state.refusal.get_or_insert(refusal);
+            return;
+        }
+        let finalize = Action::Finalize(self.state.ticket(), word.id.clone());
+        self.actions.push(finalize);
+        self.state.finalizing = Some(Finalizing {
+            id: word.id.clone(),
+            is_begun: true,
+        });
     }
 
     /// What came of it; of an id that is not asked for any more nothing is kept.
     pub(super) fn finalize_ended(&mut self, id: String, outcome: Result<(), String>) {
-        if self.state.finalizing.as_ref() == Some(&id) {
+        let is_it = |finalizing: &Finalizing| finalizing.id == id && finalizing.is_begun;
+        if self.state.finalizing.as_ref().is_some_and(is_it) {
             self.state.finalizing = None;
             self.state.finalized = Some(Finalized { id, outcome });
         }

@@ -97,8 +97,9 @@ impl Step {
                 hold,
                 finalize,
             } => {
-                if self.desired(epoch, incoming, hold) {
-                    self.finalize(finalize);
+                let heard = self.desired(epoch, incoming, hold);
+                if let Some(word) = finalize.filter(|_| heard) {
+                    self.finalize(&word);
                 }
             }
             Event::Tick { trouble } => self.tick(&trouble),

@@ -2,9 +2,11 @@
 
 use crate::{
     story::{Story, exited, ready, started, tick},
-    support::{BOOT, WITH_DRIVER, desired, order, rebuild, serving_by},
+    support::{BOOT, WITH_DRIVER, desired, order, rebuild, release, serving_by},
 };
-use evenkeel_agent_core::{BootId, Event, Hold, Order, OrderResult, Phase, Run, Status, StepName};
+use evenkeel_agent_core::{
+    BootId, Event, Finality, Hold, Order, OrderResult, Phase, Run, Status, StepName,
+};
 
 fn serving() -> Story {
     Story::of(serving_by(WITH_DRIVER))
@@ -290,14 +292,101 @@ fn a_newer_order_takes_over_from_one_that_asks() {
     assert!(matches!(&story.state.phase, Phase::Serving(service) if service.run == Run::Up));
 }
 
-#[test]
-fn an_upgrade_is_made_final_once_for_each_id() {
-    let word = |id: &str| Event::Desired {
-        epoch: 1,
+/// That release 1 is final, as of this order, in answer to what was said at this clock.
+fn finality(id: &str, generation: u64, answers_clock_ms: u64) -> Finality {
+    Finality {
+        id: id.to_owned(),
+        generation,
+        release: release(1),
+        answers_clock_ms,
+        begin_within_ms: 30_000,
+    }
+}
+
+fn to_be_final(epoch: u64, finality: Finality) -> Event {
+    Event::Desired {
+        epoch,
         incoming: None,
         hold: Hold::default(),
-        finalize: Some(id.to_owned()),
+        finalize: Some(finality),
+    }
+}
+
+#[test]
+fn what_the_coordinator_may_not_say_is_not_made_final() {
+    let refused = |story: &mut Story, at: u64, word: Event| {
+        story.at(at).then(word, "serving", &[]);
+        assert_eq!(story.durable.finalizing, None);
+        story.state.refusal.clone().unwrap().to_string()
     };
+    // One order of the newest epoch has been there, and was put back: what is there is release 1.
+    let mut story = serving();
+    let order = Order {
+        way_back: true,
+        fallback: None,
+        release: release(1),
+        ..order(4)
+    };
+    story
+        .then(desired(2, order, 1_000), "stopping", &["stop"])
+        .then(Event::Stopped, "starting", &["start 1"])
+        .then(started(1), "verifying", &["verify"]);
+    let word = to_be_final(2, finality("1", 4, 1_000));
+    story.then(word, "verifying", &[]);
+    assert_eq!(
+        story.state.refusal.clone().unwrap().to_string(),
+        "1 is not made final: the instance is being moved, or does not serve"
+    );
+    story
+        .then(ready(1), "recovering", &["ask version"])
+        .then(
+            Event::VersionTold { version: None },
+            "recovering",
+            &["ask recovered"],
+        )
+        .then(Event::CaughtUp, "serving", &[]);
+    let told = [
+        refused(&mut story, 2_000, to_be_final(1, finality("1", 4, 2_000))),
+        refused(&mut story, 2_000, to_be_final(2, finality("1", 3, 2_000))),
+        refused(&mut story, 40_000, to_be_final(2, finality("1", 4, 2_000))),
+        refused(&mut story, 40_000, to_be_final(2, finality("1", 4, 50_000))),
+        refused(
+            &mut story,
+            40_000,
+            to_be_final(
+                2,
+                Finality {
+                    release: release(2),
+                    ..finality("1", 4, 40_000)
+                },
+            ),
+        ),
+    ];
+    let other = format!("it is about {}, and {} is there", release(2), release(1));
+    assert_eq!(
+        told,
+        [
+            "the coordinator speaks for epoch 1, and epoch 2 was accepted before".to_owned(),
+            "1 is not made final: it was said as of order 3, and order 4 was accepted before"
+                .to_owned(),
+            "1 is not made final: it came too late: 8000 ms after it could still be begun"
+                .to_owned(),
+            "1 is not made final: it answers a message from before the last boot".to_owned(),
+            format!("1 is not made final: {other}"),
+        ]
+    );
+    let word = to_be_final(2, finality("1", 4, 40_000));
+    story.then(word, "serving", &["finalize 1"]);
+    assert_eq!(
+        story.durable.finalizing.as_deref(),
+        Some("1"),
+        "before it is told"
+    );
+}
+
+#[test]
+fn an_upgrade_is_made_final_once_for_each_id() {
+    let word = |id: &str| to_be_final(1, finality(id, 0, 1_000));
     let ended = |id: &str, outcome| Event::FinalizeEnded {
         id: id.to_owned(),
         outcome,

@@ -214,7 +214,7 @@ impl Host {
                 self.drained = false;
                 Some(Event::Rejoined)
             }
-            Action::Verify | Action::Finalize(_) => None,
+            Action::Verify | Action::Finalize(_, _) => None,
             Action::AskToStop(ticket) => {
                 assert!(ticket.is_backed_by(&self.durable));
                 None

@@ -99,7 +99,7 @@ pub(crate) fn name(action: &Action) -> String {
         Action::Verify => "verify".to_owned(),
         Action::AskToStop(_) => "ask to stop".to_owned(),
         Action::Quiesce(_) => "quiesce".to_owned(),
-        Action::Finalize(id) => format!("finalize {id}"),
+        Action::Finalize(_, id) => format!("finalize {id}"),
         Action::Unquiesce(_) => "unquiesce".to_owned(),
         Action::AskVersion(_) => "ask version".to_owned(),
         Action::AskRecovered(_) => "ask recovered".to_owned(),

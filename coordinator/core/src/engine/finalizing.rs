@@ -75,7 +75,7 @@ pub(super) fn go_on(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
         }
         None if told.instance.is_some() => return None,
         failed => {
-            let candidates = candidates(state, &told.component);
+            let candidates = candidates(state, plan, &told.component);
             let turn = usize::try_from(told.attempts).unwrap_or(usize::MAX);
             let reason = match failed {
                 Some(Err(reason)) => reason,
@@ -157,7 +157,7 @@ pub(super) fn answer_overdue_at(plan: &Plan, told: &ComponentFinalize) -> Option
 }
 
 /// Who can be told, by name.
-fn candidates<'a>(state: &'a State, component: &ComponentName) -> Vec<&'a Instance> {
+fn candidates<'a>(state: &'a State, plan: &Plan, component: &ComponentName) -> Vec<&'a Instance> {
     let heard = |instance: &&Instance| {
         let node = state.node(&instance.id.node);
         node.is_some_and(|node| node.liveness == Liveness::Up && node.fenced.is_none())
@@ -165,7 +165,12 @@ fn candidates<'a>(state: &'a State, component: &ComponentName) -> Vec<&'a Instan
     let instances = state.instances_of(component).map(AsRef::as_ref);
     let able = instances
         .filter(|instance: &&Instance| instance.report.can_finalize && instance.is_healthy());
-    able.filter(heard).collect()
+    let there = |instance: &&Instance| {
+        let current = instance.report.current.as_ref();
+        let is_there = current.is_some_and(|it| plan.brings_to(component, &it.version));
+        is_there && instance.slot.is_none()
+    };
+    able.filter(heard).filter(there).collect()
 }
 
 /// Whose answer a plan that is being finalized waits for.

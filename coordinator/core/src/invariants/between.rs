@@ -255,7 +255,7 @@ fn orders_wave_by_wave(before: &State, after: &State) -> Vec<String> {
     wrong
 }
 
-/// Nothing is stopped before every host of the stage holds the artifact.
+/// Nothing is stopped before every host of the stage holds the artifact; on the way back every one that is heard.
 fn orders_after_the_barrier(before: &State, after: &State) -> Vec<String> {
     let ready = |task: &Task| match task.state {
         TaskState::Pending => false,
@@ -268,8 +268,14 @@ fn orders_after_the_barrier(before: &State, after: &State) -> Vec<String> {
     new_orders(before, after)
         .filter(NewOrder::is_begun)
         .filter(|new| {
+            let stage = new.plan.stage(new.task);
+            let goes_back = stage.is_some_and(|stage| stage.undoes.is_some());
+            let heard = |task: &Task| {
+                let node = before.node(&task.instance.node);
+                node.is_some_and(|node| node.liveness == Liveness::Up && node.fenced.is_none())
+            };
             let mut tasks = before.tasks_of_stage(new.plan.id, new.task.stage);
-            tasks.any(|task| !ready(task))
+            tasks.any(|task| !ready(task) && (!goes_back || heard(task)))
         })
         .map(|new| format!("{} was ordered before the barrier opened", new.instance.id))
         .collect()

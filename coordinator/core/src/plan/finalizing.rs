@@ -25,9 +25,11 @@ pub struct ComponentFinalize {
 }
 
 impl ComponentFinalize {
-    /// What the newest attempt is called, and the report of it.
+    /// What the newest attempt is called, and the report of it. When it was told is part of that: where an old copy of
+    /// the state was put in the place of a newer one, the plan's number and the count may come a second time.
     #[must_use]
     pub fn id(&self, plan: PlanId) -> String {
-        format!("{plan}/{}/{}", self.component, self.attempts)
+        let told_at = self.told_at.unwrap_or_default().0;
+        format!("{plan}/{}/{}/{told_at}", self.component, self.attempts)
     }
 }

@@ -259,6 +259,14 @@ impl Plan {
     pub fn stage(&self, task: &Task) -> Option<&Stage> {
         self.stage_at(task.stage)
     }
+
+    /// Whether this is the version that it brings the component to.
+    #[must_use]
+    pub fn brings_to(&self, component: &ComponentName, version: &Version) -> bool {
+        let mut forward = self.stages.iter().rev();
+        let last = forward.find(|it| it.undoes.is_none() && it.component == *component);
+        last.is_some_and(|stage| stage.to.cmp_precedence(version).is_eq())
+    }
 }
 
 #[cfg(test)]

@@ -297,8 +297,8 @@ impl Local {
         for manifest in &desired.prefetch {
             moved |= self.fetch(&manifest.manifest);
         }
-        if let Some(id) = &desired.finalize {
-            moved |= self.finalize(id);
+        if let Some(finality) = &desired.finalize {
+            moved |= self.finalize(&finality.id);
         }
         let news = desired
             .order

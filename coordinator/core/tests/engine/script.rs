@@ -388,7 +388,8 @@ impl Script {
                 let order = desired.order.map_or("no order".to_owned(), |order| {
                     format!("order {} for {}", order.generation, order.release.version)
                 });
-                let finalize = desired.finalize.map(|id| format!(", to finalize as {id}"));
+                let finalize = desired.finalize;
+                let finalize = finalize.map(|it| format!(", to finalize as {}", it.id));
                 format!(
                     "{}: {order}, {} to prefetch{}",
                     desired.name,

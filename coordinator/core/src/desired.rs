@@ -5,7 +5,7 @@ use evenkeel_compat::Method;
 use evenkeel_words::names::{InstanceName, NodeName};
 
 use crate::{
-    engine::waits,
+    engine::waits::{self, WaitKind},
     instance::{Instance, Order, Quarantine},
     plan::{Plan, PlanId, PlanState, TaskState},
     release::{ReleaseRef, SignedManifest},
@@ -70,16 +70,32 @@ fn order(state: &State, instance: &Instance) -> Option<Order> {
         .plan(slot.plan)
         .is_some_and(|plan| plan.state.under_way());
     let begun = instance.report.accepted.generation >= order.generation;
-    let stands = under_way && !is_rebuild_withheld(state, instance, slot.plan, &order);
+    let stands = under_way && rebuild_withheld(state, instance, slot.plan, &order).is_none();
     (begun || stands).then_some(order)
 }
 
-/// Whether an order that starts an instance without its data, and that its agent has not begun, may not be begun now:
+/// Why an instance's agent is not told of the order that it has been given, if it is not.
+#[must_use]
+pub fn withheld(state: &State, instance: &Instance) -> Option<(WaitKind, String)> {
+    let (slot, order) = (instance.slot.as_ref()?, instance.order.as_ref()?);
+    let begun = instance.report.accepted.generation >= order.generation;
+    match begun {
+        true => None,
+        false => rebuild_withheld(state, instance, slot.plan, order),
+    }
+}
+
+/// Why an order that starts an instance without its data, and that its agent has not begun, may not be begun now:
 /// its plan has been paused since it was given, or another copy is no longer whole. It may be hours since it was given.
-fn is_rebuild_withheld(state: &State, instance: &Instance, plan: PlanId, order: &Order) -> bool {
+fn rebuild_withheld(
+    state: &State,
+    instance: &Instance,
+    plan: PlanId,
+    order: &Order,
+) -> Option<(WaitKind, String)> {
     let fallback = order.fallback.as_ref().map(|(_, method)| *method);
     if order.method != Method::Rebuild && fallback != Some(Method::Rebuild) {
-        return false;
+        return None;
     }
     let goes_on = |plan: &Plan| {
         let undoes = plan.stages.iter().any(|stage| stage.undoes.is_some());
@@ -100,7 +116,13 @@ fn is_rebuild_withheld(state: &State, instance: &Instance, plan: PlanId, order: 
     };
     let running = state.plan(plan).is_some_and(|plan| goes_on(plan));
     let goes_back = order.fallback.is_none() && is_reverting(state, plan, instance);
-    !(running || goes_back) || waits::rebuild(state, plan, instance).is_some()
+    if !(running || goes_back) {
+        let is = state.plan(plan).map_or("over", |plan| plan.state.name());
+        let id = &instance.id;
+        let sentence = format!("{id} may have to be rebuilt, and {plan} is {is}");
+        return Some((WaitKind::Person, sentence));
+    }
+    waits::rebuild(state, plan, instance)
 }
 
 fn finalize(state: &State, instance: &Instance) -> Option<Finality> {

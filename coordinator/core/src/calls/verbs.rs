@@ -6,6 +6,7 @@ use super::plan::{by, wrong_state};
 use crate::{
     change::Resource,
     engine::{retarget, rollback},
+    instance::GoneInstance,
     plan::{Plan, PlanId, PlanKind, PlanState, Policy, Successor, Target, Task, TaskState},
     refusal::{Refusal, RefusalKind},
     state::State,
@@ -110,7 +111,10 @@ pub(super) fn skip(
     now: Timestamp,
 ) -> Result<Vec<Resource>, Refusal> {
     let plan = state.known_plan(id)?;
-    takes_decisions(plan, "it is too late to leave anything out")?;
+    let gone = gone(state, instance);
+    if plan.state != PlanState::ReadyToFinalize || gone.is_none() {
+        takes_decisions(plan, "it is too late to leave anything out")?;
+    }
     if reason.trim().is_empty() {
         return Err(Refusal::new(
             RefusalKind::BadArgument,
@@ -118,7 +122,8 @@ pub(super) fn skip(
         ));
     }
     let tasks = known_tasks(state, plan, instance)?;
-    if let Some(task) = tasks.iter().find(|task| task.state.in_flight()) {
+    let in_flight = |task: &&&Task| task.state.in_flight() && gone.is_none();
+    if let Some(task) = tasks.iter().find(in_flight) {
         return Err(not_allowed(format!(
             "the task of {instance} in {id} is {}: it is let end first",
             task.state.name()
@@ -134,7 +139,7 @@ pub(super) fn skip(
             })
         })
         .collect();
-    if skipped.is_empty() {
+    if skipped.is_empty() && gone.is_none() {
         return Err(not_allowed(format!(
             "all that {id} had to do for {instance} is over"
         )));
@@ -145,7 +150,19 @@ pub(super) fn skip(
         progressed_at: now,
         ..Plan::clone(plan)
     };
-    Ok([vec![Resource::Plan(plan)], skipped].concat())
+    let gone = gone.map(Resource::InstanceGone).into_iter().collect();
+    Ok([vec![Resource::Plan(plan)], skipped, gone].concat())
+}
+
+/// What is kept of an instance that its agent no longer has, if that is so. What may still be carrying out an order keeps
+/// its slot, and stays.
+fn gone(state: &State, id: &InstanceId) -> Option<GoneInstance> {
+    let instance = state.instance(id)?;
+    (instance.is_absent() && instance.slot.is_none()).then(|| GoneInstance {
+        id: id.clone(),
+        order: instance.order.clone(),
+        revision: instance.revision,
+    })
 }
 
 /// Checks that a person may decide on single tasks of the plan.

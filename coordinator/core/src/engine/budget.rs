@@ -17,6 +17,9 @@ use crate::{
     state::{Outages, State},
 };
 
+/// How many of those that are out are named.
+const NAMED_MAX: usize = 3;
+
 /// Why an instance does not count as available: what it is or has, to be read after its name.
 #[must_use]
 pub fn unavailable(state: &State, instance: &Instance) -> Option<String> {
@@ -80,8 +83,8 @@ pub enum Full<'a> {
         state: &'a State,
         /// How many others are out.
         out: u32,
-        /// One of them, if there are any.
-        first: Option<&'a InstanceId>,
+        /// The first few of them.
+        first: Vec<&'a InstanceId>,
         /// The limit.
         limit: Limit,
     },
@@ -120,13 +123,20 @@ impl fmt::Display for Full<'_> {
                     Limit::Group(_) | Limit::Healthy { .. } => "group",
                     Limit::Component(_) => "component",
                 };
-                match (out, first) {
-                    (_, None) => write!(f, "of its {of} {limit}"),
-                    (1, Some(first)) => write!(f, "{first} {}, and {limit}", why(state, first)),
-                    (out, Some(first)) => write!(
+                let told = first.iter().map(|id| format!("{id} {}", why(state, id)));
+                let told: Vec<_> = told.collect();
+                let more = usize::try_from(*out).unwrap_or(usize::MAX);
+                let more = match more.saturating_sub(told.len()) {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                let told = told.join(", ");
+                match out {
+                    0 => write!(f, "of its {of} {limit}"),
+                    1 => write!(f, "{told}, and {limit}"),
+                    out => write!(
                         f,
-                        "{out} of its {of} count as down ({first} {}), and {limit}",
-                        why(state, first)
+                        "{out} of its {of} count as down ({told}{more}), and {limit}"
                     ),
                 }
             }
@@ -306,11 +316,11 @@ impl<'a> Budget<'a> {
         let (out, first) = match limit {
             Limit::Group(_) | Limit::Healthy { .. } => (
                 counts.group_down,
-                of_group.into_iter().flatten().find(not_itself),
+                first(of_group.into_iter().flatten().filter(not_itself)),
             ),
             Limit::Component(_) => (
                 counts.component_down,
-                self.out.into_iter().flat_map(Outages::all).find(not_itself),
+                first(self.out.into_iter().flat_map(Outages::all).filter(not_itself)),
             ),
         };
         Some(Full::Limit {
@@ -320,6 +330,11 @@ impl<'a> Budget<'a> {
             limit,
         })
     }
+}
+
+/// As many as are named.
+fn first<'a>(out: impl Iterator<Item = &'a InstanceId>) -> Vec<&'a InstanceId> {
+    out.take(NAMED_MAX).collect()
 }
 
 fn count(count: usize) -> u32 {

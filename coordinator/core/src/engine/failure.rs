@@ -1,6 +1,7 @@
 //! A task has failed: it was put back, or serves neither release. By the plan's policy the plan goes on with the others
 //! for a while, and then pauses or is rolled back.
 
+use evenkeel_words::limits::{REASON_BYTES_MAX, cut};
 use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::timestamp::Timestamp;
 
@@ -24,7 +25,13 @@ pub(super) fn failed(state: &State, plan: &mut Plan, task: &Task, reason: String
         tally.failed().len() + usize::from(!tally.failed().contains(&task.instance))
     });
     if too_many(plan, failed) && !planted::is(Bug::FailureIgnored) {
-        pause(plan, reason);
+        // Why the plan could not be rolled back stays known.
+        let rolls_back = plan.policy.on_failure == OnFailure::Rollback;
+        let reason = match plan.state.reason() {
+            first if rolls_back && !first.is_empty() => format!("{first}; then {reason}"),
+            _ => reason,
+        };
+        pause(plan, cut(reason, REASON_BYTES_MAX));
     }
 }
 

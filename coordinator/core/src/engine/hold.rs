@@ -1,6 +1,8 @@
 //! What keeps a plan as a whole from beginning anything: the fleet's freeze, the breaker, its own windows. What is in
 //! flight goes on, and so do ways back.
 
+use std::time::Duration;
+
 use evenkeel_words::planted::{self, Bug};
 use evenkeel_words::timestamp::Timestamp;
 
@@ -9,6 +11,10 @@ use crate::{
     plan::{Plan, PlanState},
     state::State,
 };
+
+/// How many openings are looked at, at most, for a time in which windows are open: what is left after that counts as open.
+/// Windows that open each minute come to four hours.
+const OPENINGS_MAX: usize = 240;
 
 /// What a plan waits for as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,22 +100,36 @@ pub fn changes_at(state: &State, plan: &Plan, now: Timestamp) -> Option<Timestam
     [hold.until, window].into_iter().flatten().min()
 }
 
-/// Since when the plan could have moved, as far as that is not for anybody to mend: its progress is told from then on.
-/// Nothing while it is not to move.
+/// Since when the fleet is not frozen any more. Nothing while it is, or none of the plan's windows is open: it is not to
+/// move then.
 #[must_use]
 pub fn free_since(state: &State, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
     if state.frozen().is_some() || outside_windows(plan, now).is_some() {
         return None;
     }
-    let windows = plan.policy.windows.iter();
-    let opened = windows
-        .filter_map(|window| window.opening(now))
-        .filter(|opening| *opening <= now)
-        .min();
     let lifted = state.freeze().and_then(|freeze| freeze.lifted.as_ref());
-    let lifted = lifted.map(|(_, at)| *at);
-    [opened, lifted, Some(Timestamp(0))]
-        .into_iter()
-        .flatten()
-        .max()
+    Some(lifted.map_or(Timestamp(0), |(_, at)| *at))
+}
+
+/// When any of the plan's windows has been open for so long since then, however many that takes; nothing if they do not
+/// open so often any more.
+#[must_use]
+pub fn open_for(plan: &Plan, since: Timestamp, span: Duration) -> Option<Timestamp> {
+    let windows = &plan.policy.windows;
+    let (mut at, mut left) = (since, span);
+    for _ in 0..OPENINGS_MAX {
+        if windows.is_empty() {
+            break;
+        }
+        let openings = windows.iter();
+        let openings = openings.filter_map(|window| Some((window.opening(at)?, window)));
+        let (opening, window) = openings.min_by_key(|(opening, _)| *opening)?;
+        at = at.max(opening);
+        let open = opening.after(window.text().duration).since(at);
+        if open >= left {
+            break;
+        }
+        (at, left) = (at.after(open), left.saturating_sub(open));
+    }
+    Some(at.after(left))
 }

@@ -55,7 +55,7 @@ pub fn progress_overdue_at(plan: &Plan) -> Timestamp {
 pub fn beginning_overdue_at(state: &State, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
     let free_since = hold::free_since(state, plan, now)?;
     let since = plan.progressed_at.max(free_since);
-    Some(since.after(plan.policy.progress_deadline))
+    hold::open_for(plan, since, plan.policy.progress_deadline)
 }
 
 /// When the task has soaked for long enough, if it is soaking. Time in which its agent was not heard does

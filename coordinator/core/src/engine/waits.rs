@@ -13,6 +13,7 @@ use super::{
     rollback, timers, yields,
 };
 use crate::{
+    desired,
     instance::{Health, Instance, StageState, Step},
     node::Liveness,
     plan::{Plan, PlanId, PlanKind, PlanState, Stage, Task, TaskState},
@@ -79,11 +80,10 @@ pub fn wait(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Option<W
         | TaskState::Swapped
         | TaskState::Started
         | TaskState::Verified
-        | TaskState::Reverting(_) => (
-            WaitKind::Agent,
-            agent(state, task),
-            timers::order_overdue_at(plan, task),
-        ),
+        | TaskState::Reverting(_) => {
+            let (kind, sentence) = ordered(state, task);
+            (kind, sentence, timers::order_overdue_at(plan, task))
+        }
         TaskState::Rejoined => (
             WaitKind::Soak,
             soak(state, plan, task),
@@ -279,6 +279,13 @@ pub(super) fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitK
     if let Some(sentence) = node(state, instance) {
         return Some((WaitKind::Agent, sentence));
     }
+    if instance.is_absent() {
+        let (id, plan) = (&instance.id, plan.id);
+        let sentence = format!(
+            "its agent no longer has it; put it back, or `evenkeel plan skip {plan} {id}` leaves it out"
+        );
+        return Some((WaitKind::Person, sentence));
+    }
     if let Some(sentence) = old_copy(state) {
         return Some((WaitKind::Person, sentence));
     }
@@ -287,7 +294,13 @@ pub(super) fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitK
     {
         return Some(wait);
     }
-    let budget = holds_back_way_back(state, &plan.policy, instance);
+    // What is held for other plans counts against the same failure domains.
+    let elsewhere = || {
+        let budget = Budget::of(state, &instance.report.component);
+        let full = budget.held_elsewhere(&plan.policy, instance);
+        full.map(|full| full.to_string())
+    };
+    let budget = holds_back_way_back(state, &plan.policy, instance).or_else(elsewhere);
     budget.map(|sentence| (WaitKind::Budget, sentence))
 }
 
@@ -440,6 +453,19 @@ pub(super) fn node(state: &State, instance: &Instance) -> Option<String> {
         Liveness::Suspect | Liveness::AgentLost => {
             Some(format!("the agent of {} is silent", node.name))
         }
+    }
+}
+
+/// Why a task whose order was given does not move.
+fn ordered(state: &State, task: &Task) -> (WaitKind, String) {
+    let instance = state.instance(&task.instance);
+    match instance.and_then(|instance| desired::withheld(state, instance)) {
+        Some((kind, sentence)) => {
+            let generation = task.generation;
+            let sentence = format!("its agent is not told of order {generation} yet: {sentence}");
+            (kind, sentence)
+        }
+        None => (WaitKind::Agent, agent(state, task)),
     }
 }
 

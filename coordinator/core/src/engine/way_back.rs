@@ -70,7 +70,7 @@ fn park(state: &State, plan: &Plan, task: &Task, reason: &str, why: &str) -> Dec
         &mut paused,
         task,
         format!(
-            "{} {reason}, and is not put back to {} ({why}); mend it by hand, then resume or abort",
+            "{} {reason}, and is not put back to {} ({why}); resume restarts it, `evenkeel plan skip` leaves it as it is, abort gives up",
             task.instance, task.from.version
         ),
     );

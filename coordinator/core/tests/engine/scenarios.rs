@@ -27,6 +27,12 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    windows_that_touch_do_not_put_off_the_progress_deadline
+    a_rebuild_that_is_not_told_of_says_why
+    one_that_is_gone_for_good_is_left_out_at_the_end
+    what_goes_back_counts_against_the_failure_domains_of_other_plans
+    why_a_plan_could_not_be_rolled_back_stays_known
+    two_that_hang_and_are_not_in_error_yet_are_not_stopped_together
     one_that_comes_back_old_is_held_and_caught_up
     one_that_cannot_be_spared_is_parked_without_an_order
     one_that_was_left_out_is_brought_along_by_a_plan_of_its_own

@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::driver::{Answer, Driver, Verb};
 
-/// How far back answers count.
-const WINDOW: Duration = Duration::from_secs(60);
+/// How far back answers count: long enough for the usual probes to give some dozens.
+const WINDOW: Duration = Duration::from_secs(300);
 
 /// As many answers are kept of one process; probes that are asked more often count for less than the window.
 const ANSWERS_MAX: usize = 1024;
@@ -44,7 +44,7 @@ impl Answers {
         answers.push_back((at, took));
     }
 
-    /// How long the good ones of the last minute took, in order, and how many were bad.
+    /// How long the good ones within the window took, in order, and how many were bad.
     fn lately(&self, now: Instant) -> (Vec<Duration>, usize) {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while answers
@@ -63,6 +63,8 @@ impl Answers {
 /// What was measured of one instance lately.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
+    /// When its process was started, if there is one.
+    pub process_started_at: Option<Timestamp>,
     /// For how long its process has been there.
     pub up: Duration,
     /// How many probes were answered well.
@@ -135,6 +137,7 @@ impl Measures {
             let (good, failures) =
                 answers.map_or_else(Default::default, |a| a.lately(Instant::now()));
             let measured = Measured {
+                process_started_at: live.started_at,
                 up: live
                     .started_at
                     .map_or(Duration::ZERO, |started_at| now.since(started_at)),
@@ -188,10 +191,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_answers_of_the_last_minute_count_and_at_most_so_many() {
+    fn only_the_answers_of_late_count_and_at_most_so_many() {
         let answers = Answers::default();
         let begun = Instant::now();
-        let now = begun + Duration::from_secs(61);
+        let now = begun + WINDOW + Duration::from_secs(1);
         answers.count_at(begun, Some(Duration::from_millis(900)));
         for ms in 1..=100 {
             answers.count_at(now, Some(Duration::from_millis(ms)));

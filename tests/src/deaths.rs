@@ -86,7 +86,12 @@ pub async fn at_moment(
     state: PlanState,
 ) -> anyhow::Result<Moment> {
     let api = fleet.api()?;
-    let before = api.instances().await?;
+    // The one that was to die in the plan before may do so after it.
+    let before = keep(fleet, settled(&api), async |_, died| {
+        ensure!(*died == Ours::Coordinator, "{died:?} died");
+        Ok(())
+    });
+    let before = before.await?;
     fleet.coordinator()?.kill()?;
     let at = format!("{failpoint}@{number}");
     fleet.start_coordinator_with(&[("EVENKEEL_FAILPOINT", &at)])?;

@@ -228,6 +228,8 @@ async fn a_release_that_is_slower_than_the_one_before_does_not_get_past_the_firs
         "latency=300%",
         "--compare-answers",
         "5",
+        "--compare-worse-for",
+        "2s",
         "--soak",
         "3s",
     ];

@@ -206,6 +206,7 @@ pub(super) fn say_measured(name: &InstanceName, measured: Measured) -> v1::Insta
         latency_p99_us: micros(measured.latency_p99),
         restarts: measured.restarts,
         metrics: measured.metrics.into_iter().collect(),
+        process_started_at: measured.process_started_at.map(say_time),
     }
 }
 
@@ -242,14 +243,17 @@ fn say_release(release: &Release) -> v1::ReleaseRef {
     }
 }
 
+fn say_time(Timestamp(ms): Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(ms % 1000 * 1_000_000).unwrap_or(0),
+    }
+}
+
 fn say_process(process: &ProcessFacts) -> v1::Process {
-    let Timestamp(started_at_ms) = process.started_at;
     v1::Process {
         pid: process.pid,
-        started_at: Some(prost_types::Timestamp {
-            seconds: i64::try_from(started_at_ms / 1000).unwrap_or(i64::MAX),
-            nanos: i32::try_from(started_at_ms % 1000 * 1_000_000).unwrap_or(0),
-        }),
+        started_at: Some(say_time(process.started_at)),
         release: Some(say_release(&process.release)),
         configuration: process
             .configuration

@@ -71,11 +71,14 @@ pub(super) struct PolicyArgs {
     /// latency=300%,errors=150%: the latency of their probes, and figures that the driver gives
     #[arg(long, value_name = "NAME=PERCENT,…", value_delimiter = ',', value_parser = figure)]
     compare: Vec<(String, u32)>,
-    /// How many probes an instance has to have answered within the last minute to be compared
+    /// How many probes an instance has to have answered within the last five minutes to be compared
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     compare_answers: Option<u32>,
+    /// For how long those that seem to do worse are watched before that counts; 0: it counts at once
+    #[arg(long, value_name = "DURATION", value_parser = duration_or_zero)]
+    compare_worse_for: Option<Duration>,
     /// Those that were changed are not compared with those that were not
-    #[arg(long, conflicts_with_all = ["compare", "compare_answers"])]
+    #[arg(long, conflicts_with_all = ["compare", "compare_answers", "compare_worse_for"])]
     no_compare: bool,
 }
 
@@ -120,10 +123,15 @@ impl PolicyArgs {
                 format!("--compare names {name} twice"),
             ));
         }
-        let asked = self.no_compare || self.compare_answers.is_some() || !self.compare.is_empty();
+        let asked = self.no_compare
+            || self.compare_answers.is_some()
+            || self.compare_worse_for.is_some()
+            || !self.compare.is_empty();
         let (latency, metrics): (Vec<_>, Vec<_>) =
             self.compare.iter().partition(|(name, _)| name == LATENCY);
+        let worse_for = wire(self.compare_worse_for)?;
         Ok(asked.then(|| v1::PlanComparison {
+            worse_for,
             off: self.no_compare,
             answers_min: self.compare_answers,
             latency_percent_max: latency.last().map(|(_, percent)| *percent),
@@ -265,7 +273,13 @@ fn compared(compare: &PlanComparison) -> String {
     let metrics = metrics.map(|(name, percent)| format!(" {name} {percent}%"));
     let answers = compare.answers_min;
     let answers = answers.map(|answers| format!(" of {answers} answers"));
-    let parts = latency.into_iter().chain(metrics).chain(answers);
+    let worse_for = compare.worse_for.as_deref();
+    let worse_for = worse_for.map(|time| format!(" for {}", readable(Some(time))));
+    let parts = latency
+        .into_iter()
+        .chain(metrics)
+        .chain(answers)
+        .chain(worse_for);
     format!("compared by{}", parts.collect::<String>())
 }
 
@@ -309,13 +323,14 @@ mod tests {
             "--window=30 1 * * * for 90m",
             "--compare=latency=200%,errors=110%",
             "--compare-answers=3",
+            "--compare-worse-for=90s",
         ])
         .unwrap();
         assert_eq!(
             told(&asked.into()),
             "max unavailable 25%, of the component 10%, min healthy 2, failure domain zone, failure domains at once 2, \
              waves 1 10% 100%, soak 0s, plan deadline 6h, on failure rollback, failures tolerated 3, finalized by a person, \
-             compared by latency 200% errors 110% of 3 answers, only 0 22 * * SAT for 4h in Europe/Berlin, only 30 1 * * * for 1h 30m in UTC"
+             compared by latency 200% errors 110% of 3 answers for 1m 30s, only 0 22 * * SAT for 4h in Europe/Berlin, only 30 1 * * * for 1h 30m in UTC"
         );
     }
 

@@ -76,13 +76,10 @@ fn verdict(session: &Session, plan: Plan) -> Result<(), Failure> {
             Exit::PlanPaused,
             format!(
                 "`evenkeel plan why {name}` says what waits; `evenkeel plan resume {name}` {}, `evenkeel plan rollback {name}` brings back what was moved, `evenkeel plan abort {name}` leaves it as it is",
-                match plan
-                    .compared
-                    .last()
-                    .is_some_and(|made| made.verdict == "worse")
-                {
-                    true => "accepts the worse figures and goes on",
-                    false => "goes on",
+                match plan.compared.last().map(|made| made.verdict.as_str()) {
+                    Some("worse") => "accepts the worse figures and goes on",
+                    Some("too-little") => "goes on without a comparison",
+                    Some(_) | None => "goes on",
                 }
             ),
         ),

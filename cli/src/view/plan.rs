@@ -123,6 +123,9 @@ pub(crate) struct Compared {
     pub(crate) verdict: String,
     pub(crate) sentence: String,
     pub(crate) at: Option<String>,
+    pub(crate) watched_since: Option<String>,
+    pub(crate) looks: u32,
+    pub(crate) looks_worse: u32,
 }
 
 impl From<v1::Compared> for Compared {
@@ -137,6 +140,9 @@ impl From<v1::Compared> for Compared {
             ),
             sentence: compared.sentence,
             at: rfc3339(compared.at),
+            watched_since: rfc3339(compared.watched_since),
+            looks: compared.looks,
+            looks_worse: compared.looks_worse,
         }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct PlanComparison {
     pub(crate) answers_min: Option<u32>,
     pub(crate) latency_percent_max: Option<u32>,
     pub(crate) metrics: BTreeMap<String, u32>,
+    pub(crate) worse_for: Option<String>,
 }
 
 impl From<v1::PlanPolicy> for PlanPolicy {
@@ -65,6 +66,7 @@ impl From<v1::PlanPolicy> for PlanPolicy {
                 answers_min: compare.answers_min,
                 latency_percent_max: compare.latency_percent_max,
                 metrics: compare.metrics.into_iter().collect(),
+                worse_for: seconds(compare.worse_for),
             }),
         }
     }

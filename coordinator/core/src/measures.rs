@@ -11,11 +11,13 @@ use imbl::OrdMap;
 pub struct Measure {
     /// When it was heard.
     pub at: Timestamp,
+    /// When its process was started, by its host's clock; none if its agent does not say.
+    pub process_started_at: Option<Timestamp>,
     /// For how long its process has been there.
     pub up: Duration,
-    /// How many times a probe was answered well within the last minute.
+    /// How many times a probe of that process was answered well within the last five minutes.
     pub probes: u32,
-    /// How many times a probe failed within the last minute.
+    /// How many times a probe of it failed within the last five minutes.
     pub failures: u32,
     /// How long half of those answers took at most.
     pub latency_p50: Duration,

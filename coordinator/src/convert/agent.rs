@@ -21,9 +21,9 @@ use super::{
     compatibility::{fallback_method_to, order_method_to},
     duration_to,
     fleet::report_within_limits,
-    parse,
+    optional_time, parse,
     release::{reference_to, signed_manifest_to},
-    version,
+    time_to, version,
 };
 
 /// The longest name of a platform, in bytes.
@@ -99,6 +99,10 @@ pub fn measures_from_proto(
             .map_err(|error| error.within(&format!("measures[{name}]")))?;
         let measure = Measure {
             at: Timestamp::default(),
+            process_started_at: optional_time(
+                "measures.process_started_at",
+                measured.process_started_at.as_ref(),
+            )?,
             up: Duration::from_millis(measured.up_ms),
             probes: measured.probes,
             failures: measured.probe_failures,
@@ -131,6 +135,7 @@ pub fn measure_to_proto(name: &InstanceName, measure: &Measure) -> v1::InstanceM
         latency_p99_us: micros(measure.latency_p99),
         restarts: measure.restarts,
         metrics: measure.metrics.clone().into_iter().collect(),
+        process_started_at: measure.process_started_at.map(time_to),
     }
 }
 

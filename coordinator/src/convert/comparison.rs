@@ -1,23 +1,25 @@
 //! How those that were changed are compared with those that were not, and what came of it.
 
-use evenkeel_coordinator_core::plan::{Compared, Comparison, Verdict};
+use evenkeel_coordinator_core::plan::{Compared, Comparison, Verdict, Watched};
 use evenkeel_proto::v1;
 
-use super::{Invalid, enumerated, required, time_from, time_to};
+use super::{
+    Invalid, duration_from, duration_to, enumerated, optional_time, required, time_from, time_to,
+};
 
 /// What a caller asks for, and for the rest what stands beside it.
 pub(super) fn comparison_from(
     asked: Option<v1::PlanComparison>,
     default: Option<&Comparison>,
-) -> Option<Comparison> {
+) -> Result<Option<Comparison>, Invalid> {
     let Some(asked) = asked else {
-        return default.cloned();
+        return Ok(default.cloned());
     };
     if asked.off {
-        return None;
+        return Ok(None);
     }
     let rest = default.cloned().unwrap_or_default();
-    Some(Comparison {
+    Ok(Some(Comparison {
         answers_min: asked.answers_min.unwrap_or(rest.answers_min),
         latency_percent_max: asked
             .latency_percent_max
@@ -26,7 +28,11 @@ pub(super) fn comparison_from(
             true => rest.metrics,
             false => asked.metrics.into_iter().collect(),
         },
-    })
+        worse_for: match &asked.worse_for {
+            Some(asked) => duration_from("policy.compare.worse_for", asked)?,
+            None => rest.worse_for,
+        },
+    }))
 }
 
 pub(super) fn comparison_to(comparison: Option<&Comparison>) -> v1::PlanComparison {
@@ -41,10 +47,12 @@ pub(super) fn comparison_to(comparison: Option<&Comparison>) -> v1::PlanComparis
         answers_min: Some(comparison.answers_min),
         latency_percent_max: Some(comparison.latency_percent_max),
         metrics: comparison.metrics.clone().into_iter().collect(),
+        worse_for: Some(duration_to(comparison.worse_for)),
     }
 }
 
 pub(super) fn compared_to(compared: &Compared) -> v1::Compared {
+    let is_watched = compared.verdict == Verdict::Watched;
     v1::Compared {
         stage: compared.stage,
         wave: compared.wave,
@@ -52,10 +60,15 @@ pub(super) fn compared_to(compared: &Compared) -> v1::Compared {
             Verdict::AsGood => v1::ComparisonVerdict::AsGood,
             Verdict::Worse => v1::ComparisonVerdict::Worse,
             Verdict::Accepted => v1::ComparisonVerdict::Accepted,
+            Verdict::TooLittle => v1::ComparisonVerdict::TooLittle,
+            Verdict::Watched => v1::ComparisonVerdict::Watched,
         }
         .into(),
         sentence: compared.sentence.clone(),
         at: Some(time_to(compared.at)),
+        watched_since: is_watched.then(|| time_to(compared.watched.since)),
+        looks: compared.watched.looks,
+        looks_worse: compared.watched.worse,
     }
 }
 
@@ -64,6 +77,8 @@ pub(super) fn compared_from(compared: v1::Compared) -> Result<Compared, Invalid>
         v1::ComparisonVerdict::AsGood => Verdict::AsGood,
         v1::ComparisonVerdict::Worse => Verdict::Worse,
         v1::ComparisonVerdict::Accepted => Verdict::Accepted,
+        v1::ComparisonVerdict::TooLittle => Verdict::TooLittle,
+        v1::ComparisonVerdict::Watched => Verdict::Watched,
         v1::ComparisonVerdict::Unspecified => {
             return Err(Invalid::new("compared.verdict", "is missing"));
         }
@@ -74,5 +89,11 @@ pub(super) fn compared_from(compared: v1::Compared) -> Result<Compared, Invalid>
         verdict,
         sentence: compared.sentence,
         at: time_from("compared.at", &required("compared.at", compared.at)?)?,
+        watched: Watched {
+            since: optional_time("compared.watched_since", compared.watched_since.as_ref())?
+                .unwrap_or_default(),
+            looks: compared.looks,
+            worse: compared.looks_worse,
+        },
     })
 }

@@ -86,13 +86,16 @@ pub fn policy_from_proto(
             Some(asked) => windows(asked)?,
             None => defaults.windows.clone(),
         },
-        compare: comparison_from(asked.compare, defaults.compare.as_ref()),
+        compare: comparison_from(asked.compare, defaults.compare.as_ref())?,
     })
 }
 
 /// A policy as it was kept. What plans of an earlier time did not know goes as it went then: all that come after the
-/// canary together.
-pub(super) fn policy_from_store(kept: v1::PlanPolicy) -> Result<Policy, Invalid> {
+/// canary together, and those that do worse are not watched first.
+pub(super) fn policy_from_store(mut kept: v1::PlanPolicy) -> Result<Policy, Invalid> {
+    if let Some(compare) = &mut kept.compare {
+        compare.worse_for.get_or_insert_default();
+    }
     let then = Policy {
         waves: vec![Amount::ALL],
         ..Policy::default()
@@ -235,6 +238,7 @@ mod tests {
             compare: Some(Comparison {
                 answers_min: 1,
                 latency_percent_max: 150,
+                worse_for: Duration::from_secs(7),
                 metrics: [("errors".to_owned(), 110)].into(),
             }),
         }

@@ -43,6 +43,8 @@ struct Compare {
     off: bool,
     answers_min: Option<u32>,
     latency_percent_max: Option<u32>,
+    #[serde(with = "config::duration::option")]
+    worse_for: Option<Duration>,
     metrics: BTreeMap<String, u32>,
 }
 
@@ -62,6 +64,7 @@ impl Compare {
             latency_percent_max: self
                 .latency_percent_max
                 .unwrap_or(default.latency_percent_max),
+            worse_for: self.worse_for.unwrap_or(default.worse_for),
             metrics: self.metrics,
         };
         (!self.off).then_some(comparison)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
 
-use super::{finalizing, hold, plan_deadline};
+use super::{cohort, finalizing, hold, plan_deadline};
 use crate::{
     instance::{Instance, Slot},
     plan::{Plan, PlanState, Task, TaskState},
@@ -109,7 +109,8 @@ pub(super) fn of_plan(state: &State, plan: &Plan, after: Timestamp) -> Option<Ti
     let finalizes = plan.state == PlanState::Finalizing;
     let told = plan.finalizing.iter().filter(|_| finalizes);
     let answers = told.map(|told| finalizing::answer_overdue_at(plan, told));
-    let due = [order, progress, hold, deadline.flatten()];
+    let look = cohort::due_at(state, plan, after);
+    let due = [order, progress, hold, deadline.flatten(), look];
     let due = due.into_iter().chain(answers).flatten();
     due.filter(|at| *at > after).min()
 }

@@ -99,8 +99,12 @@ pub fn wait(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Option<W
                 } else {
                     let (kind, sentence) = admission(state, plan, task)?;
                     let hurries = !finality::waits_for_word(state, plan);
-                    let until = hurries.then(|| timers::beginning_overdue_at(state, plan, now));
-                    (kind, sentence, until.flatten())
+                    let overdue = || timers::beginning_overdue_at(state, plan, now);
+                    let until = match kind == WaitKind::Comparison {
+                        true => cohort::ends_at(state, plan, now),
+                        false => hurries.then(overdue).flatten(),
+                    };
+                    (kind, sentence, until)
                 }
             }
             PlanState::RollingBack(_) => {

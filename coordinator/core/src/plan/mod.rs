@@ -16,7 +16,7 @@ use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
 use semver::Version;
 
 pub use self::{
-    comparison::{Compared, Comparison, Verdict},
+    comparison::{Compared, Comparison, Verdict, Watched},
     finalizing::ComponentFinalize,
     policy::{OnFailure, Policy},
     stage::Stage,

@@ -154,6 +154,8 @@ pub(crate) struct Local {
     pub(crate) may_rebuild: bool,
     pub(crate) current: ReleaseRef,
     pub(crate) process: Option<ReleaseRef>,
+    /// How many processes it has had.
+    starts: u64,
     at_hand: BTreeSet<Digest>,
     staged: BTreeMap<Digest, StageState>,
     versions: BTreeMap<Digest, Version>,
@@ -194,6 +196,7 @@ impl Local {
             data: BTreeSet::from([current.version.clone()]),
             may_rebuild: true,
             process: Some(current.clone()),
+            starts: 1,
             at_hand: BTreeSet::from([current.digest]),
             versions: BTreeMap::from([(current.digest, current.version.clone())]),
             current,
@@ -240,6 +243,7 @@ impl Local {
         }
         let may_start = self.awaits_word && self.process.is_none() && self.hold.reason.is_none();
         if may_start && !self.busy() {
+            self.starts += 1;
             self.process = Some(self.current.clone());
             self.started_with = self.configuration.clone();
             moved = true;
@@ -252,6 +256,7 @@ impl Local {
     pub(crate) fn by_hand(&mut self, release: ReleaseRef) {
         self.at_hand.insert(release.digest);
         self.current = release.clone();
+        self.starts += 1;
         self.process = Some(release);
     }
 
@@ -260,6 +265,7 @@ impl Local {
         (self.sick, self.shaky) = (None, false);
         (self.unfetchable, self.needed, self.not_final) = (None, None, None);
         if !self.busy() && !self.is_held() {
+            self.starts += 1;
             self.process = Some(self.current.clone());
         }
     }
@@ -388,6 +394,7 @@ impl Local {
             }
             (Step::Starting, _) => {
                 self.data.insert(target.version.clone());
+                self.starts += 1;
                 self.process = Some(target);
                 self.started_with = self.configuration.clone();
                 self.go_to(Step::Verifying);
@@ -472,7 +479,7 @@ impl Local {
             current: Some(self.current.clone()),
             process: self.process.clone().map(|release| Process {
                 pid: 100,
-                started_at: Timestamp(0),
+                started_at: Timestamp(self.starts),
                 release,
                 configuration: self.started_with.clone(),
             }),

@@ -106,6 +106,7 @@ transcripts! {
     the_way_back_may_fail_as_well
     the_word_is_asked_for_when_all_others_are_done
     those_that_were_changed_are_compared_before_the_next_wave
+    those_that_seem_worse_are_watched_and_those_of_whom_too_little_is_known_are_told
     what_was_begun_stays_so_when_it_is_tried_again
     a_component_that_is_full_lets_what_is_down_itself_go
     whoever_is_no_longer_the_last_one_goes_on

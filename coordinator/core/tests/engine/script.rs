@@ -242,12 +242,28 @@ impl Script {
         self.world.report(&name);
     }
 
-    /// `measure n1 20 restarts=1`: the instance of the node has answered 60 probes in 20 ms each.
+    /// `measure n1 20 restarts=1`: the instance of the node has answered 60 probes in 20 ms each; with `process=before`
+    /// that was another process than it has now, and with `process=unsaid` its agent does not say which.
     fn measure(&mut self, words: &mut Words) {
         let node: NodeName = words.next().parse().unwrap();
         let latency = Duration::from_millis(words.next().parse().unwrap());
+        let name = self.world.hosts[&node].instances.keys().next().cloned();
+        let id = InstanceId {
+            node,
+            name: name.unwrap(),
+        };
+        let instance = self.world.state.instance(&id);
+        let process = instance.and_then(|instance| instance.report.process.as_ref());
+        let started_at = process.map(|process| process.started_at);
+        let process_started_at = match words.options.get("process").copied() {
+            Some("before") => started_at.map(|at| Timestamp(at.0 - 1)),
+            Some("unsaid") => None,
+            Some(other) => panic!("a process {other}"),
+            None => started_at,
+        };
         let measure = Measure {
             at: self.world.now,
+            process_started_at,
             up: Duration::from_secs(100),
             probes: 60,
             failures: words.number("failures", 0),
@@ -256,9 +272,7 @@ impl Script {
             restarts: words.number("restarts", 0),
             metrics: BTreeMap::new(),
         };
-        let name = self.world.hosts[&node].instances.keys().next().cloned();
-        let name = name.unwrap();
-        self.world.see(&InstanceId { node, name }, measure);
+        self.world.see(&id, measure);
     }
 
     fn fault(&mut self, fault: &str, words: &mut Words) {
@@ -616,6 +630,10 @@ fn policy(words: &Words) -> Policy {
         windows: windows.into_iter().map(window).collect(),
         compare: words.options.get("compare").map(|percent| Comparison {
             latency_percent_max: percent.strip_suffix('%').unwrap().parse().unwrap(),
+            worse_for: words
+                .options
+                .get("worse_for")
+                .map_or(Duration::ZERO, |time| duration(time)),
             ..Comparison::default()
         }),
     }

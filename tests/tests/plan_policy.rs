@@ -30,6 +30,15 @@ fn another_hour() -> anyhow::Result<u64> {
     Ok((hour + 6) % 24)
 }
 
+/// The hour and minute of the day, in UTC, at which a minute begins that is seen coming, and how far away it is at most.
+fn a_minute_to_come() -> anyhow::Result<(u64, u64, Duration)> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    // Soon enough to be waited for, and not before somebody has looked.
+    let minute = (now + 15).div_ceil(60);
+    let away = Duration::from_secs(60 * minute - now);
+    Ok((minute / 60 % 24, minute % 60, away))
+}
+
 /// An error unless nobody was given an order, now and for a while.
 async fn ensure_nothing_starts(scene: &Scene, plan: &str) -> anyhow::Result<()> {
     let before = scene.running()?;
@@ -66,6 +75,35 @@ async fn outside_its_windows_a_plan_begins_nothing_and_says_until_when_and_withi
         &["--window", &closed, "--window", "* * * * * for 1m in UTC"],
     )?;
     scene.cli.until_plan(&plan, "finalized", SOON).await?;
+    scene.ensure_all_run("1.1.0")
+}
+
+#[tokio::test]
+async fn a_plan_waits_for_its_window_and_goes_on_by_itself_when_that_opens() -> anyhow::Result<()> {
+    let scene = Scene::new(2, plain).await?;
+    scene.publish("1.1.0", Conduct::Good).await?;
+    let (hour, minute, away) = a_minute_to_come()?;
+    let window = format!("{minute} {hour} * * * for 10m in UTC");
+    let plan = scene.upgrade("1.1.0", &["--window", &window])?;
+    let asked = (plan.as_str(), "n1/store");
+    let wait = scene.cli.until_waits(asked, "window", SOON).await?;
+    let opens = json::text(&wait, "/until")?.to_owned();
+    ensure!(
+        opens.ends_with(&format!("T{hour:02}:{minute:02}:00.000Z")),
+        "{wait}"
+    );
+    ensure!(json::text(&wait, "/sentence")?.contains(&window), "{wait}");
+    ensure_nothing_starts(&scene, &plan).await?;
+
+    let over = scene
+        .cli
+        .until_plan(&plan, "finalized", away + SOON)
+        .await?;
+    for instance in ["n1/store", "n2/store"] {
+        let task = task(&over, 0, instance)?;
+        let admitted = json::text(task, "/admitted_at")?;
+        ensure!(*admitted >= *opens, "{admitted} is before {opens}: {task}");
+    }
     scene.ensure_all_run("1.1.0")
 }
 

@@ -24,6 +24,9 @@ fn plain(_: &Utf8Path, layout: Layout) -> anyhow::Result<Layout> {
 /// The release that these tests publish.
 const NEXT: &str = "1.1.0";
 
+/// And one that comes after it.
+const LATER: &str = "1.2.0";
+
 /// A driver by which the second node's process calls itself 1.0.0 until a file `mended` is there.
 fn second_is_not_what_it_says(folder: &Utf8Path, layout: Layout) -> anyhow::Result<Layout> {
     let answers = format!(
@@ -98,6 +101,102 @@ async fn a_plan_that_leads_nowhere_is_aimed_elsewhere_from_where_the_fleet_is() 
 }
 
 #[tokio::test]
+async fn a_plan_that_is_aimed_elsewhere_half_way_is_followed_by_one_that_brings_all_of_them_there()
+-> anyhow::Result<()> {
+    let scene = Scene::new(3, plain).await?;
+    for version in [NEXT, LATER] {
+        scene.publish(version, Conduct::Good).await?;
+    }
+    let plan = scene.upgrade(NEXT, &["--soak", "2s"])?;
+    wait::until("the first to be on its way", SOON, || async {
+        let shown = scene.cli.show(&plan)?;
+        let first = task(&shown, 0, "n1/store")?;
+        ensure!(
+            first.pointer("/admitted_at") != Some(&Value::Null),
+            "{first}"
+        );
+        Ok(())
+    })
+    .await?;
+    let elsewhere = format!("{COMPONENT}={LATER}");
+    let reason = "the next one is out";
+    let retarget = ["plan", "retarget", &plan, "--to", &elsewhere];
+    scene
+        .cli
+        .done(&[&retarget[..], &["--reason", reason]].concat())?;
+
+    // What was in flight is finished, and nothing more begun.
+    let over = scene.cli.until_plan(&plan, "superseded", SOON).await?;
+    ensure!(state(&over, 0, "n1/store")? == "done", "{over}");
+    for other in ["n2/store", "n3/store"] {
+        let task = task(&over, 0, other)?;
+        ensure!(task.pointer("/admitted_at") == Some(&Value::Null), "{task}");
+    }
+    let successor = json::text(&over, "/superseded_by")?;
+    let over = scene.cli.until_plan(successor, "finalized", SOON).await?;
+    // Each went there straight from where it was.
+    ensure!(json::number(&over, "/tasks_done")? == 3, "{over}");
+    ensure!(json::number(&over, "/tasks_total")? == 3, "{over}");
+    scene.ensure_all_run(LATER)
+}
+
+#[tokio::test]
+async fn why_a_plan_is_refused_or_does_not_move_is_told_to_whoever_asks() -> anyhow::Result<()> {
+    let scene = Scene::new(2, plain).await?;
+    scene.publish(NEXT, Conduct::Good).await?;
+    let unknown = format!("{COMPONENT}=9.9.9");
+    let refused = scene.cli.refused(&["plan", "create", "--to", &unknown])?;
+    ensure!(
+        refused.contains("9.9.9") && refused.contains("publish"),
+        "{refused}"
+    );
+
+    let to = format!("{COMPONENT}={NEXT}");
+    let create = [
+        "plan",
+        "create",
+        "--to",
+        &to,
+        "--no-compare",
+        "--soak",
+        "0s",
+    ];
+    let drafted = [scene.cli.json(&create)?, scene.cli.json(&create)?];
+    let plan = json::text(&drafted[0], "/name")?;
+    let other = json::text(&drafted[1], "/name")?;
+    let why = |plan: &str| scene.cli.done(&["plan", "why", plan, "n2/store"]);
+    let told = why(plan)?;
+    ensure!(told.contains("a draft that nobody has started"), "{told}");
+
+    let reason = "the auditors are here";
+    scene.cli.done(&["fleet", "freeze", "--reason", reason])?;
+    scene.cli.done(&["plan", "start", plan])?;
+    scene
+        .cli
+        .until_waits((plan, "n2/store"), "freeze", SOON)
+        .await?;
+    let told = why(plan)?;
+    ensure!(told.contains(reason), "{told}");
+    let refused = scene.cli.refused(&["plan", "start", other])?;
+    ensure!(refused.contains(plan), "{refused}");
+
+    let pause = "lunch first";
+    scene
+        .cli
+        .done(&["plan", "pause", plan, "--reason", pause])?;
+    let told = why(plan)?;
+    ensure!(told.contains("is paused") && told.contains(pause), "{told}");
+    scene.cli.done(&["fleet", "unfreeze"])?;
+    scene.cli.done(&["plan", "resume", plan])?;
+    scene.cli.until_plan(plan, "finalized", SOON).await?;
+    scene.ensure_all_run(NEXT)?;
+    // What it was computed for is no more.
+    let refused = scene.cli.refused(&["plan", "start", other])?;
+    ensure!(refused.contains(other), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_instance_that_was_put_back_is_tried_again_by_itself_once_it_is_mended()
 -> anyhow::Result<()> {
     let scene = Scene::new(3, second_is_not_what_it_says).await?;
@@ -108,6 +207,14 @@ async fn an_instance_that_was_put_back_is_tried_again_by_itself_once_it_is_mende
     ensure!(
         json::text(&paused, "/reason")?.contains("n2/store"),
         "{paused}"
+    );
+
+    let why = scene.cli.done(&["plan", "why", &plan, "n3/store"])?;
+    ensure!(
+        ["is paused", "n2/store was put back", "resume"]
+            .iter()
+            .all(|words| why.contains(words)),
+        "{why}"
     );
 
     fs::write(scene.folder()?.join("mended"), "")?;

@@ -55,6 +55,9 @@ pub const FINALIZE: [&str; 2] = ["finalize.before", "finalize.after"];
 /// Before and after the rename that makes a verified download a release.
 pub const INSTALL: [&str; 2] = ["install.before", "install.after"];
 
+/// Before a packed release is unpacked, with each of its files, and with all of them.
+pub const UNPACK: [&str; 3] = ["unpack.before", "unpack.begun", "unpack.after"];
+
 /// Those that every order may meet, in the order in which an upgrade meets them.
 pub const OF_EVERY_ORDER: [&str; 17] = [
     INSTALL[0],
@@ -111,6 +114,9 @@ pub const OF_GATES: [&str; 14] = [
     RECOVERED[0],
     RECOVERED[1],
 ];
+
+/// Those that only a release meets that is packed.
+pub const OF_TREES: [&str; 3] = UNPACK;
 
 /// Those that only what makes an upgrade final meets.
 pub const OF_FINALIZING: [&str; 2] = [FINALIZE[0], FINALIZE[1]];

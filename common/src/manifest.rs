@@ -1,6 +1,6 @@
 //! Release manifests: the signed statement that these bytes are this version of this component.
 //!
-//! A manifest has one encoding, five lines of text under a heading, so that what was signed is what is read and a
+//! A manifest has one encoding, a few lines of text under a heading, so that what was signed is what is read and a
 //! person can check both. The signature covers a prefix of its own, so that it can never be taken for one over
 //! something else made with the same key.
 
@@ -13,17 +13,21 @@ use semver::Version;
 use crate::digest::{Digest, InvalidDigest};
 use crate::names::{ComponentName, NameError};
 use crate::platform::{PLATFORMS, PlatformError};
+use crate::tree_path::{TreePath, TreePathError};
 
 pub use keys::{
     InvalidPublicKey, KeyId, KeyIdError, PublicKey, SIGNATURE_BYTES, SigningKey, SigningKeyError,
     TrustedKeys,
 };
 
-/// Longest manifest in bytes; the longest real one is under 600.
+/// Longest manifest in bytes; the longest possible one is under 1,000.
 pub const MANIFEST_BYTES_MAX: usize = 1024;
 
 /// Longest version in a manifest.
 pub const VERSION_CHARS_MAX: usize = 128;
+
+/// Longest path of a tree's executable in a manifest, in bytes.
+pub const EXECUTABLE_BYTES_MAX: usize = 255;
 
 const HEADING: &str = "evenkeel release manifest v1";
 
@@ -43,6 +47,52 @@ pub struct ReleaseManifest {
     pub sha256: Digest,
     /// How many they are.
     pub size_bytes: u64,
+    /// What has to be unpacked from them; unset where they are the executable itself.
+    pub tree: Option<Tree>,
+}
+
+/// What an artifact unpacks to, where it is an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// How it is packed.
+    pub format: ArchiveFormat,
+    /// The file in it that is the storage process: at most [`EXECUTABLE_BYTES_MAX`] long.
+    pub executable: TreePath,
+    /// The space that it takes once it is unpacked, in bytes: each file's size rounded up to 4,096, and 4,096 for each
+    /// file, folder and link.
+    pub unpacked_bytes: u64,
+}
+
+/// How a tree is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// A tar file in one frame of Zstandard.
+    TarZst,
+    /// A tar file in gzip.
+    TarGz,
+}
+
+impl ArchiveFormat {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::TarZst, Self::TarGz];
+
+    /// Its name, which is also what such a file's name ends with.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TarZst => "tar.zst",
+            Self::TarGz => "tar.gz",
+        }
+    }
+
+    /// Whether bytes begin as those of this format do.
+    #[must_use]
+    pub fn begins(self, bytes: &[u8]) -> bool {
+        bytes.starts_with(match self {
+            Self::TarZst => &[0x28, 0xb5, 0x2f, 0xfd],
+            Self::TarGz => &[0x1f, 0x8b],
+        })
+    }
 }
 
 /// A manifest as it travels and is kept: its bytes, and who vouches for them. Trusted by nobody until verified.
@@ -91,6 +141,17 @@ pub enum ManifestError {
     /// A size that is none.
     #[error("the size in the release manifest is no number of bytes")]
     Size(#[source] std::num::ParseIntError),
+    /// A kind of archive that is not known.
+    #[error("the format in the release manifest is not known; known are tar.zst and tar.gz")]
+    Format,
+    /// An executable that cannot be in a tree.
+    #[error("the executable in the release manifest is not allowed")]
+    Executable(#[source] TreePathError),
+    /// An executable's path that is too long.
+    #[error(
+        "the path of the executable in a release manifest is at most {EXECUTABLE_BYTES_MAX} bytes long"
+    )]
+    ExecutableTooLong,
     /// It says the same as a manifest would, but is written in another way.
     #[error("the release manifest is not written in its one canonical way")]
     NotCanonical,
@@ -121,6 +182,15 @@ impl ReleaseManifest {
             "{HEADING}\ncomponent: {}\nversion: {}\nplatform: {}\nsha256: {}\nsize_bytes: {}\n",
             self.component, self.version, self.platform, self.sha256, self.size_bytes
         );
+        if let Some(tree) = &self.tree {
+            let _ = write!(
+                text,
+                "format: {}\nexecutable: {}\nunpacked_bytes: {}\n",
+                tree.format.as_str(),
+                tree.executable,
+                tree.unpacked_bytes
+            );
+        }
         text.into_bytes()
     }
 
@@ -140,7 +210,6 @@ impl ReleaseManifest {
             lines
                 .next()
                 .and_then(|text| text.strip_prefix(expected))
-                .map(str::to_owned)
                 .ok_or(ManifestError::Line { line, expected })
         };
         line_after(HEADING, 1)?;
@@ -149,18 +218,41 @@ impl ReleaseManifest {
         let platform = line_after("platform: ", 4)?;
         let sha256 = line_after("sha256: ", 5)?;
         let size_bytes = line_after("size_bytes: ", 6)?;
+        // Nothing follows on the size of what is an executable itself, but the end of its line.
+        let tree = match line_after("format: ", 7) {
+            Ok(format) => Some(Tree {
+                format: ArchiveFormat::ALL
+                    .into_iter()
+                    .find(|known| known.as_str() == format)
+                    .ok_or(ManifestError::Format)?,
+                executable: line_after("executable: ", 8)?
+                    .parse()
+                    .map_err(ManifestError::Executable)?,
+                unpacked_bytes: line_after("unpacked_bytes: ", 9)?
+                    .parse()
+                    .map_err(ManifestError::Size)?,
+            }),
+            Err(_) => None,
+        };
+        if tree
+            .as_ref()
+            .is_some_and(|tree| tree.executable.as_str().len() > EXECUTABLE_BYTES_MAX)
+        {
+            return Err(ManifestError::ExecutableTooLong);
+        }
         if version.len() > VERSION_CHARS_MAX {
             return Err(ManifestError::VersionTooLong);
         }
-        if !PLATFORMS.contains(&platform.as_str()) {
-            return Err(ManifestError::Platform(PlatformError::Unknown(platform)));
+        if !PLATFORMS.contains(&platform) {
+            return Err(ManifestError::Platform(PlatformError::Unknown(platform.to_owned())));
         }
         let manifest = Self {
             component: component.parse().map_err(ManifestError::Component)?,
             version: version.parse().map_err(ManifestError::Version)?,
-            platform,
+            platform: platform.to_owned(),
             sha256: sha256.parse().map_err(ManifestError::Digest)?,
             size_bytes: size_bytes.parse().map_err(ManifestError::Size)?,
+            tree,
         };
         if manifest.encode() == bytes {
             Ok(manifest)

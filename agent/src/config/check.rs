@@ -9,9 +9,12 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_agent_core::RestartPolicy;
 use evenkeel_common::{
+    archive::RESERVED_NAMES,
     clock::millis,
     config::{ConfigError, resolve},
     limits::{INSTANCES_PER_NODE_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX},
+    manifest::EXECUTABLE_BYTES_MAX,
+    tree_path::TreePath,
 };
 use rustix::process::Signal;
 
@@ -120,12 +123,12 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
     let binary = written
         .binary
         .unwrap_or_else(|| written.component.to_string());
-    if binary.is_empty()
-        || binary.len() > 255
-        || binary.starts_with('.')
-        || binary.contains(['/', '\0'])
-    {
-        let reason = format!("{binary:?} is no file name (or a hidden one)");
+    let is_path = binary.parse::<TreePath>().is_ok_and(|path| {
+        let mut names = path.names();
+        names.all(|name| !name.starts_with('.')) && !RESERVED_NAMES.contains(&path.as_str())
+    });
+    if !is_path || binary.len() > EXECUTABLE_BYTES_MAX {
+        let reason = format!("{binary:?} is no path within a release (or a hidden one)");
         return Err(ConfigError::setting(at("binary"), reason));
     }
     let program = format!("{RELEASE_PLACEHOLDER}/{binary}");

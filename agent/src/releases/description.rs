@@ -7,6 +7,7 @@ use evenkeel_common::{
     manifest::{ManifestError, SIGNATURE_BYTES, SignedManifest},
     names::ComponentName,
     secrets::{ReadError, read_small},
+    tree_path::TreePath,
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub(super) struct Description {
     version: Version,
     digest: Digest,
     size_bytes: u64,
+    /// Where its executable is; unset if that is the one file beside the description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    executable: Option<TreePath>,
     /// Unset for one that was there before the agent.
     signed: Option<Signed>,
 }
@@ -65,8 +69,14 @@ pub(super) enum Distrust {
 }
 
 impl Description {
-    pub(super) fn new(release: &Release, size_bytes: u64, signed: Option<&SignedManifest>) -> Self {
+    pub(super) fn new(
+        release: &Release,
+        size_bytes: u64,
+        executable: Option<TreePath>,
+        signed: Option<&SignedManifest>,
+    ) -> Self {
         Self {
+            executable,
             version: release.version.clone(),
             digest: release.digest,
             size_bytes,
@@ -118,10 +128,12 @@ impl Description {
         serde_json::to_vec_pretty(self)
     }
 
-    pub(super) fn release(self) -> Release {
-        Release {
+    /// Which release it is, and where its executable is, if that is not the one file there.
+    pub(super) fn into_parts(self) -> (Release, Option<TreePath>) {
+        let release = Release {
             version: self.version,
             digest: self.digest,
-        }
+        };
+        (release, self.executable)
     }
 }

@@ -142,7 +142,9 @@ pub async fn fetch(
         .join(format!(".part-{digest}"));
     let part = {
         let path = path.clone();
-        spawn_blocking(move || Part::open(path, expected)).await??
+        let tree = artifact.manifest.tree.as_ref();
+        let unpacked = tree.map_or(0, |tree| tree.unpacked_bytes);
+        spawn_blocking(move || Part::open(path, expected, unpacked)).await??
     };
     let part = if part.length < expected {
         download(channel, part, digest, expected).await?
@@ -225,8 +227,9 @@ fn finish(store: &Store, artifact: &Artifact, part: Part) -> Result<(), FetchErr
     } else {
         Err(FetchError::Corrupted { found, expected })
     };
-    if installed.is_err() {
-        // Nothing that a later attempt could continue.
+    let is_sound = artifact.manifest.tree.is_some() && found == expected;
+    if installed.is_err() && !is_sound {
+        // Nothing that a later attempt could continue. An archive needs not come again to be unpacked again.
         let _ = fs::remove_file(&path);
     }
     installed
@@ -241,7 +244,8 @@ struct Part {
 }
 
 impl Part {
-    fn open(path: Utf8PathBuf, expected: u64) -> Result<Self, FetchError> {
+    /// Opens what there is of a download of `expected` bytes, which will take `unpacked` more besides.
+    fn open(path: Utf8PathBuf, expected: u64, unpacked: u64) -> Result<Self, FetchError> {
         let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
         let open = || -> io::Result<(File, u64, Hasher)> {
             let mut options = OpenOptions::new();
@@ -277,7 +281,7 @@ impl Part {
             length,
             hasher,
         };
-        part.check_space(expected - length)?;
+        part.check_space((expected - length).saturating_add(unpacked))?;
         Ok(part)
     }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use evenkeel_agent_core::Release;
 use evenkeel_common::{
+    archive::UNPACKED_BYTES_MAX,
     digest::Digest,
     limits::{REASON_BYTES_MAX, cut},
     manifest::{ReleaseManifest, SignedManifest, TrustedKeys},
@@ -319,6 +320,22 @@ fn verify(
             claimed(),
             format!("its {} bytes are more than allowed", manifest.size_bytes),
         ));
+    }
+    if let Some(tree) = &manifest.tree {
+        if tree.executable.as_str() != wanted.binary {
+            let reason = format!(
+                "its executable is {}, and the configuration says {:?}",
+                tree.executable, wanted.binary
+            );
+            return Err((claimed(), reason));
+        }
+        if tree.unpacked_bytes > UNPACKED_BYTES_MAX {
+            let reason = format!(
+                "its {} bytes when unpacked are more than allowed",
+                tree.unpacked_bytes
+            );
+            return Err((claimed(), reason));
+        }
     }
     Ok(Artifact {
         manifest,

@@ -2,9 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Read as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Read as _, Seek as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -12,16 +12,25 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use evenkeel_agent_core::Release;
 use evenkeel_common::{
+    archive::{ArchiveError, Expected},
     digest::{Digest, Hasher},
     failpoint,
     files::{create_private_folder, sync_folder, write_atomically},
     limits::ARTIFACT_BYTES_MAX,
-    manifest::{SignedManifest, TrustedKeys},
+    manifest::{ManifestError, ReleaseManifest, SignedManifest, Tree, TrustedKeys},
     names::{ComponentName, InstanceName},
     platform::{self, EXECUTABLE_HEADER_BYTES, PlatformError},
+    tree_path::{TreePath, TreePathError},
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::geteuid,
 };
 
-use super::description::{self, Description};
+use super::{
+    description::{self, Description},
+    unpack::{fingerprint, unpack},
+};
 use crate::{failpoints, report::sentence};
 
 /// How many releases of a component stay that nobody needs, so that there is something to go back to.
@@ -62,6 +71,23 @@ pub enum StoreError {
     /// Larger than any artifact may be.
     #[error("the artifact has {0} bytes, at most {ARTIFACT_BYTES_MAX} are allowed")]
     TooLarge(u64),
+    /// Somebody else could change what is in it.
+    #[error("{path} {problem}")]
+    Folder {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// Why it is not to be used.
+        problem: &'static str,
+    },
+    /// What is signed is no manifest.
+    #[error("the release's manifest cannot be understood")]
+    Manifest(#[from] ManifestError),
+    /// The program's name is none.
+    #[error("the program cannot be put into the release's folder")]
+    Name(#[from] TreePathError),
+    /// The archive is not what it should be, or cannot be unpacked here.
+    #[error("the release cannot be unpacked")]
+    Unpack(#[from] ArchiveError),
     /// The description could not be written.
     #[error("cannot describe a release")]
     Describe(#[from] serde_json::Error),
@@ -108,6 +134,8 @@ struct Known {
     release: Release,
     /// Whether it may be made current.
     usable: bool,
+    /// Where its executable is; unset if it is the one file there.
+    executable: Option<TreePath>,
 }
 
 impl Store {
@@ -118,12 +146,14 @@ impl Store {
     /// When the folder cannot be used.
     pub fn open(root: Utf8PathBuf, trust: &Trust) -> Result<Self, StoreError> {
         create_private_folder(&root).map_err(io_at(&root))?;
+        check_ours(&root)?;
         let root = root.canonicalize_utf8().map_err(io_at(&root))?;
         let mut shared = Shared::default();
         for (component, folder) in folders(&root)? {
             let Ok(component) = component.parse::<ComponentName>() else {
                 continue;
             };
+            check_ours(&folder)?;
             for (name, path) in folders(&folder)? {
                 if name.starts_with(NEW_PREFIX) || name.starts_with(OLD_PREFIX) {
                     fs::remove_dir_all(&path).map_err(io_at(&path))?;
@@ -132,7 +162,7 @@ impl Store {
                 match Description::read(&path) {
                     Ok(description) => {
                         let verified = description.verify(&component, trust);
-                        let release = description.release();
+                        let (release, executable) = description.into_parts();
                         if release.to_string() != name {
                             continue;
                         }
@@ -140,7 +170,11 @@ impl Store {
                         if let Err(distrust) = verified {
                             tracing::warn!(%component, %release, reason = sentence(&distrust), "a release that is not trusted any more");
                         }
-                        let known = Known { release, usable };
+                        let known = Known {
+                            release,
+                            usable,
+                            executable,
+                        };
                         shared.releases.insert((component.clone(), name), known);
                     }
                     Err(error) => {
@@ -216,20 +250,21 @@ impl Store {
     /// The release that an executable with this path belongs to.
     #[must_use]
     pub fn release_of_executable(&self, path: &Utf8Path) -> Option<Release> {
-        let mut parts = path
-            .strip_prefix(&self.root)
-            .ok()?
-            .components()
-            .map(|part| part.as_str());
-        let (component, folder, _binary) = (parts.next()?, parts.next()?, parts.next()?);
-        match parts.next() {
-            None => self.named(&component.parse().ok()?, folder),
-            Some(_) => None,
-        }
+        let path = path.strip_prefix(&self.root).ok()?.as_str();
+        let (component, path) = path.split_once('/')?;
+        let (folder, path) = path.split_once('/')?;
+        let key = (component.parse().ok()?, folder.to_owned());
+        let shared = self.shared();
+        let known = shared.releases.get(&key)?;
+        let is_it = match &known.executable {
+            Some(executable) => executable.as_str() == path,
+            None => !path.contains('/'),
+        };
+        is_it.then(|| known.release.clone())
     }
 
-    /// Makes a file a release, if its bytes are those of the release and a program for this host. The file is
-    /// gone afterwards. Blocks.
+    /// Makes a file a release, if its bytes are those of the release and a program for this host, or what its manifest
+    /// says to be an archive with one. The file is gone afterwards. Blocks.
     ///
     /// # Errors
     /// When it is not, or the file system refuses. Nothing is in place then.
@@ -262,38 +297,59 @@ impl Store {
         if self.has(component, release) {
             return fs::remove_file(file).map_err(io_at(file));
         }
-        let (digest, size_bytes) = examine(file)?;
+        let (signed, tree) = match origin {
+            Origin::Signed(signed) => (
+                Some(signed),
+                ReleaseManifest::decode(&signed.manifest)?.tree,
+            ),
+            Origin::Configured => (None, None),
+        };
+        let artifact = match &tree {
+            Some(_) => File::open(file)
+                .and_then(|file| digest_of(&file))
+                .map_err(io_at(file)),
+            None => examine(file),
+        };
+        let (digest, size_bytes) = artifact?;
         if digest != release.digest {
             return Err(StoreError::Digest {
                 found: digest,
                 expected: release.digest,
             });
         }
-        let signed = match origin {
-            Origin::Signed(manifest) => Some(manifest),
-            Origin::Configured => None,
+        let executable = match &tree {
+            Some(tree) => Some(tree.executable.clone()),
+            None => Some(binary.parse::<TreePath>()?).filter(|path| path.parent().is_some()),
         };
-        let description = Description::new(release, size_bytes, signed).encode()?;
+        let description = Description::new(release, size_bytes, executable.clone(), signed);
+        let description = description.encode()?;
         let parent = self.component_folder(component)?;
         let name = release.to_string();
         let new = parent.join(format!("{NEW_PREFIX}{name}"));
         let place = parent.join(&name);
         remove_folder(&new).map_err(io_at(&new))?;
-        if examine(&place.join(binary)).is_ok_and(|(there, _)| there == digest) {
+        let is_there = match &tree {
+            Some(tree) => {
+                unpack_new(tree, file, size_bytes, &new)?;
+                place.is_dir() && fingerprint(&place).ok() == fingerprint(&new).ok()
+            }
+            None => examine(&place.join(binary)).is_ok_and(|(there, _)| there == digest),
+        };
+        if is_there {
             // The very same, on the word of somebody else: an instance may depend on it at any moment.
+            remove_folder(&new).map_err(io_at(&new))?;
             write_atomically(&place.join(description::FILE_NAME), &description, 0o600)
                 .map_err(io_at(&place))?;
             fs::remove_file(file).map_err(io_at(file))?;
-            self.now_there(component, name, release);
+            self.now_there(component, name, release, executable);
             return Ok(());
         }
         // Whatever stands there is no release, or it would be known.
         remove_folder(&place).map_err(io_at(&place))?;
         let assemble = || -> io::Result<()> {
-            DirBuilder::new().mode(0o700).create(&new)?;
-            fs::set_permissions(file, Permissions::from_mode(0o700))?;
-            fs::rename(file, new.join(binary))?;
-            File::open(new.join(binary))?.sync_all()?;
+            if tree.is_none() {
+                put_program(&new, binary, file)?;
+            }
             write_atomically(&new.join(description::FILE_NAME), &description, 0o600)
         };
         assemble().map_err(io_at(&new))?;
@@ -302,14 +358,24 @@ impl Store {
         sync_folder(&parent).map_err(io_at(&parent))?;
         sync_folder(&self.root).map_err(io_at(&self.root))?;
         failpoint::hit(failpoints::INSTALL[1]);
-        self.now_there(component, name, release);
+        self.now_there(component, name, release, executable);
+        if tree.is_some() {
+            fs::remove_file(file).map_err(io_at(file))?;
+        }
         Ok(())
     }
 
-    fn now_there(&self, component: &ComponentName, name: String, release: &Release) {
+    fn now_there(
+        &self,
+        component: &ComponentName,
+        name: String,
+        release: &Release,
+        executable: Option<TreePath>,
+    ) {
         let known = Known {
             release: release.clone(),
             usable: true,
+            executable,
         };
         self.shared()
             .releases
@@ -441,23 +507,91 @@ fn examine(path: &Utf8Path) -> Result<(Digest, u64), StoreError> {
     if size_bytes > ARTIFACT_BYTES_MAX {
         return Err(StoreError::TooLarge(size_bytes));
     }
-    let mut hasher = Hasher::new();
     let mut header = Vec::with_capacity(EXECUTABLE_HEADER_BYTES);
+    file.by_ref()
+        .take(EXECUTABLE_HEADER_BYTES as u64)
+        .read_to_end(&mut header)
+        .map_err(&io)?;
+    platform::check_executable(&header, platform::current())?;
+    file.rewind().map_err(&io)?;
+    digest_of(&file).map_err(&io)
+}
+
+/// The digest and the size of what is in a file from here on.
+fn digest_of(mut file: &File) -> io::Result<(Digest, u64)> {
+    let mut hasher = Hasher::new();
+    let mut size_bytes = 0;
     let mut buffer = vec![0; 256 << 10];
     loop {
-        let length = file.read(&mut buffer).map_err(&io)?;
-        let read = buffer.get(..length).unwrap_or_default();
-        if read.is_empty() {
-            break;
+        let length = file.read(&mut buffer)?;
+        if length == 0 {
+            return Ok((hasher.finish(), size_bytes));
         }
-        hasher.update(read);
-        let missing = EXECUTABLE_HEADER_BYTES
-            .saturating_sub(header.len())
-            .min(length);
-        header.extend_from_slice(read.get(..missing).unwrap_or_default());
+        size_bytes += length as u64;
+        hasher.update(buffer.get(..length).unwrap_or_default());
     }
-    platform::check_executable(&header, platform::current())?;
-    Ok((hasher.finish(), size_bytes))
+}
+
+/// Unpacks an archive into a folder that is not there; it is not there afterwards if that fails.
+fn unpack_new(
+    tree: &Tree,
+    archive: &Utf8Path,
+    size_bytes: u64,
+    new: &Utf8Path,
+) -> Result<(), StoreError> {
+    let expected = Expected {
+        format: tree.format,
+        size_bytes,
+        executable: &tree.executable,
+        platform: platform::current(),
+        unpacked_bytes: Some(tree.unpacked_bytes),
+    };
+    let file = File::open(archive).map_err(io_at(archive))?;
+    if let Err(error) = unpack(&file, &expected, new) {
+        // A disk that is full has to be less so afterwards; what cannot be removed is when it is tried again.
+        let _ = remove_folder(new);
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+/// Makes the folder of a release that is one program, which goes to its place in it.
+fn put_program(new: &Utf8Path, binary: &str, program: &Utf8Path) -> io::Result<()> {
+    let place = new.join(binary);
+    let folder = place.parent().unwrap_or(new);
+    create_private_folder(folder)?;
+    fs::set_permissions(program, Permissions::from_mode(0o700))?;
+    fs::rename(program, &place)?;
+    File::open(&place)?.sync_all()?;
+    let made = folder.ancestors().take_while(|above| *above != new);
+    for folder in made {
+        sync_folder(folder)?;
+    }
+    Ok(())
+}
+
+/// Checks that a folder is one, and that nobody but the agent's user can change what is in it.
+fn check_ours(folder: &Utf8Path) -> Result<(), StoreError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let io = |error: rustix::io::Errno| io_at(folder)(error.into());
+    let opened = rustix::fs::open(folder.as_std_path(), flags, Mode::empty()).map_err(io)?;
+    let stat = rustix::fs::fstat(&opened).map_err(io)?;
+    let problem = |problem| StoreError::Folder {
+        path: folder.to_owned(),
+        problem,
+    };
+    if stat.st_uid != geteuid().as_raw() {
+        return Err(problem("belongs to another user than the one the agent runs as"));
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if mode.intersects(Mode::WGRP | Mode::WOTH) {
+        return Err(problem("can be written to by others than its owner"));
+    }
+    if mode.intersects(Mode::RWXG | Mode::RWXO) {
+        tracing::warn!(%folder, "others could read the releases; they cannot any more");
+        rustix::fs::fchmod(&opened, Mode::RWXU).map_err(io)?;
+    }
+    Ok(())
 }
 
 /// The folders in a folder, by name.

@@ -19,6 +19,7 @@ fn manifest() -> ReleaseManifest {
         platform: "linux/amd64".to_owned(),
         sha256: digest_of(b"artifact"),
         size_bytes: 8,
+        tree: None,
     }
 }
 
@@ -37,6 +38,67 @@ fn a_manifest_is_written_as_the_documented_text() {
         ReleaseManifest::decode(text.as_bytes()).unwrap(),
         manifest()
     );
+}
+
+fn manifest_of_a_tree() -> ReleaseManifest {
+    ReleaseManifest {
+        tree: Some(Tree {
+            format: ArchiveFormat::TarZst,
+            executable: "bin/store".parse().unwrap(),
+            unpacked_bytes: 8192,
+        }),
+        ..manifest()
+    }
+}
+
+#[test]
+fn a_manifest_of_a_tree_has_three_lines_more() {
+    let text = String::from_utf8(manifest_of_a_tree().encode()).unwrap();
+    let plain = String::from_utf8(manifest().encode()).unwrap();
+    assert_eq!(
+        text,
+        format!("{plain}format: tar.zst\nexecutable: bin/store\nunpacked_bytes: 8192\n")
+    );
+    assert_eq!(
+        ReleaseManifest::decode(text.as_bytes()).unwrap(),
+        manifest_of_a_tree()
+    );
+    for (from, to) in [
+        ("tar.zst", "plain"),
+        ("tar.zst", "zip"),
+        ("bin/store", "/bin/store"),
+        ("bin/store", "../store"),
+        ("bin/store", "bin/./store"),
+        ("bin/store", ""),
+        ("bin/store", &"long/".repeat(52)),
+        ("8192", "08192"),
+        ("executable: bin/store\n", ""),
+        ("unpacked_bytes: 8192\n", ""),
+        ("8192\n", "8192\nmore: 1\n"),
+        ("8192\n", "8192"),
+    ] {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text);
+        assert!(
+            ReleaseManifest::decode(changed.as_bytes()).is_err(),
+            "{changed}"
+        );
+    }
+}
+
+#[test]
+fn the_longest_manifest_is_short_enough() {
+    let mut longest = manifest_of_a_tree();
+    longest.component = "c".repeat(63).parse().unwrap();
+    longest.version = format!("1.0.0-{}", "v".repeat(VERSION_CHARS_MAX - 6))
+        .parse()
+        .unwrap();
+    longest.platform = "linux/riscv64".to_owned();
+    longest.size_bytes = u64::MAX;
+    let tree = longest.tree.as_mut().unwrap();
+    tree.executable = "x".repeat(EXECUTABLE_BYTES_MAX).parse().unwrap();
+    tree.unpacked_bytes = u64::MAX;
+    assert_eq!(ReleaseManifest::decode(&longest.encode()).unwrap(), longest);
 }
 
 #[test]
@@ -181,6 +243,11 @@ proptest! {
         platform in proptest::sample::select(&PLATFORMS),
         content in any::<[u8; 8]>(),
         size_bytes in any::<u64>(),
+        tree in proptest::option::of((
+            proptest::sample::select(&ArchiveFormat::ALL),
+            "[a-z]{1,9}(/[a-z.]{3,9}){0,4}",
+            any::<u64>(),
+        )),
     ) {
         let manifest = ReleaseManifest {
             component: component.parse().unwrap(),
@@ -188,6 +255,11 @@ proptest! {
             platform: platform.to_owned(),
             sha256: digest_of(&content),
             size_bytes,
+            tree: tree.map(|(format, executable, unpacked_bytes)| Tree {
+                format,
+                executable: executable.parse().unwrap(),
+                unpacked_bytes,
+            }),
         };
         prop_assert_eq!(ReleaseManifest::decode(&manifest.encode()).unwrap(), manifest);
     }

@@ -147,6 +147,7 @@ async fn a_viewer_looks_and_changes_nothing() -> anyhow::Result<()> {
         platform: evenkeel_common::platform::current().to_owned(),
         sha256: evenkeel_common::digest::digest_of(b"x"),
         size_bytes: 1,
+        tree: None,
     };
     let requests = publish_requests(&manifest, &place.key, b"x".to_vec())?;
     let answer = viewer.releases();

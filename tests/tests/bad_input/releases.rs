@@ -32,6 +32,7 @@ fn manifest(version: &str, bytes: &[u8]) -> anyhow::Result<ReleaseManifest> {
         platform: platform::current().to_owned(),
         sha256: digest_of(bytes),
         size_bytes: bytes.len() as u64,
+        tree: None,
     })
 }
 

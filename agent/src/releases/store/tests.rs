@@ -115,6 +115,7 @@ fn a_release_is_usable_on_the_word_of_those_who_are_trusted_now() {
         platform: platform::current().to_owned(),
         sha256: release.digest,
         size_bytes: fs::metadata(&path).unwrap().len(),
+        tree: None,
     };
     let install = |store: &Store, key: &SigningKey, file: &Utf8Path| {
         let signed = manifest.sign(key).unwrap();

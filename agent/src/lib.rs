@@ -13,6 +13,8 @@ pub mod failpoints;
 pub mod instance;
 pub mod journal;
 pub mod measures;
+#[cfg(test)]
+mod namespace;
 pub mod probes;
 pub mod rebuild;
 pub mod releases;

@@ -46,7 +46,8 @@ impl Artifacts {
     /// Whether the artifact that a manifest describes is there, as long as it says.
     ///
     /// # Errors
-    /// When what is there is no executable for the manifest's platform, or the file system refuses.
+    /// When what is there is neither the executable nor the archive that the manifest says, or the file system
+    /// refuses.
     pub async fn has(&self, manifest: &ReleaseManifest) -> Result<bool, Problem> {
         let path = self.path(&manifest.sha256);
         let look = async {
@@ -67,8 +68,8 @@ impl Artifacts {
             return Ok(false);
         };
         // Known bytes may be published again, for another component say, but not for another machine.
-        check_executable(&header, &manifest.platform)
-            .map_err(|error| Problem::new(ErrorCode::BadArgument, error.to_string()))?;
+        check_header(&header, manifest)
+            .map_err(|reason| Problem::new(ErrorCode::BadArgument, reason))?;
         Ok(true)
     }
 
@@ -196,7 +197,8 @@ impl Upload {
     /// Checks what came against the manifest and puts it in place, durably.
     ///
     /// # Errors
-    /// When it is not what the manifest says, is no executable for its platform, or the file system refuses.
+    /// When it is not what the manifest says, is neither an executable for its platform nor the archive that it should
+    /// be, or the file system refuses.
     pub async fn finish(mut self) -> Result<(), Problem> {
         let bad = |message| Problem::new(ErrorCode::BadArgument, message);
         if self.bytes < self.manifest.size_bytes {
@@ -212,8 +214,7 @@ impl Upload {
                 self.manifest.sha256
             )));
         }
-        check_executable(&self.header, &self.manifest.platform)
-            .map_err(|error| bad(error.to_string()))?;
+        check_header(&self.header, &self.manifest).map_err(bad)?;
         let kept = async {
             self.file.flush().await?;
             self.file.sync_all().await?;
@@ -224,6 +225,19 @@ impl Upload {
                 .map_err(std::io::Error::other)?
         };
         kept.await.map_err(|error| cannot_keep(&self.path, &error))
+    }
+}
+
+/// Checks that bytes begin as the manifest says that they do. What is in an archive is looked at by whoever publishes
+/// it, and by each host that unpacks it.
+fn check_header(header: &[u8], manifest: &ReleaseManifest) -> Result<(), String> {
+    match &manifest.tree {
+        None => check_executable(header, &manifest.platform).map_err(|error| error.to_string()),
+        Some(tree) if tree.format.begins(header) => Ok(()),
+        Some(tree) => Err(format!(
+            "the artifact is no {} archive: it does not begin like one",
+            tree.format.as_str()
+        )),
     }
 }
 

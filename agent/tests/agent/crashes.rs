@@ -1,6 +1,7 @@
 //! The agent dies at each of its failpoints, as if the power went; a new one takes up what it left.
 
 use evenkeel_agent::failpoints;
+use evenkeel_common::manifest::ArchiveFormat;
 use evenkeel_proto::v1::OrderResult;
 
 use crate::support::{
@@ -12,6 +13,8 @@ use crate::support::{
 struct Ordered {
     /// What the new release is like.
     mode: &'static str,
+    /// How it is packed, if it is.
+    packed: Option<ArchiveFormat>,
     /// By rebuild, on a store with data.
     rebuild: bool,
     /// In place, with a driver that is asked and answers so when it is to quiesce.
@@ -22,6 +25,7 @@ struct Ordered {
 
 const UPGRADE: Ordered = Ordered {
     mode: "good",
+    packed: None,
     rebuild: false,
     quiesce: None,
     result: OrderResult::Done,
@@ -60,6 +64,12 @@ const DECLINED: Ordered = Ordered {
     ..UPGRADE
 };
 
+/// One whose release has to be unpacked.
+const PACKED: Ordered = Ordered {
+    packed: Some(ArchiveFormat::TarZst),
+    ..UPGRADE
+};
+
 /// Upgrades an instance with an agent that dies at this place on the way, or never gets there.
 #[track_caller]
 fn upgrade_with_a_death_at(failpoint: &str, ordered: Ordered) {
@@ -74,10 +84,11 @@ fn upgrade_with_a_death_at(failpoint: &str, ordered: Ordered) {
     let extra = data.as_ref().map(|data| data.extra("1h"));
     let extra = extra.or_else(|| gates.as_ref().map(Data::extra_without_leave));
     place.configure(coordinator.address, &extra.unwrap_or_default());
-    let (old, new) = (
-        place.program("1.0.0", "good"),
-        place.program("1.1.0", ordered.mode),
-    );
+    let old = place.program("1.0.0", "good");
+    let new = match ordered.packed {
+        None => place.program("1.1.0", ordered.mode),
+        Some(format) => place.packed("1.1.0", ordered.mode, format),
+    };
     coordinator.offer(&new, Flaw::None);
     // Getting the instance to run is not what this is about.
     let mut agent = Agent::start(&place);
@@ -272,6 +283,16 @@ deaths! {
 }
 
 deaths! {
+    PACKED;
+    before_a_release_is_unpacked: failpoints::UNPACK[0];
+    with_a_release_half_unpacked: failpoints::UNPACK[1];
+    once_a_release_is_unpacked: failpoints::UNPACK[2];
+    before_what_was_unpacked_is_a_release: "install.before";
+    once_what_was_unpacked_is_a_release: "install.after";
+    with_a_release_that_was_unpacked_half_current: "swap.after";
+}
+
+deaths! {
     UPGRADE;
     in_the_middle_of_the_first_record: failpoints::JOURNAL_TORN;
     in_the_middle_of_the_second_record: "journal.torn@2";
@@ -288,6 +309,7 @@ fn every_failpoint_has_a_test() {
         &failpoints::OF_GATES,
         &failpoints::OF_DECLINED,
         &failpoints::OF_RECORDS,
+        &failpoints::OF_TREES,
     ]
     .concat();
     for name in &listed {
@@ -295,7 +317,7 @@ fn every_failpoint_has_a_test() {
         let index = match at {
             "before" => "[0]",
             "begun" => "[1]",
-            "after" if ["start", "set_aside", "put_back"].contains(&group) => "[2]",
+            "after" if ["start", "set_aside", "put_back", "unpack"].contains(&group) => "[2]",
             "torn" => "_TORN",
             _ => "[1]",
         };

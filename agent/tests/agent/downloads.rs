@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use evenkeel_proto::v1::{InstanceReport, StageState};
+use evenkeel_common::manifest::ArchiveFormat;
+use evenkeel_proto::v1::{InstanceReport, OrderResult, StageState};
 
-use crate::support::{Agent, Coordinator, Flaw, Place, Program, desired, order};
+use crate::support::{Agent, Coordinator, Flaw, Place, Program, desired, order, outcome};
 
 /// An agent that is told to have this program at hand, and what it reports of that.
 fn staged(
@@ -148,4 +149,86 @@ fn an_artifact_that_nobody_has_is_a_failure_with_a_reason() {
         program
     };
     refused(unknown, Flaw::None, "no such artifact");
+}
+
+#[test]
+fn a_packed_release_is_unpacked_and_serves() {
+    for format in ArchiveFormat::ALL {
+        let packed = |place: &Place| place.packed("1.1.0", "good", format);
+        let (place, _coordinator, _) = staged(packed, Flaw::None, is_ready);
+        let current = place.of_instance("current");
+        assert!(current.join("share/digest").is_file());
+        let store = place.root.join("state/releases/store");
+        let names: Vec<_> = fs::read_dir(store)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names.len(), 2, "nothing is left of the download: {names:?}");
+    }
+}
+
+#[test]
+fn an_instance_goes_from_a_program_to_a_tree_and_on_and_back_and_is_found_again() {
+    let place = Place::new();
+    let coordinator = Coordinator::start(&place, 1);
+    place.configure(coordinator.address, "");
+    let plain = place.program("1.0.0", "good");
+    let tree = place.packed("1.1.0", "good", ArchiveFormat::TarZst);
+    let broken = place.packed("1.2.0", "broken", ArchiveFormat::TarGz);
+    let programs = [&tree, &broken];
+    let mut agent = Agent::start(&place);
+    coordinator.wait_until_healthy("1.0.0");
+    coordinator.stage(&programs);
+    coordinator.desire(desired(&programs, Some(order(1, &tree, Some(&plain)))));
+    coordinator.wait_for("the tree to run", |report| {
+        outcome(report, 1) == Some(OrderResult::Done)
+    });
+    let before = agent.wait_until_it_serves("1.1.0");
+    agent.restart();
+    assert_eq!(agent.wait_until_it_serves("1.1.0"), before);
+    let report = coordinator.wait_for("the process to be found again", |report| {
+        report.process.is_some()
+    });
+    let running = report.process.unwrap().release.unwrap();
+    assert_eq!(running, tree.reference());
+    // One that does not start is gone back from, to a tree.
+    coordinator.desire(desired(&programs, Some(order(2, &broken, Some(&tree)))));
+    coordinator.wait_for("the way back", |report| {
+        outcome(report, 2) == Some(OrderResult::Reverted)
+    });
+    agent.wait_until_it_serves("1.1.0");
+    coordinator.desire(desired(&programs, Some(order(3, &plain, None))));
+    coordinator.wait_for("the program to run", |report| {
+        outcome(report, 3) == Some(OrderResult::Done)
+    });
+    agent.wait_until_it_serves("1.0.0");
+}
+
+#[test]
+fn a_signed_archive_that_breaks_a_rule_never_becomes_a_release() {
+    let packed = |place: &Place, change: &dyn Fn(&mut tar::Builder<Vec<u8>>)| {
+        let program = place.program("1.1.0", "good");
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o755);
+        header.set_size(program.bytes.len() as u64);
+        tar.append_data(&mut header, "store", program.bytes.as_slice())
+            .unwrap();
+        change(&mut tar);
+        place.pack(&program, ArchiveFormat::TarGz, tar.into_inner().unwrap())
+    };
+    let link = |tar: &mut tar::Builder<Vec<u8>>| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        tar.append_link(&mut header, "data", "/var/lib").unwrap();
+    };
+    refused(|place| packed(place, &link), Flaw::None, "which is absolute");
+    let setuid = |tar: &mut tar::Builder<Vec<u8>>| {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o4755);
+        header.set_size(0);
+        tar.append_data(&mut header, "su", &b""[..]).unwrap();
+    };
+    refused(|place| packed(place, &setuid), Flaw::None, "setuid");
 }

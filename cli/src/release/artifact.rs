@@ -4,9 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use evenkeel_common::archive::{self, ArchiveError, Expected, Nowhere};
 use evenkeel_common::digest::{Digest, Hasher};
 use evenkeel_common::limits::{ARTIFACT_BYTES_MAX, PUBLISH_CHUNK_BYTES_MAX};
+use evenkeel_common::manifest::{ArchiveFormat, Tree};
 use evenkeel_common::platform::{EXECUTABLE_HEADER_BYTES, PlatformError, check_executable};
+use evenkeel_common::tree_path::TreePath;
 use tokio::sync::mpsc;
 
 /// How much is read at once when looking through a file.
@@ -41,6 +44,29 @@ pub(super) enum ArtifactError {
         #[source]
         source: PlatformError,
     },
+    /// It is an archive, and nobody said what in it is to be run.
+    #[error("{path} is a {format} archive, and it is not said which file in it is the executable")]
+    NoneNamed {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What it is.
+        format: &'static str,
+    },
+    /// It is no archive, and somebody said what in it is to be run.
+    #[error("{path} is neither a tar.zst nor a tar.gz archive")]
+    NoArchive {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// It is an archive that no host would unpack.
+    #[error("cannot publish {path}")]
+    Archive {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ArchiveError,
+    },
     /// It is another file now than the one that was looked through.
     #[error("{path} changed while it was being sent")]
     Changed {
@@ -57,24 +83,46 @@ pub(super) struct Artifact {
     pub(super) digest: Digest,
     /// How many they are.
     pub(super) size_bytes: u64,
+    /// What it unpacks to, if it is an archive.
+    pub(super) tree: Option<Tree>,
 }
 
 impl Artifact {
-    /// Looks a file through: it has to be an executable for `platform`. Blocks.
+    /// Looks a file through: it has to be an executable for `platform`, or an archive with one by this name. Blocks.
     ///
     /// # Errors
     /// When it is not, is too large or cannot be read.
-    pub(super) fn inspect(path: &Utf8Path, platform: &str) -> Result<Self, ArtifactError> {
+    pub(super) fn inspect(
+        path: &Utf8Path,
+        platform: &str,
+        executable: Option<&TreePath>,
+    ) -> Result<Self, ArtifactError> {
         let mut file = open(path)?;
         let mut header = Vec::new();
         file.by_ref()
             .take(EXECUTABLE_HEADER_BYTES as u64)
             .read_to_end(&mut header)
             .map_err(|source| unreadable(path, source))?;
-        check_executable(&header, platform).map_err(|source| ArtifactError::Platform {
-            path: path.to_owned(),
-            source,
-        })?;
+        let format = ArchiveFormat::ALL
+            .into_iter()
+            .find(|format| format.begins(&header));
+        if let (Some(format), None) = (format, executable) {
+            return Err(ArtifactError::NoneNamed {
+                path: path.to_owned(),
+                format: format.as_str(),
+            });
+        }
+        if format.is_none() {
+            if executable.is_some() {
+                return Err(ArtifactError::NoArchive {
+                    path: path.to_owned(),
+                });
+            }
+            check_executable(&header, platform).map_err(|source| ArtifactError::Platform {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
         let mut hasher = Hasher::new();
         hasher.update(&header);
         let mut size_bytes = header.len() as u64;
@@ -96,10 +144,19 @@ impl Artifact {
                 });
             }
         }
+        let tree = match (format, executable) {
+            (Some(format), Some(executable)) => Some(Tree {
+                format,
+                executable: executable.clone(),
+                unpacked_bytes: look_into(path, format, size_bytes, executable, platform)?,
+            }),
+            (Some(_) | None, _) => None,
+        };
         Ok(Self {
             path: path.to_owned(),
             digest: hasher.finish(),
             size_bytes,
+            tree,
         })
     }
 
@@ -141,6 +198,30 @@ impl Artifact {
         ArtifactError::Changed {
             path: self.path.clone(),
         }
+    }
+}
+
+/// Looks through an archive by the rules that hosts unpack it by; the space that it takes there.
+fn look_into(
+    path: &Utf8Path,
+    format: ArchiveFormat,
+    size_bytes: u64,
+    executable: &TreePath,
+    platform: &str,
+) -> Result<u64, ArtifactError> {
+    let expected = Expected {
+        format,
+        size_bytes,
+        executable,
+        platform,
+        unpacked_bytes: None,
+    };
+    match archive::read(open(path)?, &expected, &mut Nowhere) {
+        Ok(contents) => Ok(contents.unpacked_bytes),
+        Err(source) => Err(ArtifactError::Archive {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -205,7 +286,7 @@ mod tests {
     fn what_was_looked_through_is_what_is_handed_out() {
         let folder = tempfile::tempdir().unwrap();
         let (path, bytes) = program(&folder);
-        let artifact = Artifact::inspect(&path, platform::current()).unwrap();
+        let artifact = Artifact::inspect(&path, platform::current(), None).unwrap();
         assert_eq!(artifact.size_bytes, bytes.len() as u64);
         assert_eq!(artifact.digest, digest_of(&bytes));
         let (outcome, handed_out) = read(&artifact);
@@ -217,7 +298,7 @@ mod tests {
     fn a_file_that_changes_meanwhile_is_never_handed_out_whole() {
         let folder = tempfile::tempdir().unwrap();
         let (path, bytes) = program(&folder);
-        let artifact = Artifact::inspect(&path, platform::current()).unwrap();
+        let artifact = Artifact::inspect(&path, platform::current(), None).unwrap();
         let mut changed = bytes.clone();
         changed[100] ^= 1;
         for other in [&changed[..], &bytes[..bytes.len() - 1], b""] {
@@ -232,10 +313,10 @@ mod tests {
     fn a_script_or_a_missing_file_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap().join("script");
-        let error = Artifact::inspect(&path, platform::current()).unwrap_err();
+        let error = Artifact::inspect(&path, platform::current(), None).unwrap_err();
         assert!(matches!(error, ArtifactError::Read { .. }));
         std::fs::write(&path, "#!/bin/sh\n").unwrap();
-        let error = Artifact::inspect(&path, platform::current()).unwrap_err();
+        let error = Artifact::inspect(&path, platform::current(), None).unwrap_err();
         assert!(matches!(error, ArtifactError::Platform { .. }));
         assert!(error.to_string().contains("script"));
     }

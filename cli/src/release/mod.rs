@@ -24,7 +24,7 @@ use crate::view::Release;
 /// What can be done with releases.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReleaseCommand {
-    /// Sign an executable and publish it as a version of a component
+    /// Sign an executable or a packed tree and publish it as a version of a component
     Publish(publish::PublishArgs),
     /// All releases, or a component's
     #[command(visible_alias = "ls")]
@@ -118,7 +118,7 @@ async fn show(session: &Session, component: String, version: String) -> Result<(
         );
         let mut table = Table::new(
             session.output.look,
-            &["PLATFORM", "SIZE", "SIGNED BY", "DIGEST"],
+            &["PLATFORM", "FORMAT", "SIZE", "SIGNED BY", "DIGEST"],
         );
         for artifact in &release.artifacts {
             let key = artifact
@@ -127,6 +127,7 @@ async fn show(session: &Session, component: String, version: String) -> Result<(
                 .map(|signed| signed.key_id.clone());
             table.row([
                 artifact.platform.clone(),
+                artifact.format.to_owned(),
                 BinaryBytes(artifact.size_bytes).to_string(),
                 key.unwrap_or_default(),
                 artifact.digest.clone(),

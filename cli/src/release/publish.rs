@@ -8,6 +8,7 @@ use clap::Args;
 use evenkeel_common::manifest::{ReleaseManifest, SignedManifest, SigningKey};
 use evenkeel_common::names::ComponentName;
 use evenkeel_common::platform::{PLATFORMS, current};
+use evenkeel_common::tree_path::TreePath;
 use evenkeel_proto::v1;
 use evenkeel_proto::v1::publish_release_request::Part;
 use evenkeel_proto::v1::release_service_client::ReleaseServiceClient;
@@ -47,7 +48,10 @@ pub(crate) struct PublishArgs {
     /// The private key that signs the release (PEM), as `evenkeel init` made it
     #[arg(short, long, value_name = "PATH")]
     key: Utf8PathBuf,
-    /// The executable
+    /// The executable in the archive, where the file is one (`.tar.zst` or `.tar.gz`)
+    #[arg(short, long, value_name = "PATH")]
+    executable: Option<TreePath>,
+    /// The executable, or an archive with it and all that goes with it
     file: Utf8PathBuf,
     #[command(flatten)]
     change: ChangeArgs,
@@ -82,13 +86,25 @@ pub(super) async fn run(session: &Session, args: PublishArgs) -> Result<(), Fail
 
 /// Everything that can fail before a byte is sent.
 fn prepare(args: &PublishArgs) -> Result<(Artifact, SignedManifest), Failure> {
-    let artifact = Artifact::inspect(&args.file, &args.platform).map_err(|error| {
+    let executable = args.executable.as_ref();
+    let artifact = Artifact::inspect(&args.file, &args.platform, executable).map_err(|error| {
         let failure = Failure::local(&error);
         match error {
             ArtifactError::Platform { .. } => {
                 failure.hint("name the executable itself; --platform says what it was built for")
             }
-            _ => failure,
+            ArtifactError::NoneNamed { .. } => {
+                failure.hint("--executable says which file in it is the storage process")
+            }
+            ArtifactError::NoArchive { .. } => {
+                failure.hint("leave --executable away for what is an executable itself")
+            }
+            ArtifactError::Archive { .. } => {
+                failure.hint("docs/RELEASES.md says what an archive may have in it")
+            }
+            ArtifactError::Read { .. }
+            | ArtifactError::TooLarge { .. }
+            | ArtifactError::Changed { .. } => failure,
         }
     })?;
     let key = SigningKey::load(&args.key).map_err(|error| {
@@ -100,6 +116,7 @@ fn prepare(args: &PublishArgs) -> Result<(Artifact, SignedManifest), Failure> {
         platform: args.platform.clone(),
         sha256: artifact.digest,
         size_bytes: artifact.size_bytes,
+        tree: artifact.tree.clone(),
     };
     let signed = manifest
         .sign(&key)

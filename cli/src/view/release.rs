@@ -1,6 +1,7 @@
 //! Releases.
 
 use evenkeel_common::digest::to_hex;
+use evenkeel_common::manifest::ArchiveFormat;
 use evenkeel_proto::v1;
 use serde::Serialize;
 
@@ -32,12 +33,27 @@ pub(crate) struct Artifact {
     pub(crate) platform: String,
     pub(crate) digest: String,
     pub(crate) size_bytes: u64,
+    /// What the bytes are: `plain`, `tar.zst` or `tar.gz`.
+    pub(crate) format: &'static str,
+    /// The file in an archive that is the storage process.
+    pub(crate) executable: Option<String>,
+    /// The space that an archive takes once it is unpacked.
+    pub(crate) unpacked_bytes: Option<u64>,
     pub(crate) manifest: Option<SignedManifest>,
 }
 
 impl From<v1::Artifact> for Artifact {
     fn from(artifact: v1::Artifact) -> Self {
+        let format = match artifact.format() {
+            v1::ArtifactFormat::Unspecified => "unknown",
+            v1::ArtifactFormat::Plain => "plain",
+            v1::ArtifactFormat::TarZst => ArchiveFormat::TarZst.as_str(),
+            v1::ArtifactFormat::TarGz => ArchiveFormat::TarGz.as_str(),
+        };
         Self {
+            format,
+            executable: Some(artifact.executable).filter(|path| !path.is_empty()),
+            unpacked_bytes: Some(artifact.unpacked_bytes).filter(|bytes| *bytes > 0),
             platform: artifact.platform,
             digest: artifact.digest,
             size_bytes: artifact.size_bytes,

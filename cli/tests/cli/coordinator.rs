@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use evenkeel_common::limits::MATRIX_MESSAGE_BYTES_MAX;
 use evenkeel_common::tls::{Incoming, IncomingLimits, ServerTls, listen};
+use evenkeel_common::manifest::ArchiveFormat;
 use evenkeel_proto::v1::compatibility_service_server::{
     CompatibilityService, CompatibilityServiceServer,
 };
@@ -349,6 +350,16 @@ impl ReleaseService for Canned {
         let signed = header.manifest.unwrap();
         let manifest =
             evenkeel_common::manifest::ReleaseManifest::decode(&signed.manifest).unwrap();
+        let (format, executable, unpacked_bytes) = match manifest.tree {
+            None => (ArtifactFormat::Plain, String::new(), 0),
+            Some(tree) => {
+                let format = match tree.format {
+                    ArchiveFormat::TarZst => ArtifactFormat::TarZst,
+                    ArchiveFormat::TarGz => ArtifactFormat::TarGz,
+                };
+                (format, tree.executable.to_string(), tree.unpacked_bytes)
+            }
+        };
         Ok(Response::new(PublishReleaseResponse {
             release: Some(Release {
                 component: manifest.component.into(),
@@ -358,6 +369,9 @@ impl ReleaseService for Canned {
                     digest: manifest.sha256.to_string(),
                     size_bytes: manifest.size_bytes,
                     manifest: Some(signed),
+                    format: format.into(),
+                    executable,
+                    unpacked_bytes,
                 }],
                 ..Release::default()
             }),

@@ -50,6 +50,57 @@ fn a_program_arrives_byte_for_byte_with_its_signed_manifest() {
     );
 }
 
+/// Packs a program with a file beside it, by what people pack with.
+fn pack(coordinator: &Coordinator, compress: &str, into: &str) {
+    let tree = coordinator.cluster.path("tree");
+    std::fs::create_dir_all(tree.join("bin")).unwrap();
+    std::fs::write(tree.join("bin/store"), program(coordinator)).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(tree.join("bin/store"), executable).unwrap();
+    std::fs::write(tree.join("README"), "read me").unwrap();
+    let packed = std::process::Command::new("tar")
+        .args([compress, "-cf"])
+        .arg(coordinator.cluster.path(into))
+        .arg("-C")
+        .arg(&tree)
+        .arg(".")
+        .status();
+    assert!(packed.unwrap().success());
+}
+
+#[test]
+fn an_archive_is_published_with_what_is_in_it_once_its_executable_is_named() {
+    let coordinator = Coordinator::start(State::default());
+    pack(&coordinator, "--gzip", "store.tar.gz");
+    let run = coordinator.run(&publish(&["store.tar.gz"]));
+    run.refused(2, "tar.gz archive, and it is not said", "--executable says");
+    for wrong in ["bin/other", "README", "bin"] {
+        let run = coordinator.run(&publish(&["store.tar.gz", "-e", wrong]));
+        run.refused(2, "no executable file", "docs/RELEASES.md");
+    }
+    let run = coordinator.run(&publish(&["program", "-e", "bin/store"]));
+    run.refused(2, "neither a tar.zst nor a tar.gz", "leave --executable away");
+    assert!(coordinator.state().published.is_empty());
+
+    let words = publish(&["store.tar.gz", "-e", "bin/store", "-o", "json"]);
+    let release = coordinator.run(&words).json();
+    let bytes = std::fs::read(coordinator.cluster.path("store.tar.gz")).unwrap();
+    assert!(coordinator.state().published == bytes);
+    let artifact = &release["artifacts"][0];
+    let manifest = artifact["manifest"]["manifest"].as_str().unwrap();
+    // 3 MiB, a block for the text, and a name each for them and the folder.
+    let unpacked = (3 << 20) + 4 * 4096;
+    assert!(
+        manifest.ends_with(&format!(
+            "format: tar.gz\nexecutable: bin/store\nunpacked_bytes: {unpacked}\n"
+        )),
+        "{manifest}"
+    );
+    assert_eq!(artifact["format"], "tar.gz");
+    assert_eq!(artifact["executable"], "bin/store");
+    assert_eq!(artifact["unpacked_bytes"], unpacked);
+}
+
 #[test]
 fn a_publish_call_that_broke_off_is_made_again_with_the_same_id_and_all_bytes() {
     let coordinator = Coordinator::start(State::default());

@@ -63,15 +63,40 @@ pub fn release_to_proto(release: &Release) -> v1::Release {
         artifacts: release
             .artifacts
             .iter()
-            .map(|(platform, artifact)| v1::Artifact {
-                platform: platform.clone(),
-                digest: artifact.digest.to_string(),
-                size_bytes: artifact.size_bytes,
-                manifest: Some(signed_manifest_to(&artifact.manifest)),
-            })
+            .map(|(platform, artifact)| artifact_to(platform, artifact))
             .collect(),
         changed_at: Some(time_to(release.changed_at)),
         revision: release.revision,
+    }
+}
+
+fn artifact_to(platform: &str, artifact: &Artifact) -> v1::Artifact {
+    let written = v1::Artifact {
+        platform: platform.to_owned(),
+        digest: artifact.digest.to_string(),
+        size_bytes: artifact.size_bytes,
+        manifest: Some(signed_manifest_to(&artifact.manifest)),
+        ..v1::Artifact::default()
+    };
+    // Verified when it came in; one that cannot be read all the same stays as it is.
+    let Ok(manifest) = manifest::ReleaseManifest::decode(&artifact.manifest.manifest) else {
+        return written;
+    };
+    let Some(tree) = manifest.tree else {
+        return v1::Artifact {
+            format: v1::ArtifactFormat::Plain.into(),
+            ..written
+        };
+    };
+    let format = match tree.format {
+        manifest::ArchiveFormat::TarZst => v1::ArtifactFormat::TarZst,
+        manifest::ArchiveFormat::TarGz => v1::ArtifactFormat::TarGz,
+    };
+    v1::Artifact {
+        format: format.into(),
+        executable: tree.executable.to_string(),
+        unpacked_bytes: tree.unpacked_bytes,
+        ..written
     }
 }
 

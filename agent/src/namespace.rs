@@ -34,7 +34,10 @@ pub(crate) fn entered(test: &str) -> bool {
 #[track_caller]
 pub(crate) fn mount(place: &Utf8Path, kib: u32, inodes: u32) {
     let options = format!("size={kib}k,nr_inodes={inodes}");
-    run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", place.as_str()]);
+    run(
+        "mount",
+        &["-t", "tmpfs", "-o", &options, "tmpfs", place.as_str()],
+    );
 }
 
 #[track_caller]

@@ -244,7 +244,9 @@ impl ReleaseManifest {
             return Err(ManifestError::VersionTooLong);
         }
         if !PLATFORMS.contains(&platform) {
-            return Err(ManifestError::Platform(PlatformError::Unknown(platform.to_owned())));
+            return Err(ManifestError::Platform(PlatformError::Unknown(
+                platform.to_owned(),
+            )));
         }
         let manifest = Self {
             component: component.parse().map_err(ManifestError::Component)?,

@@ -143,15 +143,24 @@ mod tests {
             ("", TreePathError::Empty),
             ("a//b", TreePathError::Empty),
             ("a/", TreePathError::Empty),
-            ("/etc/passwd", TreePathError::Absolute("/etc/passwd".to_owned())),
+            (
+                "/etc/passwd",
+                TreePathError::Absolute("/etc/passwd".to_owned()),
+            ),
             ("..", TreePathError::Dots("..".to_owned())),
             ("a/../../b", TreePathError::Dots("a/../../b".to_owned())),
             ("./a", TreePathError::Dots("./a".to_owned())),
             ("a\nb", TreePathError::Control("a\nb".to_owned())),
             ("a\0b", TreePathError::Control("a\0b".to_owned())),
             (&"x".repeat(256), TreePathError::Long(256)),
-            (&["x".repeat(200), "x".repeat(200), "x".repeat(200)].join("/"), TreePathError::Long(602)),
-            (&["d"; TREE_DEPTH_MAX + 1].join("/"), TreePathError::Deep(TREE_DEPTH_MAX + 1)),
+            (
+                &["x".repeat(200), "x".repeat(200), "x".repeat(200)].join("/"),
+                TreePathError::Long(602),
+            ),
+            (
+                &["d"; TREE_DEPTH_MAX + 1].join("/"),
+                TreePathError::Deep(TREE_DEPTH_MAX + 1),
+            ),
         ] {
             assert_eq!(bad.parse::<TreePath>(), Err(why), "{bad:?}");
         }

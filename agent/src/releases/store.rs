@@ -581,7 +581,9 @@ fn check_ours(folder: &Utf8Path) -> Result<(), StoreError> {
         problem,
     };
     if stat.st_uid != geteuid().as_raw() {
-        return Err(problem("belongs to another user than the one the agent runs as"));
+        return Err(problem(
+            "belongs to another user than the one the agent runs as",
+        ));
     }
     let mode = Mode::from_raw_mode(stat.st_mode);
     if mode.intersects(Mode::WGRP | Mode::WOTH) {

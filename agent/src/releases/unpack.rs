@@ -149,7 +149,13 @@ impl Sink for Staging {
             None => self.root.try_clone()?,
         };
         let folder = self.folder_of(path)?;
-        Ok(linkat(there, of.name(), folder, path.name(), AtFlags::empty())?)
+        Ok(linkat(
+            there,
+            of.name(),
+            folder,
+            path.name(),
+            AtFlags::empty(),
+        )?)
     }
 
     fn link(&mut self, path: &TreePath, target: &str) -> io::Result<()> {

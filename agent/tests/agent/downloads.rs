@@ -223,7 +223,11 @@ fn a_signed_archive_that_breaks_a_rule_never_becomes_a_release() {
         header.set_size(0);
         tar.append_link(&mut header, "data", "/var/lib").unwrap();
     };
-    refused(|place| packed(place, &link), Flaw::None, "which is absolute");
+    refused(
+        |place| packed(place, &link),
+        Flaw::None,
+        "which is absolute",
+    );
     let setuid = |tar: &mut tar::Builder<Vec<u8>>| {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o4755);

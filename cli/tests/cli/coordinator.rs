@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use evenkeel_common::limits::MATRIX_MESSAGE_BYTES_MAX;
-use evenkeel_common::tls::{Incoming, IncomingLimits, ServerTls, listen};
 use evenkeel_common::manifest::ArchiveFormat;
+use evenkeel_common::tls::{Incoming, IncomingLimits, ServerTls, listen};
 use evenkeel_proto::v1::compatibility_service_server::{
     CompatibilityService, CompatibilityServiceServer,
 };

@@ -73,13 +73,17 @@ fn an_archive_is_published_with_what_is_in_it_once_its_executable_is_named() {
     let coordinator = Coordinator::start(State::default());
     pack(&coordinator, "--gzip", "store.tar.gz");
     let run = coordinator.run(&publish(&["store.tar.gz"]));
-    run.refused(2, "tar.gz archive, and it is not said", "--executable says");
+    run.refused(1, "tar.gz archive, and it is not said", "--executable says");
     for wrong in ["bin/other", "README", "bin"] {
         let run = coordinator.run(&publish(&["store.tar.gz", "-e", wrong]));
-        run.refused(2, "no executable file", "docs/RELEASES.md");
+        run.refused(1, "no executable file", "docs/RELEASES.md");
     }
     let run = coordinator.run(&publish(&["program", "-e", "bin/store"]));
-    run.refused(2, "neither a tar.zst nor a tar.gz", "leave --executable away");
+    run.refused(
+        1,
+        "neither a tar.zst nor a tar.gz",
+        "leave --executable away",
+    );
     assert!(coordinator.state().published.is_empty());
 
     let words = publish(&["store.tar.gz", "-e", "bin/store", "-o", "json"]);

@@ -139,10 +139,15 @@ impl About {
     }
 
     /// The entry with what was said of it; none for the tree's own folder.
-    fn finish<R: Read>(self, entry: tar::Entry<'_, R>) -> Result<Option<Entry<'_, R>>, ArchiveError> {
+    fn finish<R: Read>(
+        self,
+        entry: tar::Entry<'_, R>,
+    ) -> Result<Option<Entry<'_, R>>, ArchiveError> {
         let header = entry.header();
         let kind = header.entry_type();
-        let path = self.path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let path = self
+            .path
+            .unwrap_or_else(|| header.path_bytes().into_owned());
         let path = match text(&path)? {
             // Written by `tar -C folder .`, for the folder itself.
             "." | "./" if kind.is_dir() => return Ok(None),
@@ -157,10 +162,17 @@ impl About {
             return Err(ArchiveError::Mode(path));
         }
         let link = || {
-            let link = self.link.or_else(|| Some(header.link_name_bytes()?.into_owned()));
+            let link = self
+                .link
+                .or_else(|| Some(header.link_name_bytes()?.into_owned()));
             link.ok_or(ArchiveError::Odd("a link in it leads nowhere"))
         };
-        let other = |kind| Err(ArchiveError::Kind { path: path.clone(), kind });
+        let other = |kind| {
+            Err(ArchiveError::Kind {
+                path: path.clone(),
+                kind,
+            })
+        };
         let kind = match kind {
             EntryType::Regular => Kind::File {
                 is_executable: mode & EXECUTE_MODES != 0,

@@ -105,6 +105,10 @@ pub enum ArchiveError {
 impl ArchiveError {
     /// It unpacks to more than may be.
     pub(super) fn large(allowed: Option<u64>) -> Self {
-        Self::Large(allowed.unwrap_or(UNPACKED_BYTES_MAX).min(UNPACKED_BYTES_MAX))
+        Self::Large(
+            allowed
+                .unwrap_or(UNPACKED_BYTES_MAX)
+                .min(UNPACKED_BYTES_MAX),
+        )
     }
 }

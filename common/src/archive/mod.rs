@@ -203,8 +203,7 @@ impl<R: Read> Read for Content<'_, R> {
             Ok(length) => {
                 self.left = self.left.saturating_sub(length as u64);
                 let missing = EXECUTABLE_HEADER_BYTES.saturating_sub(self.header.len());
-                self.header
-                    .extend(buffer.iter().take(length.min(missing)));
+                self.header.extend(buffer.iter().take(length.min(missing)));
                 Ok(length)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),

@@ -38,7 +38,10 @@ impl Sink for Seen {
     }
 
     fn other_name(&mut self, path: &TreePath, of: &TreePath) -> io::Result<()> {
-        assert!(matches!(self.0.get(of.as_str()), Some(What::File(..) | What::OtherName(_))));
+        assert!(matches!(
+            self.0.get(of.as_str()),
+            Some(What::File(..) | What::OtherName(_))
+        ));
         let what = What::OtherName(of.to_string());
         assert_eq!(self.0.insert(path.to_string(), what), None);
         Ok(())
@@ -70,7 +73,11 @@ fn with_program() -> Made {
     Made::default().file("bin/store", 0o755, &program())
 }
 
-fn read_as(format: ArchiveFormat, archive: &[u8], unpacked: Option<u64>) -> Result<(Contents, Seen), ArchiveError> {
+fn read_as(
+    format: ArchiveFormat,
+    archive: &[u8],
+    unpacked: Option<u64>,
+) -> Result<(Contents, Seen), ArchiveError> {
     let executable = "bin/store".parse().unwrap();
     let expected = Expected {
         format,
@@ -123,13 +130,25 @@ fn a_tree_with_all_that_may_be_in_one_is_read_in_both_formats() {
     let (contents, Seen(seen)) = check(made).unwrap();
     let text = |path: &str| seen.get(path).cloned();
     assert_eq!(text("bin/store"), Some(What::File(true, program())));
-    assert_eq!(text("share/doc/README"), Some(What::File(false, b"read me".to_vec())));
+    assert_eq!(
+        text("share/doc/README"),
+        Some(What::File(false, b"read me".to_vec()))
+    );
     assert_eq!(text("bin/tool"), Some(What::Link("store".to_owned())));
-    assert_eq!(text("bin/store-too"), Some(What::OtherName("bin/store".to_owned())));
+    assert_eq!(
+        text("bin/store-too"),
+        Some(What::OtherName("bin/store".to_owned()))
+    );
     assert_eq!(text("empty"), Some(What::File(false, Vec::new())));
     // 10 names of 4,096 each, two blocks of the program, and one of the README.
     assert_eq!(seen.len(), 10);
-    assert_eq!(contents, Contents { unpacked_bytes: 13 * 4096, entries: 10 });
+    assert_eq!(
+        contents,
+        Contents {
+            unpacked_bytes: 13 * 4096,
+            entries: 10
+        }
+    );
 }
 
 #[test]
@@ -156,17 +175,33 @@ fn what_other_programs_pack_is_read() {
         let archive = std::fs::read(&packed).unwrap();
         let (contents, Seen(seen)) = read_as(ArchiveFormat::TarGz, &archive, None).unwrap();
         assert_eq!(contents.entries, 6, "{:?}", seen.keys());
-        assert!(matches!(seen[&format!("bin/{long}/file")], What::File(false, _)));
+        assert!(matches!(
+            seen[&format!("bin/{long}/file")],
+            What::File(false, _)
+        ));
         assert_eq!(seen["bin/short"], What::Link(format!("{long}/file")));
     }
 }
 
 #[test]
 fn what_leaves_the_tree_is_refused() {
-    for path in ["/etc/passwd", "../x", "a/../../x", "a/..", "a/./b", "..", "a//b", "a\nb"] {
+    for path in [
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a/..",
+        "a/./b",
+        "..",
+        "a//b",
+        "a\nb",
+    ] {
         let refused = refusal(with_program().file(path, 0o644, b"x"));
         assert!(refused.contains("path"), "{path:?}: {refused}");
-        let refused = refusal(with_program().pax(&[("path", path)]).file("good", 0o644, b"x"));
+        let refused = refusal(
+            with_program()
+                .pax(&[("path", path)])
+                .file("good", 0o644, b"x"),
+        );
         assert!(
             refused.contains("path") || refused.contains("malformed"),
             "{path:?}: {refused}"
@@ -210,7 +245,9 @@ fn links_that_leave_the_tree_only_together_are_refused() {
 
 #[test]
 fn nothing_is_written_through_a_link_or_over_another_file() {
-    let through = with_program().link("etc", "bin").file("etc/passwd", 0o644, b"x");
+    let through = with_program()
+        .link("etc", "bin")
+        .file("etc/passwd", 0o644, b"x");
     assert!(refusal(through).contains("etc is no folder"));
     let through = with_program().file("bin/store/x", 0o644, b"x");
     assert!(refusal(through).contains("bin/store is no folder"));
@@ -220,8 +257,12 @@ fn nothing_is_written_through_a_link_or_over_another_file() {
         with_program().file("x", 0o644, b"x").link("x", "bin"),
         with_program().folder("x").link("x", "bin"),
         with_program().link("x", "bin").folder("x"),
-        with_program().file("x", 0o644, b"x").other_name("x", "bin/store"),
-        with_program().file("./x", 0o644, b"x").file("x", 0o644, b"y"),
+        with_program()
+            .file("x", 0o644, b"x")
+            .other_name("x", "bin/store"),
+        with_program()
+            .file("./x", 0o644, b"x")
+            .file("x", 0o644, b"y"),
     ] {
         let refused = refusal(made);
         assert!(refused.contains("twice"), "{refused}");
@@ -238,7 +279,10 @@ fn nothing_is_written_through_a_link_or_over_another_file() {
 fn the_names_that_the_agent_uses_are_refused() {
     for name in RESERVED_NAMES {
         assert!(refusal(with_program().file(name, 0o644, b"{}")).contains("uses itself"));
-        assert!(refusal(with_program().file(&format!("{name}/x"), 0o644, b"{}")).contains("uses itself"));
+        assert!(
+            refusal(with_program().file(&format!("{name}/x"), 0o644, b"{}"))
+                .contains("uses itself")
+        );
         check(with_program().file(&format!("bin/{name}"), 0o644, b"{}")).unwrap();
     }
 }
@@ -262,8 +306,12 @@ fn what_is_more_than_a_file_a_folder_or_a_link_is_refused() {
         assert!(refusal(with_program().file("x", mode, b"")).contains("setuid"));
         assert!(refusal(with_program().entry("x/", b'5', mode, "", b"")).contains("setuid"));
     }
-    assert!(refusal(with_program().entry("x/", b'5', 0o755, "", b"content")).contains("has content"));
-    assert!(refusal(with_program().entry("x", b'2', 0o777, "bin", b"content")).contains("has content"));
+    assert!(
+        refusal(with_program().entry("x/", b'5', 0o755, "", b"content")).contains("has content")
+    );
+    assert!(
+        refusal(with_program().entry("x", b'2', 0o777, "bin", b"content")).contains("has content")
+    );
     assert!(refusal(with_program().entry("x", b'0', 0o644, "", b"").holes()).contains("holes"));
 }
 
@@ -271,13 +319,27 @@ fn what_is_more_than_a_file_a_folder_or_a_link_is_refused() {
 fn what_could_be_understood_in_two_ways_is_refused() {
     for made in [
         // Another size to those who know the newer format than to those who do not.
-        with_program().pax(&[("size", "0")]).file("x", 0o644, &[0; 512]),
-        with_program().pax(&[("size", "600")]).file("x", 0o644, &[0; 512]),
+        with_program()
+            .pax(&[("size", "0")])
+            .file("x", 0o644, &[0; 512]),
+        with_program()
+            .pax(&[("size", "600")])
+            .file("x", 0o644, &[0; 512]),
         with_program().pax(&[("size", "x")]).file("x", 0o644, b""),
-        with_program().pax(&[("path", "a"), ("path", "b")]).file("x", 0o644, b""),
-        with_program().pax(&[("path", "a")]).gnu_long_name("b").file("x", 0o644, b""),
-        with_program().gnu_long_name("a").gnu_long_name("b").file("x", 0o644, b""),
-        with_program().pax_of_all(&[("path", "a")]).file("x", 0o644, b""),
+        with_program()
+            .pax(&[("path", "a"), ("path", "b")])
+            .file("x", 0o644, b""),
+        with_program()
+            .pax(&[("path", "a")])
+            .gnu_long_name("b")
+            .file("x", 0o644, b""),
+        with_program()
+            .gnu_long_name("a")
+            .gnu_long_name("b")
+            .file("x", 0o644, b""),
+        with_program()
+            .pax_of_all(&[("path", "a")])
+            .file("x", 0o644, b""),
         with_program().gnu_long_name("a"),
     ] {
         let refused = refusal(made);
@@ -302,7 +364,9 @@ fn what_could_be_understood_in_two_ways_is_refused() {
 #[test]
 fn what_becomes_too_large_is_refused_before_it_is_written() {
     // 20 MiB of nothing in 20 KiB.
-    let bomb = with_program().file("zeroes", 0o644, &vec![0; 20 << 20]).end();
+    let bomb = with_program()
+        .file("zeroes", 0o644, &vec![0; 20 << 20])
+        .end();
     for (format, packed) in [
         (ArchiveFormat::TarGz, gzip(&bomb)),
         (ArchiveFormat::TarZst, zstd(&bomb)),
@@ -316,12 +380,18 @@ fn what_becomes_too_large_is_refused_before_it_is_written() {
     assert!(refusal(large).contains("unpacks to more than"));
     let allowed = with_program().file("x", 0o644, &[1; 4096]).end();
     let archive = gzip(&allowed);
-    let unpacked = read_as(ArchiveFormat::TarGz, &archive, None).unwrap().0.unpacked_bytes;
+    let unpacked = read_as(ArchiveFormat::TarGz, &archive, None)
+        .unwrap()
+        .0
+        .unpacked_bytes;
     read_as(ArchiveFormat::TarGz, &archive, Some(unpacked)).unwrap();
     let refused = read_as(ArchiveFormat::TarGz, &archive, Some(unpacked - 1)).unwrap_err();
     assert!(matches!(refused, ArchiveError::Large(_)), "{refused:?}");
     let refused = read_as(ArchiveFormat::TarGz, &archive, Some(unpacked + 1)).unwrap_err();
-    assert!(matches!(refused, ArchiveError::OtherSize { .. }), "{refused:?}");
+    assert!(
+        matches!(refused, ArchiveError::OtherSize { .. }),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -331,14 +401,30 @@ fn too_many_entries_too_long_names_and_too_deep_folders_are_refused() {
     let deep = vec!["d"; 33].join("/");
     assert!(refusal(with_program().file(&deep, 0o644, b"")).contains("deep"));
     let long = vec!["d".repeat(200); 3].join("/");
-    assert!(refusal(with_program().gnu_long_name(&long).file("x", 0o644, b"")).contains("602 bytes"));
-    assert!(refusal(with_program().pax(&[("path", &long)]).file("x", 0o644, b"")).contains("602 bytes"));
+    assert!(
+        refusal(with_program().gnu_long_name(&long).file("x", 0o644, b"")).contains("602 bytes")
+    );
+    assert!(
+        refusal(with_program().pax(&[("path", &long)]).file("x", 0o644, b"")).contains("602 bytes")
+    );
     let name = "n".repeat(256);
-    assert!(refusal(with_program().gnu_long_name(&name).file("x", 0o644, b"")).contains("256 bytes"));
+    assert!(
+        refusal(with_program().gnu_long_name(&name).file("x", 0o644, b"")).contains("256 bytes")
+    );
     // More words about the next entry than memory should be had for.
     let words = "x".repeat(70_000);
-    assert!(refusal(with_program().pax(&[("comment", &words)]).file("x", 0o644, b"")).contains("more about an entry"));
-    assert!(refusal(with_program().gnu_long_name(&words).file("x", 0o644, b"")).contains("more about an entry"));
+    assert!(
+        refusal(
+            with_program()
+                .pax(&[("comment", &words)])
+                .file("x", 0o644, b"")
+        )
+        .contains("more about an entry")
+    );
+    assert!(
+        refusal(with_program().gnu_long_name(&words).file("x", 0o644, b""))
+            .contains("more about an entry")
+    );
 }
 
 #[test]
@@ -347,7 +433,13 @@ fn a_frame_that_needs_much_memory_is_refused() {
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, (26 - 10) << 3, 1, 0, 0];
     let refused = read_as(ArchiveFormat::TarZst, &frame, None).unwrap_err();
     assert!(
-        matches!(refused, ArchiveError::Window { window: 67_108_864, .. }),
+        matches!(
+            refused,
+            ArchiveError::Window {
+                window: 67_108_864,
+                ..
+            }
+        ),
         "{refused:?}"
     );
 }

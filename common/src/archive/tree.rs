@@ -106,7 +106,10 @@ impl Tree {
             .checked_next_multiple_of(BLOCK_BYTES)
             .and_then(|size| size.checked_add(BLOCK_BYTES));
         let sum = takes.and_then(|takes| self.unpacked_bytes.checked_add(takes));
-        let allowed = self.expected_bytes.unwrap_or(u64::MAX).min(UNPACKED_BYTES_MAX);
+        let allowed = self
+            .expected_bytes
+            .unwrap_or(u64::MAX)
+            .min(UNPACKED_BYTES_MAX);
         self.unpacked_bytes = sum
             .filter(|sum| *sum <= allowed)
             .ok_or_else(|| ArchiveError::large(self.expected_bytes))?;

@@ -84,7 +84,10 @@ fn a_tree_is_there_as_it_was_packed_for_its_owner_alone() {
         metadata.permissions().mode() & 0o7777
     };
     assert_eq!((mode(""), mode("share/doc")), (0o700, 0o700));
-    assert_eq!((mode("bin/store"), mode("share/doc/README")), (0o700, 0o600));
+    assert_eq!(
+        (mode("bin/store"), mode("share/doc/README")),
+        (0o700, 0o600)
+    );
     assert_eq!(fs::read(folder.join("doc/README")).unwrap(), b"read me");
     assert_eq!(folder.join("doc").read_link_utf8().unwrap(), "share/doc");
     let ids = ["bin/store", "bin/store-too"].map(|name| {
@@ -179,8 +182,13 @@ fn a_folder_that_becomes_a_link_meanwhile_is_not_followed() {
             outside: &outside,
             at,
         };
-        let refused = with(size, |expected| archive::read(&archive, expected, &mut meddler));
-        assert!(matches!(refused, Err(ArchiveError::Sink(_))), "{at}: {refused:?}");
+        let refused = with(size, |expected| {
+            archive::read(&archive, expected, &mut meddler)
+        });
+        assert!(
+            matches!(refused, Err(ArchiveError::Sink(_))),
+            "{at}: {refused:?}"
+        );
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{at}");
     }
 }
@@ -242,12 +250,17 @@ fn a_disk_that_is_full_is_said_to_be() {
     // Too few bytes, and too few names.
     for (kib, inodes) in [(500, 1000), (50_000, 10)] {
         namespace::mount(&small, kib, inodes);
-        let refused = with(size, |expected| unpack(&archive, expected, &small.join("new")));
+        let refused = with(size, |expected| {
+            unpack(&archive, expected, &small.join("new"))
+        });
         let Err(ArchiveError::Sink(error)) = refused else {
             panic!("{refused:?}");
         };
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
     namespace::mount(&small, 50_000, 1000);
-    with(size, |expected| unpack(&archive, expected, &small.join("new"))).unwrap();
+    with(size, |expected| {
+        unpack(&archive, expected, &small.join("new"))
+    })
+    .unwrap();
 }

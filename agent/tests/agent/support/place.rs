@@ -133,7 +133,7 @@ impl Place {
             platform: platform::current().to_owned(),
             sha256: digest_of(&bytes),
             size_bytes: bytes.len() as u64,
-        tree: None,
+            tree: None,
         };
         Program {
             version: manifest.version.clone(),

@@ -10,7 +10,10 @@ pub(super) struct Made(pub(super) Vec<u8>);
 pub(super) fn header(name: &str, kind: u8, mode: u32, link: &str, size: u64) -> Vec<u8> {
     let mut header = vec![0; 512];
     let mut put = |at: usize, bytes: &[u8]| {
-        header.get_mut(at..at + bytes.len()).unwrap().copy_from_slice(bytes);
+        header
+            .get_mut(at..at + bytes.len())
+            .unwrap()
+            .copy_from_slice(bytes);
     };
     put(0, &name.as_bytes()[..name.len().min(100)]);
     put(100, format!("{mode:07o}\0").as_bytes());
@@ -28,8 +31,16 @@ pub(super) fn header(name: &str, kind: u8, mode: u32, link: &str, size: u64) -> 
 }
 
 impl Made {
-    pub(super) fn entry(mut self, name: &str, kind: u8, mode: u32, link: &str, content: &[u8]) -> Self {
-        self.0.extend(header(name, kind, mode, link, content.len() as u64));
+    pub(super) fn entry(
+        mut self,
+        name: &str,
+        kind: u8,
+        mode: u32,
+        link: &str,
+        content: &[u8],
+    ) -> Self {
+        self.0
+            .extend(header(name, kind, mode, link, content.len() as u64));
         self.0.extend(content);
         self.0.resize(self.0.len().next_multiple_of(512), 0);
         self

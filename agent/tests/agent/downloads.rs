@@ -220,6 +220,7 @@ fn a_signed_archive_that_breaks_a_rule_never_becomes_a_release() {
     let link = |tar: &mut tar::Builder<Vec<u8>>| {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
+        header.set_mode(0o777);
         header.set_size(0);
         tar.append_link(&mut header, "data", "/var/lib").unwrap();
     };

@@ -18,6 +18,7 @@ mod process;
 mod programs;
 mod sim;
 mod source;
+mod system;
 mod test;
 mod tools;
 mod workspace;

@@ -7,11 +7,12 @@ use anyhow::Result;
 use crate::cache::Cache;
 use crate::programs::{self, Flavour};
 use crate::workspace::{self, Workspace};
-use crate::{environment, fetch, process, tools};
+use crate::{environment, fetch, process, system, tools};
 
 /// Runs doc tests, unless `arguments` pick some of the others, and then all tests; the test runner's exit status.
 pub(crate) fn run(workspace: &Workspace, cache: &Cache, arguments: &[String]) -> Result<ExitCode> {
     fetch::systems(cache)?;
+    system::ensure(environment::in_ci())?;
     eprintln!("building the programs and the tests");
     let places = programs::build(workspace, Flavour::Test)?;
     // The same selection of packages and features as the build, so that nothing is compiled twice.

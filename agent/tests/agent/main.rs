@@ -12,6 +12,7 @@ mod crashes;
 mod downloads;
 mod gates;
 mod holds;
+mod numbers;
 mod orders;
 mod processes;
 mod rebuilds;

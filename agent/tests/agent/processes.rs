@@ -2,9 +2,10 @@
 
 use std::{fs, os::unix::fs::FileExt as _};
 
-use rustix::process::Signal;
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Agent, Place, wait_for};
+use crate::support::{Agent, Coordinator, Place, wait_for};
 
 fn place(extra: &str) -> Place {
     let place = Place::new();
@@ -190,4 +191,111 @@ fn what_a_process_writes_is_kept_and_its_last_lines_shown() {
     let mut beginning = [0; 14];
     output.read_exact_at(&mut beginning, 0).unwrap();
     assert_eq!(&beginning, b"release 1.0.0,");
+}
+
+#[test]
+fn a_process_gets_the_limits_that_its_configuration_names() {
+    let group = ControlGroup::new();
+    let place = place(&format!(
+        "limits = {{ nofile = 123, core = 4096, nice = 7, cgroup = \"{}\" }}",
+        group.0
+    ));
+    let agent = Agent::start(&place);
+    let storage = agent.wait_until_it_serves("1.0.0");
+    let about = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", storage.pid)).unwrap();
+    let limits = about("limits");
+    let limit = |name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        let words: Vec<_> = line[name.len()..].split_whitespace().collect();
+        (words[0].to_owned(), words[1].to_owned())
+    };
+    assert_eq!(
+        limit("Max open files"),
+        ("123".to_owned(), "123".to_owned())
+    );
+    assert_eq!(
+        limit("Max core file size"),
+        ("4096".to_owned(), "4096".to_owned())
+    );
+    let stat = about("stat");
+    let fields: Vec<_> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .collect();
+    assert_eq!(fields[16], "7", "its niceness");
+    let name = group.0.file_name().unwrap();
+    assert!(about("cgroup").contains(name), "{}", about("cgroup"));
+}
+
+#[test]
+fn a_limit_that_cannot_be_set_keeps_the_process_from_starting() {
+    let place = place("limits = { cgroup = \"no-such-group\" }");
+    let agent = Agent::start(&place);
+    wait_for("the reason", || {
+        let log = agent.log();
+        (log.contains("cannot join the control group") && log.contains("no-such-group"))
+            .then_some(())
+    });
+    assert_eq!(agent.storage(), None);
+}
+
+#[test]
+fn one_that_ends_again_and_again_is_reported_with_what_it_wrote_last() {
+    let place = Place::new();
+    let broken = place.program("1.0.0", "broken");
+    fs::write(place.root.join("store-1.0.0"), &broken.bytes).unwrap();
+    let coordinator = Coordinator::start(&place, 1);
+    place.configure(coordinator.address, "");
+    let _agent = Agent::start(&place);
+    let report = coordinator.wait_for("given up", |report| {
+        report
+            .reason
+            .contains("not started again after 3 restarts within 1800 s")
+    });
+    assert!(
+        report.reason.contains("exit status: 3"),
+        "{}",
+        report.reason
+    );
+    assert!(
+        report.reason.contains(" / this release is broken"),
+        "{}",
+        report.reason
+    );
+}
+
+/// A control group that is there for as long as this is.
+struct ControlGroup(Utf8PathBuf);
+
+impl ControlGroup {
+    fn new() -> Self {
+        let hierarchies = [
+            "/sys/fs/cgroup/unified",
+            "/sys/fs/cgroup",
+            "/sys/fs/cgroup/systemd",
+        ];
+        let mut hierarchies = hierarchies.map(Utf8Path::new).into_iter();
+        let hierarchy = hierarchies.find(|h| h.join("cgroup.procs").exists());
+        let name = format!("evenkeel-limits-{}", std::process::id());
+        let group = hierarchy.expect("there are control groups").join(name);
+        fs::create_dir(&group).unwrap();
+        Self(group)
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        wait_for("the control group to be empty", || {
+            let left = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+            for pid in left
+                .lines()
+                .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+            {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            fs::remove_dir(&self.0).is_ok().then_some(())
+        });
+    }
 }

@@ -20,7 +20,7 @@ use rustix::{
 
 use super::{
     super::{KeptDown, folders_are_there, lock, output, proc, record, system},
-    ExecSupervisor, StorageProcess, SupervisorError,
+    ExecSupervisor, StorageProcess, SupervisorError, limits,
     shim::{LOCK_IS_HELD, SHIM_MODE},
 };
 use crate::{config::RELEASE_PLACEHOLDER, configuration, failpoints};
@@ -133,6 +133,7 @@ fn begin(
         .arg(&supervisor.folder)
         .arg(working_dir)
         .arg(configuration::digest_of(settings).to_string())
+        .arg(limits::written(&settings.limits))
         .args(words)
         .env_clear()
         .envs(inherited)

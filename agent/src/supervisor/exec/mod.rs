@@ -4,6 +4,7 @@
 //! boot, number, start time and executable before it believes that.
 
 mod launch;
+mod limits;
 mod shim;
 
 use std::{io, sync::Arc};

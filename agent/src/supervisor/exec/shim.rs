@@ -1,7 +1,7 @@
 //! What stands between the agent and a storage process: the agent's own program in another mode, which
 //! becomes the storage process.
 //!
-//! It begins a session of its own, takes the instance's lock, writes down who it is, and only then executes
+//! It begins a session of its own, takes the instance's lock, sets limits, writes down who it is, and only then executes
 //! the storage process in its own place. Its standard input is a pipe to the agent: an end without a word
 //! means that it became the storage process, a word says why not.
 
@@ -16,7 +16,10 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{getpid, setsid};
 
-use super::super::{lock, output, proc, record};
+use super::{
+    super::{lock, output, proc, record},
+    limits,
+};
 use crate::clock;
 
 /// The first argument of the agent's program in this mode.
@@ -26,7 +29,7 @@ pub const SHIM_MODE: &str = "exec-instance";
 pub(super) const LOCK_IS_HELD: &str = "locked";
 
 /// Becomes the storage process that the arguments say: the instance's folder, the folder to start it in, the
-/// digest of its configuration, the program and its arguments. Comes back only if that is not possible.
+/// digest of its configuration, its limits, the program and its arguments. Comes back only if that is not possible.
 #[must_use]
 pub fn become_instance(arguments: Vec<OsString>) -> ExitCode {
     // Closed by the execution of the storage process.
@@ -46,8 +49,8 @@ fn prepare_and_execute(arguments: Vec<OsString>) -> Result<std::convert::Infalli
     let mut arguments = arguments.into_iter();
     let mut path =
         || -> Option<Utf8PathBuf> { arguments.next()?.into_string().ok().map(Into::into) };
-    let (Some(folder), Some(working_dir), Some(configuration), Some(program)) =
-        (path(), path(), path(), path())
+    let (Some(folder), Some(working_dir), Some(configuration), Some(limits), Some(program)) =
+        (path(), path(), path(), path(), path())
     else {
         return Err(format!("{SHIM_MODE} is a mode for the agent's own use"));
     };
@@ -58,6 +61,7 @@ fn prepare_and_execute(arguments: Vec<OsString>) -> Result<std::convert::Infalli
     let Some(_held_for_life) = lock else {
         return Err(LOCK_IS_HELD.to_owned());
     };
+    limits::set(limits.as_str())?;
     write_record(&folder, configuration.as_str())
         .map_err(|error| format!("cannot write down which process this is: {error}"))?;
     let error = Command::new(&program)

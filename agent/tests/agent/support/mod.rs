@@ -15,7 +15,7 @@ use std::{
 pub(crate) use agent::Agent;
 pub(crate) use coordinator::{Coordinator, Flaw, desired, order, outcome, rebuild};
 pub(crate) use data::Data;
-pub(crate) use place::{Place, Program};
+pub(crate) use place::{NUMBER_OUTSIDE, Place, Program};
 pub(crate) use scene::Scene;
 pub(crate) use systemd::{Systemd, UNIT};
 

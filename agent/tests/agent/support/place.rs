@@ -305,11 +305,17 @@ fn validity() -> Validity {
     }
 }
 
+/// The number of the process that runs the test, where the test itself is among numbers of its own.
+pub(crate) const NUMBER_OUTSIDE: &str = "EVENKEEL_NUMBER_OUTSIDE";
+
 /// An address that was free a moment ago. Its port is below those that the system hands out to whoever asks for any, so
 /// that it stays free while its owner is stopped; tests, which run at the same time, begin apart.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let begin = std::process::id().wrapping_mul(61);
+    // Among numbers of its own, many a test has the same.
+    let outer = std::env::var(NUMBER_OUTSIDE).ok();
+    let number = outer.and_then(|number| number.parse().ok());
+    let begin = number.unwrap_or_else(std::process::id).wrapping_mul(61);
     loop {
         let next = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = u16::try_from(10_000 + next % 22_000).unwrap();

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
-use evenkeel_common::files::{FolderLock, create_private_folder};
+use evenkeel_common::{
+    files::{FolderLock, create_private_folder},
+    service,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, watch},
@@ -164,12 +167,15 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     tasks.spawn(trim_outputs(supervisors));
     tasks.spawn(watch_configurations(watched, watched_for));
     tasks.spawn(collect_data(rebuilt));
+    tasks.spawn(service::keep_alive());
+    service::ready();
 
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         ended = part_ended(&mut tasks) => return Err(ended),
     }
+    service::stopping();
     tracing::info!("the agent stops; the storage processes go on");
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod pki;
 pub mod platform;
 pub mod problem;
 pub mod secrets;
+pub mod service;
 pub mod telemetry;
 pub mod tls;
 pub mod tree_path;

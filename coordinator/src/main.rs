@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use clap::Parser;
 use evenkeel_common::{
-    telemetry,
+    service, telemetry,
     tls::{Incoming, IncomingLimits, ServerTls, listen},
 };
 use evenkeel_coordinator::{
@@ -97,6 +97,8 @@ async fn serve(settings: Settings, tls: ServerTls) -> anyhow::Result<()> {
         shutdown.clone(),
     )?;
     watch_signals(tls, shutdown.clone())?;
+    tokio::spawn(service::keep_alive());
+    service::ready();
     tracing::info!(cluster = %settings.cluster, %address, "serving");
     let shared = Shared {
         core,
@@ -124,12 +126,17 @@ fn watch_signals(tls: Arc<ServerTls>, shutdown: CancellationToken) -> anyhow::Re
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => match tls.reload() {
-                    Ok(()) => tracing::info!("certificates read again"),
-                    Err(error) => tracing::error!(%error, "certificates stay as they were"),
-                },
+                _ = hangup.recv() => {
+                    service::reloading();
+                    match tls.reload() {
+                        Ok(()) => tracing::info!("certificates read again"),
+                        Err(error) => tracing::error!(%error, "certificates stay as they were"),
+                    }
+                    service::ready();
+                }
             }
         }
+        service::stopping();
         tracing::info!("stopping");
         shutdown.cancel();
     });

@@ -212,3 +212,23 @@ impl Settings {
             .map_err(|refusal| ConfigError::setting("policy", refusal.message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_that_is_shipped_is_a_configuration_and_its_policy_the_default_one() {
+        let example = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../deploy/examples/coordinator.toml"
+        );
+        let settings = Settings::load(example.into()).unwrap();
+        let defaults = PolicyDefaults::default().over(Policy::default());
+        assert_eq!(settings.policy, defaults.unwrap());
+        assert_eq!(
+            settings.downloads,
+            downloads(&DownloadsFile::default()).unwrap()
+        );
+    }
+}

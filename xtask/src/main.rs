@@ -1,6 +1,6 @@
 //! What people working on Evenkeel type often, as `cargo xtask <command>`.
 //!
-//! One module a command ([`fetch`], [`programs`], [`demo`], [`test`], [`sim`], [`lint`]) over a few that they share: [`pins`] says
+//! One module a command ([`fetch`], [`programs`], [`demo`], [`test`], [`sim`], [`package`], [`lint`]) over a few that they share: [`pins`] says
 //! which foreign programs are used and what their bytes must be, [`cache`] where they are kept, [`process`] how other
 //! programs are run, [`workspace`] what Cargo knows of this tree. Everything this program has to say goes to stderr, so
 //! the output of what it runs stays usable.
@@ -12,6 +12,7 @@ mod digest;
 mod environment;
 mod fetch;
 mod lint;
+mod package;
 mod pins;
 mod place;
 mod process;
@@ -77,6 +78,12 @@ enum Command {
     },
     /// Build with optimisation, then run every benchmark (docs/BENCHMARKS.md).
     Bench,
+    /// Build a Debian package of each daemon.
+    Package {
+        /// Without optimisation.
+        #[arg(long)]
+        dev: bool,
+    },
     /// Check formatting, clippy and the proto files.
     Lint,
     /// Check licences, bans and sources of the dependencies (`deny.toml`).
@@ -117,6 +124,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { arguments } => return test::run(&Workspace::load()?, &cache, &arguments),
         Command::Sim { arguments } => return sim::run(&Workspace::load()?, &arguments),
         Command::Bench => bench::run(&Workspace::load()?)?,
+        Command::Package { dev } => package::run(&Workspace::load()?, &cache, dev)?,
         Command::Lint => lint::run(&Workspace::load()?, &cache)?,
         Command::Deny => lint::deny(&Workspace::load()?, &cache)?,
     }

@@ -27,6 +27,12 @@ pub(crate) const DENY: CargoTool = CargoTool {
     version: "0.20.2",
 };
 
+/// Makes Debian packages.
+pub(crate) const DEB: CargoTool = CargoTool {
+    name: "cargo-deb",
+    version: "3.8.0",
+};
+
 impl CargoTool {
     /// The tool, ready to be given arguments; built first when it is neither on PATH nor in the cache.
     pub(crate) fn command(&self, workspace: &Workspace, cache: &Cache) -> Result<Command> {

@@ -16,6 +16,7 @@ mod numbers;
 mod orders;
 mod processes;
 mod rebuilds;
+mod service;
 mod settings;
 mod support;
 mod units;

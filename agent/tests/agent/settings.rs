@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use evenkeel_agent::config::Settings;
+
 use crate::support::{Place, agent::command};
 
 #[test]
@@ -57,4 +59,11 @@ fn a_configuration_that_is_not_there_is_named() {
             .contains("none.toml")
     );
     assert!(fs::read_dir(&place.root).unwrap().count() > 0);
+}
+
+#[test]
+fn the_example_that_is_shipped_is_a_configuration() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/agent.toml");
+    let settings = Settings::load(example.into()).unwrap();
+    assert_eq!(settings.instances.len(), 1);
 }

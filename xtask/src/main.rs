@@ -79,11 +79,7 @@ enum Command {
     /// Build with optimisation, then run every benchmark (docs/BENCHMARKS.md).
     Bench,
     /// Build a Debian package of each daemon.
-    Package {
-        /// Without optimisation.
-        #[arg(long)]
-        dev: bool,
-    },
+    Package,
     /// Check formatting, clippy and the proto files.
     Lint,
     /// Check licences, bans and sources of the dependencies (`deny.toml`).
@@ -124,7 +120,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { arguments } => return test::run(&Workspace::load()?, &cache, &arguments),
         Command::Sim { arguments } => return sim::run(&Workspace::load()?, &arguments),
         Command::Bench => bench::run(&Workspace::load()?)?,
-        Command::Package { dev } => package::run(&Workspace::load()?, &cache, dev)?,
+        Command::Package => package::run(&Workspace::load()?, &cache)?,
         Command::Lint => lint::run(&Workspace::load()?, &cache)?,
         Command::Deny => lint::deny(&Workspace::load()?, &cache)?,
     }

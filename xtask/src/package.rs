@@ -10,15 +10,12 @@ use crate::{process, tools};
 const PACKAGES: [&str; 2] = ["evenkeel-coordinator", "evenkeel-agent"];
 
 /// Builds them into `<target>/debian`.
-pub(crate) fn run(workspace: &Workspace, cache: &Cache, dev: bool) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, cache: &Cache) -> Result<()> {
     for package in PACKAGES {
         let mut command = tools::DEB.command(workspace, cache)?;
         command
             .args(["deb", "--quiet", "--package", package])
             .args(workspace::locked());
-        if dev {
-            command.args(["--profile", "dev"]);
-        }
         process::run(&mut command)?;
     }
     eprintln!("packages are in {}", workspace.target.join("debian"));

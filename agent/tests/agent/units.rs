@@ -7,8 +7,8 @@ use evenkeel_proto::v1::{InstanceReport, InstanceStatus, OrderResult};
 use rustix::process::Signal;
 
 use crate::support::{
-    Agent, Coordinator, Place, Program, Scene, Systemd, UNIT, agent::ProcessId, desired, order,
-    outcome, wait_for,
+    Agent, BUS, Coordinator, Data, Place, Program, Scene, Systemd, UNIT, agent::ProcessId, desired,
+    order, outcome, rebuild, wait_for,
 };
 
 const EXTRA: &str = "supervisor = \"systemd\"\nunit = \"store-s1.service\"";
@@ -301,6 +301,81 @@ fn an_agent_that_starts_without_a_bus_waits_for_it() {
     });
     systemd.start_bus();
     agent.wait_until_it_serves("1.0.0");
+}
+
+#[test]
+fn a_bus_that_is_silent_is_no_reason_to_think_anything() {
+    let (scene, systemd) = scene("good", "");
+    let agent = scene.agent();
+    let storage = agent.storage().unwrap();
+    systemd.systemctl(&["kill", "--signal=STOP", BUS]);
+    let mut order = order(1, &scene.new, Some(&scene.old));
+    order.ready_within_ms = 60_000;
+    let order = desired(&[&scene.new], Some(order));
+    scene.coordinator.desire(order);
+    scene.coordinator.wait_for("that it is silent", |report| {
+        report.reason.contains("what runs is not known") && report.reason.contains("within 5 s")
+    });
+    assert!(storage.is_alive());
+    systemd.systemctl(&["kill", "--signal=CONT", BUS]);
+    scene
+        .coordinator
+        .wait_for("the end of the order", |report| {
+            outcome(report, 1) == Some(OrderResult::Done)
+        });
+    agent.wait_until_it_serves("1.1.0");
+}
+
+#[test]
+fn a_systemd_that_executes_itself_anew_goes_on_being_heard() {
+    let (place, systemd) = alone("");
+    let agent = Agent::start(&place);
+    let first = agent.wait_until_it_serves("1.0.0");
+    systemd.systemctl(&["daemon-reexec"]);
+    assert!(first.is_alive());
+    systemd.systemctl(&["restart", UNIT]);
+    let second = another(&agent, first);
+    second.signal(Signal::KILL);
+    another(&agent, second);
+    agent.wait_until_it_serves("1.0.0");
+}
+
+#[test]
+fn a_unit_that_is_not_there_is_said_to_be_so() {
+    let (place, systemd) = alone("");
+    let other = EXTRA.replace(UNIT, "nowhere.service");
+    place.configure("127.0.0.1:1".parse().unwrap(), &other);
+    let agent = Agent::start(&place);
+    said(&agent, "it is not loaded but not-found");
+    assert_eq!(systemd.property("ActiveState"), "inactive");
+}
+
+#[test]
+fn a_rebuild_goes_through_the_unit_which_nobody_can_start_meanwhile() {
+    let place = Place::new();
+    let systemd = Systemd::start(&place);
+    let data = Data::new(&place);
+    systemd.write_unit(&place, |unit| {
+        format!("{unit}Environment=STORE_DATA={}\n", data.folder())
+    });
+    let extra = format!("{EXTRA}\n{}", data.extra_of_unit());
+    let scene = Scene::at(place, "foreign", &extra);
+    let mut agent = scene.agent();
+    scene.carry_out(rebuild(1, &scene.new, Some(&scene.old)), OrderResult::Done);
+    let storage = agent.wait_until_it_serves("1.1.0");
+    assert_eq!(data.names("").unwrap(), ["written-by-1.1.0"]);
+    assert_eq!(data.whereabouts(), ".before-1");
+    let kept_down = scene.place.of_instance("kept-down");
+    assert!(!kept_down.exists());
+    // As if an agent had died in the middle.
+    agent.kill();
+    systemd.systemctl(&["stop", UNIT]);
+    fs::write(&kept_down, "").unwrap();
+    systemd.try_systemctl(&["start", UNIT]);
+    assert_eq!(systemd.property("ActiveState"), "inactive");
+    agent.restart();
+    assert_ne!(agent.wait_until_it_serves("1.1.0"), storage);
+    assert!(!kept_down.exists());
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Bus {
 
     async fn connect(&self) -> zbus::Result<(Connection, MessageStream)> {
         let builder = zbus::connection::Builder::system().max_queued(QUEUE);
-        let connection = builder.method_timeout(CALL_TIMEOUT).build().await?;
+        let connection = builder.build().await?;
         // Before anything is asked for, so that nothing is missed.
         let messages = MessageStream::from(&connection);
         for unit in self.units.keys() {
@@ -375,15 +375,26 @@ where
             Err(refused(reason.unwrap_or_else(|| name.to_string())))
         }
         Err(zbus::Error::FDO(error)) => match *error {
-            zbus::fdo::Error::AccessDenied(reason)
+            zbus::fdo::Error::Failed(reason)
+            | zbus::fdo::Error::NotSupported(reason)
+            | zbus::fdo::Error::LimitsExceeded(reason)
+            | zbus::fdo::Error::AccessDenied(reason)
+            | zbus::fdo::Error::AuthFailed(reason)
             | zbus::fdo::Error::InvalidArgs(reason)
+            | zbus::fdo::Error::FileNotFound(reason)
+            | zbus::fdo::Error::FileExists(reason)
             | zbus::fdo::Error::UnknownMethod(reason)
             | zbus::fdo::Error::UnknownObject(reason)
             | zbus::fdo::Error::UnknownInterface(reason)
-            | zbus::fdo::Error::FileNotFound(reason)
-            | zbus::fdo::Error::AuthFailed(reason)
+            | zbus::fdo::Error::UnknownProperty(reason)
+            | zbus::fdo::Error::InvalidSignature(reason)
+            | zbus::fdo::Error::InvalidFileContent(reason)
             | zbus::fdo::Error::InteractiveAuthorizationRequired(reason) => Err(refused(reason)),
-            other => Err(BusError::Unreachable(other.to_string())),
+            // The bus says these: nobody has the name, or whoever has it is silent.
+            other => Err(BusError::Unreachable(cut(
+                other.to_string(),
+                REASON_BYTES_MAX / 4,
+            ))),
         },
         Err(error) => Err(BusError::Unreachable(cut(
             error.to_string(),

@@ -46,6 +46,13 @@ impl Data {
         )
     }
 
+    /// What goes into the table of one whose unit says the environment.
+    pub(crate) fn extra_of_unit(&self) -> String {
+        let extra = self.extra("1h");
+        let (_environment, rest) = extra.split_once('\n').unwrap();
+        rest.to_owned()
+    }
+
     /// The same without leave to rebuild it.
     pub(crate) fn extra_without_leave(&self) -> String {
         format!(

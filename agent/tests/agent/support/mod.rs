@@ -17,7 +17,7 @@ pub(crate) use coordinator::{Coordinator, Flaw, desired, order, outcome, rebuild
 pub(crate) use data::Data;
 pub(crate) use place::{NUMBER_OUTSIDE, Place, Program};
 pub(crate) use scene::Scene;
-pub(crate) use systemd::{Systemd, UNIT};
+pub(crate) use systemd::{BUS, Systemd, UNIT};
 
 /// How long anything may take that a test waits for; far longer than it does.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use super::{Place, wait_for};
 pub(crate) const UNIT: &str = "store-s1.service";
 
 /// The units of the bus: systemd comes to one that begins under these names.
-const BUS: &str = "dbus.service";
+pub(crate) const BUS: &str = "dbus.service";
 const BUS_SOCKET: &str = "dbus.socket";
 
 /// The unit as it is shipped.

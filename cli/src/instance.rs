@@ -238,7 +238,7 @@ fn details(instance: &Instance, look: Look, now: SystemTime) -> String {
 /// What was measured lately, and how long ago that was heard.
 fn measured(measures: &Measures) -> String {
     let mut text = format!(
-        "{} s ago: {} good answers to probes in a minute, {} failed, p50 {}, p99 {}, {} restarts",
+        "{} s ago: {} good answers to probes within five minutes, {} failed, p50 {}, p99 {}, {} restarts",
         measures.age_ms / 1_000,
         measures.probes,
         measures.probe_failures,

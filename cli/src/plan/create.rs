@@ -170,8 +170,8 @@ pub(super) async fn create(
 /// is nobody's of ours to change.
 const SAID_ALL: [&str; 4] = [
     "there is nothing to do",
+    "there is nothing to aim",
     "--allow-downgrade",
-    "allow the downgrade",
     "leave it out of the targets",
 ];
 
@@ -180,7 +180,11 @@ pub(super) fn point_to_dry_run(mut failure: Failure) -> Failure {
     let dry_run =
         "the same command with `--dry-run` says all that is in the way and what would help";
     let said_all = || SAID_ALL.iter().any(|said| failure.sentence.contains(said));
+    let downgrades = failure.sentence.contains("allow the downgrade");
     match failure.code {
+        Some(ErrorCode::NotAllowedNow) if downgrades => {
+            failure.hint("`--allow-downgrade COMPONENT` does that")
+        }
         Some(ErrorCode::NotAllowedNow) if said_all() => {
             failure.hint = None;
             failure

@@ -105,10 +105,21 @@ pub(super) async fn abort(session: &Session, args: ReasonedArgs) -> Result<(), F
 }
 
 pub(super) async fn rollback(session: &Session, args: ReasonedArgs) -> Result<(), Failure> {
-    let ReasonedArgs { drive, reason } = args;
-    let name = drive.plan.clone();
-    run(session, drive, Ask::Rollback { reason }).await?;
-    remark(format!("`evenkeel plan watch {name}` shows it go back"));
+    let ReasonedArgs {
+        drive: args,
+        reason,
+    } = args;
+    let request_id = args.change.request_id();
+    let ask = Ask::Rollback { reason };
+    let plan = drive(&session.client, args.plan.into(), request_id, ask).await?;
+    session.output.result(&plan, || became(&plan))?;
+    // Where nothing was begun there is nothing to see.
+    if plan.state != "rolled-back" {
+        remark(format!(
+            "`evenkeel plan watch {}` shows it go back",
+            plan.name
+        ));
+    }
     Ok(())
 }
 

@@ -320,7 +320,12 @@ impl<'a> Budget<'a> {
             ),
             Limit::Component(_) => (
                 counts.component_down,
-                first(self.out.into_iter().flat_map(Outages::all).filter(not_itself)),
+                first(
+                    self.out
+                        .into_iter()
+                        .flat_map(Outages::all)
+                        .filter(not_itself),
+                ),
             ),
         };
         Some(Full::Limit {

@@ -42,7 +42,7 @@ pub fn begin(
             | PlanState::Aborting(_),
             None,
         ) => {}
-        (_, Some(_)) => return Err("it was begun to be rolled back before".to_owned()),
+        (_, Some(_)) => return Err("its rollback was asked for before".to_owned()),
         (PlanState::Finalizing | PlanState::Finalized, None) => {
             return Err("what has been made final stays so".to_owned());
         }

@@ -8,7 +8,10 @@ use clap::Parser;
 use evenkeel_agent::{
     config::Settings,
     driver, rebuild, run,
-    supervisor::exec::{SHIM_MODE, become_instance},
+    supervisor::{
+        exec::{SHIM_MODE, become_instance},
+        systemd,
+    },
 };
 
 /// Runs, watches, swaps and restarts the storage processes of this host, as the coordinator says and the
@@ -49,7 +52,13 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    let problems = problems(&settings);
+    let mut problems = problems(&settings);
+    if arguments.check_config {
+        match problems_of_units(&settings) {
+            Ok(more) => problems.extend(more),
+            Err(error) => problems.push(format!("{error:#}")),
+        }
+    }
     for problem in &problems {
         tracing::warn!("{problem}");
     }
@@ -87,12 +96,21 @@ fn problems(settings: &Settings) -> Vec<String> {
     problems
 }
 
-fn start(settings: Settings) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// What is wrong with the units that are named, as systemd has read them.
+fn problems_of_units(settings: &Settings) -> anyhow::Result<Vec<String>> {
+    Ok(runtime()?.block_on(systemd::problems(settings)))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
         .build()
-        .context("cannot start the runtime")?;
+        .context("cannot start the runtime")
+}
+
+fn start(settings: Settings) -> anyhow::Result<()> {
+    let runtime = runtime()?;
     let ran = runtime.block_on(run::run(settings));
     runtime.shutdown_timeout(STOP_TIMEOUT);
     Ok(ran?)

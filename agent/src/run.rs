@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     clock,
-    config::{InstanceSettings, Settings, SupervisorSettings},
+    config::{InstanceSettings, Settings},
     configuration,
     driver::{self, Driver, Subject},
     instance::{self, Surroundings},
@@ -93,13 +93,8 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let mut tasks = JoinSet::new();
     let mut inboxes = BTreeMap::new();
     let mut supervisors = Vec::new();
-    let units = settings
-        .instances
-        .iter()
-        .filter_map(|i| match &i.supervisor {
-            SupervisorSettings::Exec => None,
-            SupervisorSettings::Systemd { unit } => Some(unit.clone()),
-        });
+    let units = settings.instances.iter();
+    let units = units.filter_map(|instance| instance.supervisor.unit().map(str::to_owned));
     let bus = Arc::new(Bus::new(units));
     if bus.is_needed() {
         tasks.spawn(Arc::clone(&bus).run());

@@ -114,6 +114,17 @@ pub enum SupervisorSettings {
     },
 }
 
+impl SupervisorSettings {
+    /// The unit, where there is one.
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::Exec => None,
+            Self::Systemd { unit } => Some(unit),
+        }
+    }
+}
+
 /// What a process may use; what is not set it inherits from the agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -189,5 +200,11 @@ impl Settings {
     pub fn load(path: &Utf8Path) -> Result<Self, ConfigError> {
         let file: file::File = config::load(path, "EVENKEEL_AGENT")?;
         check::check(path, file)
+    }
+
+    /// Where an instance keeps what it has to remember.
+    #[must_use]
+    pub fn folder_of(&self, instance: &InstanceName) -> Utf8PathBuf {
+        self.data_dir.join("instances").join(instance.as_str())
     }
 }

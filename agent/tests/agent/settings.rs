@@ -65,5 +65,5 @@ fn a_configuration_that_is_not_there_is_named() {
 fn the_example_that_is_shipped_is_a_configuration() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/agent.toml");
     let settings = Settings::load(example.into()).unwrap();
-    assert_eq!(settings.instances.len(), 1);
+    assert_eq!(settings.instances.len(), 2);
 }

@@ -7,8 +7,9 @@ use evenkeel_proto::v1::{InstanceReport, InstanceStatus, OrderResult};
 use rustix::process::Signal;
 
 use crate::support::{
-    Agent, BUS, Coordinator, Data, Place, Program, Scene, Systemd, UNIT, agent::ProcessId, desired,
-    order, outcome, rebuild, wait_for,
+    Agent, BUS, Coordinator, Data, Place, Program, Scene, Systemd, UNIT,
+    agent::{ProcessId, command},
+    desired, order, outcome, rebuild, wait_for,
 };
 
 const EXTRA: &str = "supervisor = \"systemd\"\nunit = \"store-s1.service\"";
@@ -348,6 +349,32 @@ fn a_unit_that_is_not_there_is_said_to_be_so() {
     let agent = Agent::start(&place);
     said(&agent, "it is not loaded but not-found");
     assert_eq!(systemd.property("ActiveState"), "inactive");
+}
+
+#[test]
+fn a_configuration_is_checked_with_the_units_that_it_names() {
+    let (place, systemd) = alone("");
+    let check = || {
+        let mut command = command(&place.root.join("agent.toml"));
+        command.arg("--check-config");
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", place.bus());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let (status, told) = check();
+    assert_eq!(status, Some(0), "{told}");
+    systemd.write_unit(&place, |unit| unit.replace("Restart=no", "Restart=always"));
+    let (status, told) = check();
+    assert_eq!(status, Some(2));
+    assert!(
+        told.contains("instance.s1.unit: store-s1.service: Restart=always"),
+        "{told}"
+    );
+    systemd.kill_bus();
+    let (status, told) = check();
+    assert_eq!(status, Some(2));
+    assert!(told.contains("systemd does not answer"), "{told}");
 }
 
 #[test]

@@ -33,7 +33,12 @@ use super::{
     record::{self, ProcessRecord, UnitLife},
     system,
 };
-use crate::{config::InstanceSettings, configuration, failpoints, releases::Store};
+use crate::{
+    config::{InstanceSettings, Settings},
+    configuration, failpoints,
+    releases::Store,
+    report::sentence,
+};
 
 pub use bus::{Bus, BusError};
 pub use life::UnitProcess;
@@ -143,23 +148,15 @@ impl SystemdSupervisor {
         let properties = self.properties().await?;
         let (definition, this) = (Definition::of(&properties), self.clone());
         let problems = spawn_blocking(move || {
-            let Shared {
-                unit,
-                settings,
-                folder,
+            let shared = &*this.shared;
+            let own_unit = shared.own_unit.as_deref();
+            problems_of(
+                &definition,
+                &shared.unit,
+                &shared.settings,
+                &shared.folder,
                 own_unit,
-                ..
-            } = &*this.shared;
-            let kept_down = folder.join(KEPT_DOWN);
-            let expected = check::Expected {
-                unit,
-                folder,
-                binary: &settings.binary,
-                stop_timeout: settings.stop_timeout,
-                kept_down: settings.rebuild.is_some().then_some(&kept_down),
-                own_unit: own_unit.as_deref(),
-            };
-            check::problems(&definition, &expected)
+            )
         });
         let problems = problems.await?;
         match problems.is_empty() {
@@ -445,6 +442,56 @@ impl SystemdSupervisor {
             Some(process) => Err(SupervisorError::Runs(process.pid())),
         }
     }
+}
+
+/// What is wrong with a unit for this instance. Blocks.
+fn problems_of(
+    definition: &Definition,
+    unit: &str,
+    settings: &InstanceSettings,
+    folder: &Utf8Path,
+    own_unit: Option<&str>,
+) -> Vec<String> {
+    let kept_down = folder.join(KEPT_DOWN);
+    let expected = check::Expected {
+        unit,
+        folder,
+        binary: &settings.binary,
+        stop_timeout: settings.stop_timeout,
+        kept_down: settings.rebuild.is_some().then_some(&kept_down),
+        own_unit,
+    };
+    check::problems(definition, &expected)
+}
+
+/// What is wrong with the units that a configuration names, each with its setting, before any agent runs on it.
+pub async fn problems(settings: &Settings) -> Vec<String> {
+    let units = settings.instances.iter().filter_map(|instance| {
+        let unit = instance.supervisor.unit()?;
+        Some((instance, unit))
+    });
+    let units: Vec<_> = units.collect();
+    let bus = Arc::new(Bus::new(units.iter().map(|(_, unit)| (*unit).to_owned())));
+    let connection = bus
+        .is_needed()
+        .then(|| tokio::spawn(Arc::clone(&bus).run()));
+    let mut problems = Vec::new();
+    for (instance, unit) in units {
+        let at = format!("instance.{}.unit: {unit}", instance.name);
+        let folder = settings.folder_of(&instance.name);
+        match bus.properties(unit).await {
+            Ok(properties) => {
+                let definition = Definition::of(&properties);
+                let found = problems_of(&definition, unit, instance, &folder, None);
+                problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
+            }
+            Err(error) => problems.push(format!("{at}: {}", sentence(&error))),
+        }
+    }
+    if let Some(connection) = connection {
+        connection.abort();
+    }
+    problems
 }
 
 fn main_of(state: &UnitState) -> Option<Pid> {

@@ -101,7 +101,7 @@ impl Systemd {
     pub(crate) fn write_unit(&self, place: &Place, change: impl FnOnce(String) -> String) {
         let text = TEMPLATE
             .replace(
-                "/var/lib/evenkeel/instances/INSTANCE",
+                "/var/lib/evenkeel-agent/instances/INSTANCE",
                 place.of_instance("").as_str().trim_end_matches('/'),
             )
             .replace("INSTANCE", "s1")

@@ -56,6 +56,10 @@ codes! {
     AlreadyExists = "ALREADY_EXISTS", AlreadyExists, 5, "take another version or name; what is published never changes";
     /// The state does not allow it.
     NotAllowedNow = "NOT_ALLOWED_NOW", FailedPrecondition, 5, "look at the present state; what is asked for does not fit it";
+    /// Nothing is in the way of a plan, and there is nothing for it to do.
+    TargetUnfit = "TARGET_UNFIT", FailedPrecondition, 5, "ask for something else; nothing is in the way of this";
+    /// A target is older than what runs, and that was not asked for.
+    Downgrade = "DOWNGRADE", FailedPrecondition, 5, "allow the downgrade of the component by name, if going back is meant";
     /// The fleet is not the one that a plan was computed for.
     FleetChanged = "FLEET_CHANGED", FailedPrecondition, 5, "create the plan anew and read it before starting it";
     /// Another plan is at work on the same instances.

@@ -242,7 +242,7 @@ impl Api {
             platform: platform::current().to_owned(),
             sha256: digest_of(&bytes),
             size_bytes: bytes.len() as u64,
-        tree: None,
+            tree: None,
         };
         let requests = publish_requests(&manifest, key, bytes)?;
         self.releases()

@@ -166,26 +166,14 @@ pub(super) async fn create(
     }
 }
 
-/// What a refusal's sentence has where it says all that there is to say: the target is reached, is older than what runs, or
-/// is nobody's of ours to change.
-const SAID_ALL: [&str; 4] = [
-    "there is nothing to do",
-    "there is nothing to aim",
-    "--allow-downgrade",
-    "leave it out of the targets",
-];
-
 /// Where the fleet, the matrix or the releases are in the way, the dry run has the whole answer.
 pub(super) fn point_to_dry_run(mut failure: Failure) -> Failure {
     let dry_run =
         "the same command with `--dry-run` says all that is in the way and what would help";
-    let said_all = || SAID_ALL.iter().any(|said| failure.sentence.contains(said));
-    let downgrades = failure.sentence.contains("allow the downgrade");
     match failure.code {
-        Some(ErrorCode::NotAllowedNow) if downgrades => {
-            failure.hint("`--allow-downgrade COMPONENT` does that")
-        }
-        Some(ErrorCode::NotAllowedNow) if said_all() => {
+        Some(ErrorCode::Downgrade) => failure.hint("`--allow-downgrade COMPONENT` does that"),
+        // The sentence says all that there is to say.
+        Some(ErrorCode::TargetUnfit) => {
             failure.hint = None;
             failure
         }

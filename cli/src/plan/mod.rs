@@ -46,7 +46,7 @@ pub(crate) enum PlanCommand {
     Start(drive::DriveArgs),
     /// Start no more tasks for now; those in flight are finished
     Pause(drive::ReasonedArgs),
-    /// Go on with a paused plan; tasks that were put back are tried again
+    /// Go on with a paused plan; all that failed is tried again, restarts and all: skip what is to be left as it is
     Resume(drive::DriveArgs),
     /// Start no more tasks, ever; those in flight are finished
     Abort(drive::ReasonedArgs),

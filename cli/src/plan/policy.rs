@@ -85,7 +85,7 @@ pub(super) struct PolicyArgs {
 /// What is done when a task fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnFailure {
-    /// Pause the plan, and leave one that got sick while it soaked as it is
+    /// Pause the plan, and leave one that got sick while it soaked as it is until the plan is resumed
     Pause,
     /// Pause the plan, and put back one that got sick while it soaked
     Revert,

@@ -221,16 +221,18 @@ fn a_plan_that_holds_its_last_instance_says_so_and_which_stage_goes_on() {
 #[test]
 fn a_plan_that_is_refused_for_a_reason_that_says_all_points_nowhere() {
     let coordinator = Coordinator::start(sample::fleet());
-    for said in [
-        "every instance of store runs 1.1.0 already; there is nothing to do",
-        "3 instances of store run 1.1.0, which is newer than 1.0.0; to go back on purpose, say `--allow-downgrade store`",
-    ] {
-        let refused = Problem::new(ErrorCode::NotAllowedNow, said);
-        coordinator.state().failures = [refused.into()].into();
-        let run = coordinator.run(&["plan", "create", "--to", "store=1.1.0"]);
-        assert_eq!(run.err, format!("error: {said}\n"));
-        run.refused(5, said, "");
-    }
+    let said = "every instance of store runs 1.1.0 already; there is nothing to do";
+    let refused = Problem::new(ErrorCode::TargetUnfit, said);
+    coordinator.state().failures = [refused.into()].into();
+    let run = coordinator.run(&["plan", "create", "--to", "store=1.1.0"]);
+    assert_eq!(run.err, format!("error: {said}\n"));
+    run.refused(5, said, "");
+    let said = "3 instances of store run 1.1.0, which is newer than 1.0.0";
+    let refused = Problem::new(ErrorCode::Downgrade, said);
+    coordinator.state().failures = [refused.into()].into();
+    coordinator
+        .run(&["plan", "create", "--to", "store=1.0.0"])
+        .refused(5, said, "`--allow-downgrade COMPONENT` does that");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn plan(what: &str, fleet: &fleets::Fleet) {
     println!(
         "{what}: {} stages, {} restarts; peak {after} KiB, {before} KiB before the planner began",
         answer.steps.len(),
-        answer.restarts()
+        answer.cost.restarts
     );
     assert!(after <= PEAK_KIB_MAX, "more than {PEAK_KIB_MAX} KiB");
 }

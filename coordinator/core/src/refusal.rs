@@ -11,6 +11,10 @@ pub enum RefusalKind {
     AlreadyExists,
     /// The state does not allow it.
     NotAllowedNow,
+    /// Nothing is in the way, and there is nothing to do.
+    TargetUnfit,
+    /// A target is older than what runs, and that was not asked for.
+    Downgrade,
     /// The fleet is not the one that a plan was computed for.
     FleetChanged,
     /// Another plan is at work on the same instances.

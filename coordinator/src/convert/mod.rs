@@ -117,6 +117,8 @@ fn error_code(kind: RefusalKind) -> ErrorCode {
         RefusalKind::NotFound => ErrorCode::NotFound,
         RefusalKind::AlreadyExists => ErrorCode::AlreadyExists,
         RefusalKind::NotAllowedNow => ErrorCode::NotAllowedNow,
+        RefusalKind::TargetUnfit => ErrorCode::TargetUnfit,
+        RefusalKind::Downgrade => ErrorCode::Downgrade,
         RefusalKind::FleetChanged => ErrorCode::FleetChanged,
         RefusalKind::PlanConflict => ErrorCode::PlanConflict,
         RefusalKind::RequestIdReused => ErrorCode::RequestIdReused,

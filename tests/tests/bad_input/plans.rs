@@ -1,8 +1,8 @@
 //! Plans that make no sense, or not now.
 
 use evenkeel_common::problem::ErrorCode::{
-    self, BadArgument, FleetChanged, NotAllowedNow, NotFound, PlanConflict, RequestIdReused,
-    RevisionAhead,
+    self, BadArgument, Downgrade, FleetChanged, NotAllowedNow, NotFound, PlanConflict,
+    RequestIdReused, RevisionAhead, TargetUnfit,
 };
 use evenkeel_proto::v1::{
     AbortPlanRequest, CreatePlanRequest, ExplainPlanRequest, GetInstanceRequest, GetNodeRequest,
@@ -80,13 +80,13 @@ const DRAFTS: [(&str, Change, ErrorCode, &[&str]); 28] = [
     (
         "what runs already",
         |r| target(r).version = FIRST.to_owned(),
-        NotAllowedNow,
+        TargetUnfit,
         &["every instance of trivial runs 1.0.0 already"],
     ),
     (
         "an older version",
         |r| target(r).version = "0.9.0".to_owned(),
-        NotAllowedNow,
+        Downgrade,
         &["newer than 0.9.0", "allow the downgrade of trivial by name"],
     ),
     (
@@ -560,7 +560,7 @@ async fn one_plan_at_a_time_touches_an_instance_and_only_in_the_fleet_it_was_mad
     refused("another fleet", answer, FleetChanged, words)?;
     let answer = api.plans().create_plan(good()).await;
     let words = &["every instance of trivial runs 1.1.0 already"];
-    refused("nothing to do", answer, NotAllowedNow, words)?;
+    refused("nothing to do", answer, TargetUnfit, words)?;
     let abort = AbortPlanRequest {
         request_id: request_id(),
         name: two.name.clone(),

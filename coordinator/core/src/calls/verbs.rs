@@ -56,10 +56,9 @@ pub(super) fn retarget(
 /// `NotAllowedNow` in any state in which it may not.
 pub fn may_be_retargeted(plan: &Plan) -> Result<(), Refusal> {
     if plan.kind != PlanKind::Upgrade {
-        return Err(wrong_state(
-            plan,
-            "it brings nothing to a version, so there is nothing to aim elsewhere",
-        ));
+        let rule = "it brings nothing to a version, so there is nothing to aim elsewhere";
+        let Refusal { message, .. } = wrong_state(plan, rule);
+        return Err(Refusal::new(RefusalKind::TargetUnfit, message));
     }
     match plan.state {
         PlanState::Running | PlanState::Paused(_) | PlanState::ReadyToFinalize => Ok(()),

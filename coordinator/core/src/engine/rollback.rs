@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use evenkeel_compat::{Method, NoHop, Undo, Way};
 use evenkeel_words::{limits::cut, names::InstanceId, timestamp::Timestamp};
 
-use super::{Decision, admit, compatible, conflict, ended, hold, overdue, waits};
+use super::{Decision, admit, compatible, conflict, ended, hold, overdue, waits, yields};
 use crate::{
     change::Resource,
     instance::Instance,
@@ -116,6 +116,7 @@ fn broken_first(state: &State, plan: &Plan, now: Timestamp) -> Option<Decision> 
         .all()
         .filter_map(|instance| admit::task_of(state, plan, instance))
         .filter(|task| task.state == TaskState::Prefetched)
+        .filter(|task| yields::again_at(task).is_none_or(|at| at <= now))
         .peekable();
     if hold::holds_back(state, plan, now).is_some()
         || waits::before_wave(state, plan, tasks.peek()?).is_some()

@@ -125,21 +125,7 @@ impl TaskState {
     /// Whether it was put back, or serves neither release, and is to be begun again or left out.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        match self {
-            Self::Reverted(_) | Self::Parked(_) => true,
-            Self::Pending
-            | Self::Prefetched
-            | Self::Admitted
-            | Self::Quiesced
-            | Self::Stopped
-            | Self::Swapped
-            | Self::Started
-            | Self::Verified
-            | Self::Rejoined
-            | Self::Done
-            | Self::Reverting(_)
-            | Self::Skipped(_) => false,
-        }
+        matches!(self, Self::Reverted(_) | Self::Parked(_))
     }
 
     /// Whether the task has to be seen to its end even if the plan is given up: it was ordered, or soaks.

@@ -39,9 +39,7 @@ pub struct Step {
     pub undo_when_final: Undo,
     /// It is final as soon as the last instance is there, without anybody saying so.
     pub finalizes_itself: bool,
-    /// The rule that allows it, by its number from 0. None between versions that differ in build metadata alone.
-    pub rule: Option<usize>,
-    /// That rule's note.
+    /// The note of the rule that allows it.
     pub note: Option<String>,
     /// How many instances it moves.
     pub instances: u64,
@@ -72,14 +70,6 @@ pub struct Answer {
     pub cost: Cost,
     /// What was not chosen, and why, at most [`super::RULED_OUT_MAX`].
     pub ruled_out: Vec<RuledOut>,
-}
-
-impl Answer {
-    /// How many restarts there are in all.
-    #[must_use]
-    pub fn restarts(&self) -> u64 {
-        self.cost.restarts
-    }
 }
 
 /// Where a cohort has been, in order, and how many instances it has.
@@ -165,7 +155,6 @@ fn new(
         undo: hop.way.undo,
         undo_when_final: hop.way.undo_when_final,
         finalizes_itself: known.is_some_and(|known| known.finalizes_itself),
-        rule: asked.and_then(|hop| hop.rule),
         note: asked.and_then(|hop| hop.note).map(ToOwned::to_owned),
         instances,
         out_of_order,
@@ -236,7 +225,7 @@ impl fmt::Display for Step {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stages = counted(self.steps.len() as u64, "stage", "stages");
-        let restarts = counted(self.restarts(), "restart", "restarts");
+        let restarts = counted(self.cost.restarts, "restart", "restarts");
         write!(f, "{stages}, {restarts}")?;
         if self.cost.rebuilds > 0 {
             let rebuilds = counted(self.cost.rebuilds, "rebuild", "rebuilds");

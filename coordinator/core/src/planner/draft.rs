@@ -71,10 +71,11 @@ pub fn kind_of(no_path: &NoPath) -> RefusalKind {
 fn refused(why: &BadRequest) -> Refusal {
     let kind = match why {
         BadRequest::UnknownComponent { .. } => RefusalKind::NotFound,
-        BadRequest::AlreadyThere { .. }
-        | BadRequest::Downgrade { .. }
-        | BadRequest::TooMixed { .. }
-        | BadRequest::TooManyVersions { .. } => RefusalKind::NotAllowedNow,
+        BadRequest::AlreadyThere { .. } => RefusalKind::TargetUnfit,
+        BadRequest::Downgrade { .. } => RefusalKind::Downgrade,
+        BadRequest::TooMixed { .. } | BadRequest::TooManyVersions { .. } => {
+            RefusalKind::NotAllowedNow
+        }
         BadRequest::NoTarget | BadRequest::NamedTwice { .. } | BadRequest::External { .. } => {
             RefusalKind::BadArgument
         }

@@ -196,7 +196,7 @@ fn selected<'a>(
 
 fn nothing_differs(which: &str) -> Refusal {
     Refusal::new(
-        RefusalKind::NotAllowedNow,
+        RefusalKind::TargetUnfit,
         format!(
             "there is nothing to do: {which} was started with the configuration that its agent has"
         ),

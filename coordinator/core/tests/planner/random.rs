@@ -110,10 +110,7 @@ fn agree_turned_round(setting: &Setting, found: &Result<Answer, Box<NoPath>>) {
 
 /// Steps without the number of the rule.
 fn bare(steps: &[Step]) -> Vec<Step> {
-    let bare = |step: &Step| Step {
-        rule: None,
-        ..step.clone()
-    };
+    let bare = |step: &Step| Step { ..step.clone() };
     steps.iter().map(bare).collect()
 }
 

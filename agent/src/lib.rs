@@ -12,10 +12,12 @@ pub mod driver;
 pub mod failpoints;
 pub mod instance;
 pub mod journal;
+pub mod latency;
 pub mod measures;
 #[cfg(test)]
 mod namespace;
 pub mod probes;
+pub mod program;
 pub mod rebuild;
 pub mod releases;
 pub mod report;

@@ -2,7 +2,7 @@
 //! their processes end by themselves, and what their drivers measure. Kept in memory, and said with each heartbeat.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,50 +15,13 @@ use evenkeel_common::{
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 
-use crate::driver::{Answer, Driver, Verb};
-
-/// How far back answers count: long enough for the usual probes to give some dozens.
-const WINDOW: Duration = Duration::from_secs(300);
-
-/// As many answers are kept of one process; probes that are asked more often count for less than the window.
-const ANSWERS_MAX: usize = 1024;
+use crate::{
+    driver::{Answer, Driver, Verb},
+    latency::Answers,
+};
 
 /// How often a driver is asked what it measures.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How the probes of one process were answered lately.
-#[derive(Debug, Default)]
-pub struct Answers(Mutex<VecDeque<(Instant, Option<Duration>)>>);
-
-impl Answers {
-    /// An answer came after this long, or it was a bad one, or none.
-    pub fn count(&self, took: Option<Duration>) {
-        self.count_at(Instant::now(), took);
-    }
-
-    fn count_at(&self, at: Instant, took: Option<Duration>) {
-        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if answers.len() >= ANSWERS_MAX {
-            answers.pop_front();
-        }
-        answers.push_back((at, took));
-    }
-
-    /// How long the good ones within the window took, in order, and how many were bad.
-    fn lately(&self, now: Instant) -> (Vec<Duration>, usize) {
-        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while answers
-            .front()
-            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW)
-        {
-            answers.pop_front();
-        }
-        let mut good: Vec<Duration> = answers.iter().filter_map(|(_, took)| *took).collect();
-        good.sort_unstable();
-        let bad = answers.len() - good.len();
-        (good, bad)
-    }
-}
 
 /// What was measured of one instance lately.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,17 +97,17 @@ impl Measures {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let measured = all.iter().map(|(name, live)| {
             let answers = live.answers.as_ref();
-            let (good, failures) =
-                answers.map_or_else(Default::default, |a| a.lately(Instant::now()));
+            let lately = answers.map(|answers| answers.lately(Instant::now()));
+            let lately = lately.unwrap_or_default();
             let measured = Measured {
                 process_started_at: live.started_at,
                 up: live
                     .started_at
                     .map_or(Duration::ZERO, |started_at| now.since(started_at)),
-                probes: good.len(),
-                failures,
-                latency_p50: percentile(&good, 50),
-                latency_p99: percentile(&good, 99),
+                probes: lately.good,
+                failures: lately.bad,
+                latency_p50: lately.p50,
+                latency_p99: lately.p99,
                 restarts: live.restarts,
                 metrics: live.metrics.clone(),
             };
@@ -170,12 +133,6 @@ impl Measures {
     }
 }
 
-/// As many as this share of the figures, in per cent, are at most this long; they are in order.
-fn percentile(sorted: &[Duration], share: usize) -> Duration {
-    let rank = (sorted.len() * share).div_ceil(100).saturating_sub(1);
-    sorted.get(rank).copied().unwrap_or_default()
-}
-
 /// The figures in what a driver said.
 fn figures(said: &Map<String, Value>) -> BTreeMap<String, f64> {
     let metrics = said.get("metrics").and_then(Value::as_object);
@@ -189,27 +146,6 @@ fn figures(said: &Map<String, Value>) -> BTreeMap<String, f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_answers_of_late_count_and_at_most_so_many() {
-        let answers = Answers::default();
-        let begun = Instant::now();
-        let now = begun + WINDOW + Duration::from_secs(1);
-        answers.count_at(begun, Some(Duration::from_millis(900)));
-        for ms in 1..=100 {
-            answers.count_at(now, Some(Duration::from_millis(ms)));
-        }
-        answers.count_at(now, None);
-        let (good, bad) = answers.lately(now);
-        assert_eq!((good.len(), bad), (100, 1));
-        assert_eq!(percentile(&good, 50), Duration::from_millis(50));
-        assert_eq!(percentile(&good, 99), Duration::from_millis(99));
-        for _ in 0..5_000 {
-            answers.count_at(now, Some(Duration::ZERO));
-        }
-        assert_eq!(answers.lately(now).0.len(), ANSWERS_MAX);
-        assert_eq!(percentile(&[], 99), Duration::ZERO);
-    }
 
     #[test]
     fn of_what_a_driver_says_so_many_finite_figures_count() {

@@ -137,6 +137,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             store: Arc::clone(&store),
             supervisor,
             driver,
+            watcher: Arc::clone(&watcher),
             rebuilds,
             reports: Arc::clone(&reports),
             measures: Arc::clone(&measures),

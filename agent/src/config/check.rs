@@ -25,8 +25,9 @@ use super::{
     rebuild, supervisor,
 };
 use crate::{
-    driver::VERBS,
-    probes::{HttpProbe, ProbeSettings, Question},
+    driver::{VERBS, Verb},
+    probes::{ExecProbe, GrpcProbe, HttpProbe, ProbeSettings, ProbeTls, Question},
+    program::User,
 };
 
 /// The most probes of one instance.
@@ -47,6 +48,7 @@ pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError
         return Err(ConfigError::setting("instance", reason));
     }
     labels("labels", &file.labels)?;
+    let data_dir = resolve(path, &file.data_dir);
     let mut names = BTreeSet::new();
     let mut binaries = BTreeMap::new();
     let mut units = BTreeMap::new();
@@ -59,7 +61,7 @@ pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError
                 "there is another instance of this name",
             ));
         }
-        let checked = instance(path, written)?;
+        let checked = instance(path, &data_dir, written)?;
         let first = binaries
             .entry(checked.component.clone())
             .or_insert_with(|| checked.binary.clone());
@@ -88,7 +90,7 @@ pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError
     let settings = Settings {
         node: file.node,
         coordinator: file.coordinator,
-        data_dir: resolve(path, &file.data_dir),
+        data_dir,
         trusted_release_keys: file.trusted_release_keys,
         labels: file.labels,
         tls: file.tls.resolved(path),
@@ -115,7 +117,20 @@ fn reconnect(written: &Reconnect) -> Result<ReconnectSettings, ConfigError> {
     })
 }
 
-fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, ConfigError> {
+/// What is known of an instance before its probes are looked at.
+struct Around<'a> {
+    /// The configuration file.
+    path: &'a Utf8Path,
+    /// The link that leads to its release.
+    current: Utf8PathBuf,
+    driver_knows_health: bool,
+}
+
+fn instance(
+    path: &Utf8Path,
+    data_dir: &Utf8Path,
+    written: Instance,
+) -> Result<InstanceSettings, ConfigError> {
     let name = written.name.clone();
     let at = |key: &str| format!("instance.{name}.{key}");
     let is_exec = written.supervisor == SupervisorKind::Exec;
@@ -183,12 +198,6 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         );
         return Err(ConfigError::setting(at("probe"), reason));
     }
-    let probes = written
-        .probes
-        .into_iter()
-        .enumerate()
-        .map(|(index, written)| probe(&format!("{}[{index}]", at("probe")), written))
-        .collect::<Result<Vec<_>, _>>()?;
     let data_dirs: Vec<Utf8PathBuf> = written
         .data_dirs
         .iter()
@@ -202,6 +211,19 @@ fn instance(path: &Utf8Path, written: Instance) -> Result<InstanceSettings, Conf
         .driver
         .map(|written| driver(&at("driver"), path, written))
         .transpose()?;
+    let around = Around {
+        path,
+        current: data_dir.join("instances").join(name.as_str()).join("current"),
+        driver_knows_health: driver
+            .as_ref()
+            .is_some_and(|driver| driver.knows(Verb::Health)),
+    };
+    let probes = written
+        .probes
+        .iter()
+        .enumerate()
+        .map(|(index, written)| probe(&format!("{}[{index}]", at("probe")), &around, written))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(InstanceSettings {
         supervisor,
         limits: written
@@ -309,45 +331,122 @@ fn restart(at: &str, written: &Restart) -> Result<RestartPolicy, ConfigError> {
     })
 }
 
-fn probe(at: &str, written: Probe) -> Result<ProbeSettings, ConfigError> {
-    let foreign = |key: &str, kind: &str| {
-        Err(ConfigError::setting(
-            format!("{at}.{key}"),
-            format!("a probe of type {kind:?} has no such key"),
-        ))
-    };
-    let question = match written.kind {
-        ProbeKind::Tcp => {
-            if written.url.is_some() {
-                return foreign("url", "tcp");
-            }
-            if written.expect_status.is_some() || written.contains.is_some() {
-                return foreign("expect_status or contains", "tcp");
-            }
-            let address = written.address.unwrap_or_default();
-            Question::Tcp(address.parse::<SocketAddr>().map_err(|_| {
-                ConfigError::setting(
-                    format!("{at}.address"),
+/// What a `[[instance.probe]]` asks: which keys it may have depends on its type.
+fn question(at: &str, around: &Around<'_>, written: &Probe) -> Result<Question, ConfigError> {
+    let kind = written.kind;
+    let wrong = |key: &str, reason: String| ConfigError::setting(format!("{at}.{key}"), reason);
+    use ProbeKind::{Driver, Exec, Grpc, Http, Tcp};
+    let keys: [(&str, bool, &[ProbeKind]); 10] = [
+        ("address", written.address.is_some(), &[Tcp]),
+        ("url", written.url.is_some(), &[Http, Grpc]),
+        ("expect_status", written.expect_status.is_some(), &[Http]),
+        ("contains", written.contains.is_some(), &[Http]),
+        ("ca", written.ca.is_some(), &[Http, Grpc]),
+        ("certificate", written.certificate.is_some(), &[Http, Grpc]),
+        ("key", written.key.is_some(), &[Http, Grpc]),
+        ("service", written.service.is_some(), &[Grpc]),
+        ("command", written.command.is_some(), &[Exec]),
+        (
+            "uid or gid",
+            written.uid.is_some() || written.gid.is_some(),
+            &[Exec],
+        ),
+    ];
+    if let Some((key, ..)) = keys
+        .iter()
+        .find(|(_, is_set, kinds)| *is_set && !kinds.contains(&kind))
+    {
+        let reason = format!("a probe of type {:?} has no such key", kind.as_str());
+        return Err(wrong(key, reason));
+    }
+    let url = written.url.as_deref().unwrap_or_default();
+    match kind {
+        Tcp => {
+            let address = written.address.as_deref().unwrap_or_default();
+            Ok(Question::Tcp(address.parse::<SocketAddr>().map_err(|_| {
+                wrong(
+                    "address",
                     format!("{address:?} is not an IP address and a port, like \"127.0.0.1:2379\""),
                 )
-            })?)
+            })?))
         }
-        ProbeKind::Http => {
-            if written.address.is_some() {
-                return foreign("address", "http");
-            }
+        Http => {
             let status = written.expect_status.unwrap_or(200);
             if !(100..=599).contains(&status) {
-                let reason = format!("{status} is no HTTP status");
-                return Err(ConfigError::setting(format!("{at}.expect_status"), reason));
+                return Err(wrong("expect_status", format!("{status} is no HTTP status")));
             }
-            let url = written.url.unwrap_or_default();
-            Question::Http(
-                HttpProbe::new(&url, status, written.contains)
-                    .map_err(|reason| ConfigError::setting(format!("{at}.url"), reason))?,
-            )
+            let tls = probe_tls(at, around, written)?;
+            HttpProbe::new(url, status, written.contains.clone(), tls)
+                .map(Question::Http)
+                .map_err(|reason| wrong("url", reason))
+        }
+        Grpc => {
+            let service = written.service.clone().unwrap_or_default();
+            let tls = probe_tls(at, around, written)?;
+            GrpcProbe::new(url, service, tls)
+                .map(Question::Grpc)
+                .map_err(|reason| wrong("url", reason))
+        }
+        Exec => Ok(Question::Exec(exec_probe(at, around, written)?)),
+        Driver if around.driver_knows_health => Ok(Question::Driver),
+        Driver => Err(wrong(
+            "type",
+            "the instance has no driver, or one that is not asked for `health`".to_owned(),
+        )),
+    }
+}
+
+/// The TLS of a probe, where it names an authority.
+fn probe_tls(
+    at: &str,
+    around: &Around<'_>,
+    written: &Probe,
+) -> Result<Option<ProbeTls>, ConfigError> {
+    let file = |path: &Utf8PathBuf| resolve(around.path, path);
+    let own = match (&written.certificate, &written.key) {
+        (Some(certificate), Some(key)) => Some((file(certificate), file(key))),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            let reason = "`certificate` and `key` go together";
+            return Err(ConfigError::setting(format!("{at}.certificate"), reason));
         }
     };
+    match &written.ca {
+        Some(ca) => Ok(Some(ProbeTls { ca: file(ca), own })),
+        None if own.is_some() => {
+            let reason = "is missing, and a certificate is shown to nobody without it";
+            Err(ConfigError::setting(format!("{at}.ca"), reason))
+        }
+        None => Ok(None),
+    }
+}
+
+fn exec_probe(at: &str, around: &Around<'_>, written: &Probe) -> Result<ExecProbe, ConfigError> {
+    let wrong = |key: &str, reason: &str| ConfigError::setting(format!("{at}.{key}"), reason);
+    let mut command = written.command.clone().unwrap_or_default();
+    if command.len() > WORDS_MAX || command.iter().any(|word| word.contains('\0')) {
+        let reason = format!("at most {WORDS_MAX} words without a NUL character are allowed");
+        return Err(wrong("command", &reason));
+    }
+    for word in &mut command {
+        *word = word.replace(RELEASE_PLACEHOLDER, around.current.as_str());
+    }
+    let Some(program) = command.first_mut().filter(|program| !program.is_empty()) else {
+        return Err(wrong("command", "has to name a program"));
+    };
+    *program = resolve(around.path, Utf8Path::new(&*program)).into_string();
+    let user = match (written.uid, written.gid) {
+        (Some(uid), Some(gid)) => Some(User { uid, gid }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(wrong("uid", "`uid` and `gid` go together"));
+        }
+    };
+    Ok(ExecProbe { command, user })
+}
+
+fn probe(at: &str, around: &Around<'_>, written: &Probe) -> Result<ProbeSettings, ConfigError> {
+    let question = question(at, around, written)?;
     duration(
         &format!("{at}.interval"),
         written.interval,

@@ -202,6 +202,13 @@ pub(super) struct Probe {
     pub(super) url: Option<String>,
     pub(super) expect_status: Option<u16>,
     pub(super) contains: Option<String>,
+    pub(super) ca: Option<Utf8PathBuf>,
+    pub(super) certificate: Option<Utf8PathBuf>,
+    pub(super) key: Option<Utf8PathBuf>,
+    pub(super) service: Option<String>,
+    pub(super) command: Option<Vec<String>>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
     #[serde(default = "interval", with = "duration")]
     pub(super) interval: Duration,
     #[serde(default = "timeout", with = "duration")]
@@ -220,6 +227,22 @@ pub(super) struct Probe {
 pub(super) enum ProbeKind {
     Tcp,
     Http,
+    Grpc,
+    Exec,
+    Driver,
+}
+
+impl ProbeKind {
+    /// As it is written.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+            Self::Exec => "exec",
+            Self::Driver => "driver",
+        }
+    }
 }
 
 fn interval() -> Duration {

@@ -3,9 +3,7 @@
 //! A driver is an executable that the agent's configuration names. It is called with one verb, gets a JSON object on
 //! its standard input and answers by its exit status and, where it has something to say, a JSON object on its
 //! standard output. There is no shell in between. Where to start reading: [`Driver::call`]; how a program is held to
-//! its limits is in `program`.
-
-mod program;
+//! its limits is in [`crate::program`].
 
 use std::{process::ExitStatus, sync::Arc, time::Duration};
 
@@ -23,8 +21,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{config::DriverSettings, report::sentence, supervisor::ExitWatcher};
-use program::{Limits, Program, ProgramError};
+use crate::{
+    config::DriverSettings,
+    program::{Limits, Program, ProgramError},
+    report::sentence,
+    supervisor::ExitWatcher,
+};
 
 /// The layout of what a driver is told.
 const FORMAT: u32 = 1;
@@ -238,7 +240,8 @@ impl Driver {
         let told = serde_json::to_vec(&told).map_err(|error| failed(error.into()))?;
         let program = Program {
             command: &self.settings.command,
-            last_argument: name,
+            last_argument: Some(name),
+            user: None,
             input: told,
             limits: Limits {
                 time: self.settings.timeout,
@@ -422,15 +425,6 @@ pub fn problem(settings: &DriverSettings) -> Option<String> {
     match access(program.as_str(), Access::EXEC_OK) {
         Ok(()) => None,
         Err(error) => Some(format!("{program} cannot be executed: {error}")),
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            time: Duration::from_secs(30),
-            output_bytes: 64 << 10,
-        }
     }
 }
 

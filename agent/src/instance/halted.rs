@@ -26,7 +26,7 @@ pub(super) async fn run(settings: Arc<InstanceSettings>, around: Surroundings, r
     let mut process = around.supervisor.find().await.ok().flatten();
     let mut prober = process
         .as_ref()
-        .map(|_| Prober::start(&settings.probes.clone().into()));
+        .map(|_| Prober::start(&around.probes(&settings)));
     loop {
         around.reports.update(&settings.name, |facts| {
             let vitality = prober.as_ref().map(Prober::vitality);

@@ -13,11 +13,11 @@ use crate::{
     driver::Driver,
     journal::{Journal, JournalError},
     measures::Measures,
-    probes::{ProbeSettings, Prober},
+    probes::{Prober, Probes},
     rebuild::Rebuilds,
     releases::{Store, StoreError, current},
     report::{Reports, sentence},
-    supervisor::{StorageProcess, Supervisor, SupervisorError},
+    supervisor::{ExitWatcher, StorageProcess, Supervisor, SupervisorError},
 };
 
 /// What an instance has around it.
@@ -33,12 +33,25 @@ pub struct Surroundings {
     pub supervisor: Supervisor,
     /// Who knows its storage system.
     pub driver: Option<Arc<Driver>>,
+    /// Who sees programs end.
+    pub watcher: Arc<ExitWatcher>,
     /// What is set aside of its data.
     pub rebuilds: Rebuilds,
     /// Where what is true is written down.
     pub reports: Arc<Reports>,
     /// Where what is measured is written down.
     pub measures: Arc<Measures>,
+}
+
+impl Surroundings {
+    /// The probes of the instance.
+    pub(super) fn probes(&self, settings: &InstanceSettings) -> Probes {
+        Probes {
+            settings: settings.probes.clone().into(),
+            driver: self.driver.clone(),
+            watcher: Arc::clone(&self.watcher),
+        }
+    }
 }
 
 /// Why an instance cannot be looked after.
@@ -93,7 +106,7 @@ pub async fn run(
         Err(error) => return halted::run(settings, surroundings, sentence(&error)).await,
     };
     let Kept { journal, current } = kept;
-    let probes: Arc<[ProbeSettings]> = settings.probes.clone().into();
+    let probes = surroundings.probes(&settings);
     let event = Event::Recovered {
         boot: surroundings.boot,
         process: process.as_ref().map(|process| process.release().clone()),

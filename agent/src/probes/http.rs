@@ -1,67 +1,73 @@
-//! Whether a process answers a GET as expected. Plain HTTP/1.1, a connection each time.
+//! Whether a process answers a GET as expected. HTTP/1.1, with or without TLS, a connection each time.
 
 use std::fmt;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, Uri, client::conn::http1};
+use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+use super::{Target, tls::ProbeTls};
 
 /// As much of an answer as is read and searched, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
+/// What HTTP/1.1 is called where TLS agrees on a protocol.
+const HTTP1: &[u8] = b"http/1.1";
+
 /// A GET and what is expected of its answer.
 #[derive(Debug, Clone)]
 pub struct HttpProbe {
-    url: Uri,
-    /// `host:port` to connect to.
-    address: String,
+    target: Target,
     expect_status: u16,
     contains: Option<String>,
 }
 
 impl HttpProbe {
-    /// A probe of this URL.
+    /// A probe of this URL; over TLS if and only if that begins with `https`.
     ///
     /// # Errors
     /// Says what is wrong with the URL.
-    pub fn new(url: &str, expect_status: u16, contains: Option<String>) -> Result<Self, String> {
-        let wrong = || {
-            format!("{url:?} is not a URL like \"http://127.0.0.1:2379/health\" (no TLS, no user)")
-        };
-        let parsed: Uri = url.parse().map_err(|_| wrong())?;
-        let authority = parsed
-            .authority()
-            .filter(|a| !a.as_str().contains('@'))
-            .ok_or_else(wrong)?;
-        if parsed.scheme_str() != Some("http") {
-            return Err(wrong());
-        }
-        let address = match authority.port_u16() {
-            Some(_) => authority.to_string(),
-            None => format!("{authority}:80"),
-        };
+    pub fn new(
+        url: &str,
+        expect_status: u16,
+        contains: Option<String>,
+        tls: Option<ProbeTls>,
+    ) -> Result<Self, String> {
         Ok(Self {
-            url: parsed,
-            address,
+            target: Target::new(url, tls)?,
             expect_status,
             contains,
         })
     }
 
     pub(super) async fn ask(&self) -> Result<(), String> {
-        let stream = TcpStream::connect(&self.address)
+        let stream = TcpStream::connect(&self.target.address)
             .await
             .map_err(|error| error.to_string())?;
+        match &self.target.tls {
+            None => self.exchange(stream).await,
+            Some(tls) => {
+                let stream = tls.connect(stream, self.target.host(), HTTP1).await?;
+                self.exchange(stream).await
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<(), String> {
         let host = self
+            .target
             .url
             .authority()
             .map_or("", http::uri::Authority::as_str);
-        let path = self
-            .url
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str);
+        let path = self.target.path();
         let request = Request::get(path)
             .header(http::header::HOST, host)
             .header(http::header::CONNECTION, "close")
@@ -114,7 +120,7 @@ impl HttpProbe {
 
 impl fmt::Display for HttpProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http {}", self.url)
+        write!(f, "http {}", self.target.url)
     }
 }
 
@@ -146,7 +152,8 @@ mod tests {
             );
             stream.write_all(answer.as_bytes()).await.unwrap();
         });
-        let probe = HttpProbe::new(&url, expect_status, contains.map(str::to_owned)).unwrap();
+        let contains = contains.map(str::to_owned);
+        let probe = HttpProbe::new(&url, expect_status, contains, None).unwrap();
         probe.ask().await
     }
 
@@ -181,19 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_http_urls_are_taken() {
-        for url in [
-            "",
-            "/health",
-            "https://a/",
-            "http://user@a/",
-            "127.0.0.1:80",
-        ] {
-            assert!(HttpProbe::new(url, 200, None).is_err(), "{url}");
+    fn only_urls_whose_host_can_be_trusted_for_what_it_is_are_taken() {
+        let tls = || ProbeTls {
+            ca: "/ca.pem".into(),
+            own: None,
+        };
+        for url in ["", "/health", "ftp://a/", "http://user@a/", "127.0.0.1:80"] {
+            assert!(HttpProbe::new(url, 200, None, None).is_err(), "{url}");
+            assert!(HttpProbe::new(url, 200, None, Some(tls())).is_err(), "{url}");
         }
-        assert_eq!(
-            HttpProbe::new("http://a/x", 200, None).unwrap().address,
-            "a:80"
-        );
+        assert!(HttpProbe::new("https://a/", 200, None, None).is_err());
+        assert!(HttpProbe::new("http://a/", 200, None, Some(tls())).is_err());
+        let address = |url, tls| HttpProbe::new(url, 200, None, tls).unwrap().target.address;
+        assert_eq!(address("http://a/x", None), "a:80");
+        assert_eq!(address("https://a/x", Some(tls())), "a:443");
+        assert_eq!(address("https://[::1]:7/x", Some(tls())), "[::1]:7");
     }
 }

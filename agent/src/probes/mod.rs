@@ -3,16 +3,46 @@
 //! [`Prober`] runs the probes of one instance as tasks of the one runtime. After a start they ask fast, so
 //! that ready is noticed promptly; then at their interval. [`Health`] is what the answers add up to.
 
+mod exec;
+mod grpc;
 mod health;
 mod http;
 mod prober;
+mod target;
 mod tcp;
+mod tls;
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use serde_json::Value;
+
+pub use exec::ExecProbe;
+pub use grpc::GrpcProbe;
 pub use health::{Health, Tally};
 pub use http::HttpProbe;
 pub use prober::{Prober, Vitality};
+use target::Target;
+pub use tls::ProbeTls;
+
+use crate::{
+    driver::{Answer, Driver, Verb},
+    report::sentence,
+    supervisor::ExitWatcher,
+};
+
+/// How soon after each other programs are run, at the least: they cost more than a connection.
+const PROGRAM_WAIT_MIN: Duration = Duration::from_millis(250);
+
+/// The probes of one instance, and what they need to ask.
+#[derive(Debug, Clone)]
+pub struct Probes {
+    /// The probes.
+    pub settings: Arc<[ProbeSettings]>,
+    /// Who knows its storage system.
+    pub driver: Option<Arc<Driver>>,
+    /// Who sees programs end.
+    pub watcher: Arc<ExitWatcher>,
+}
 
 /// One probe.
 #[derive(Debug, Clone)]
@@ -38,18 +68,58 @@ pub enum Question {
     Tcp(SocketAddr),
     /// Whether it answers a GET as expected.
     Http(HttpProbe),
+    /// Whether it says that it serves.
+    Grpc(GrpcProbe),
+    /// Whether a program says that it is well.
+    Exec(ExecProbe),
+    /// Whether its driver says that it is well.
+    Driver,
 }
 
 impl Question {
-    /// Asks once.
+    /// Asks once, for at most `time`.
     ///
     /// # Errors
     /// Says what was wrong with the answer, in a few words.
-    async fn ask(&self) -> Result<(), String> {
-        match self {
-            Self::Tcp(address) => tcp::ask(*address).await,
-            Self::Http(probe) => probe.ask().await,
+    async fn ask(&self, probes: &Probes, time: Duration) -> Result<(), String> {
+        let asked = async {
+            match self {
+                Self::Tcp(address) => tcp::ask(*address).await,
+                Self::Http(probe) => probe.ask().await,
+                Self::Grpc(probe) => probe.ask().await,
+                Self::Exec(probe) => probe.ask(time, &probes.watcher).await,
+                Self::Driver => ask_driver(probes.driver.as_deref()).await,
+            }
+        };
+        // A driver has a time of its own, from when its turn has come: that others are asked for long is nothing that
+        // is wrong with this instance.
+        if matches!(self, Self::Driver) {
+            return asked.await;
         }
+        match tokio::time::timeout(time, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {time:?}")),
+        }
+    }
+
+    /// How long after a start, and after each other, it may be asked at the soonest.
+    fn wait_min(&self) -> Duration {
+        match self {
+            Self::Tcp(_) | Self::Http(_) | Self::Grpc(_) => prober::WAIT_MIN,
+            Self::Exec(_) | Self::Driver => PROGRAM_WAIT_MIN,
+        }
+    }
+}
+
+async fn ask_driver(driver: Option<&Driver>) -> Result<(), String> {
+    let Some(driver) = driver else {
+        return Err("there is no driver".to_owned());
+    };
+    match driver.call(Verb::Health, &Value::Null).await {
+        Ok(Answer::Yes(_)) => Ok(()),
+        Ok(Answer::No(reason)) => Err(reason),
+        Ok(Answer::Unsupported) => Err("the driver does not know whether it is well".to_owned()),
+        Err(error) => Err(sentence(&error)),
     }
 }
 
@@ -58,6 +128,12 @@ impl fmt::Display for Question {
         match self {
             Self::Tcp(address) => write!(f, "tcp {address}"),
             Self::Http(probe) => probe.fmt(f),
+            Self::Grpc(probe) => probe.fmt(f),
+            Self::Exec(probe) => probe.fmt(f),
+            Self::Driver => f.write_str("driver health"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
-use super::{Health, ProbeSettings, Tally};
-use crate::measures::Answers;
+use super::{Health, Probes, Tally};
+use crate::latency::Answers;
 
 /// The shortest wait between two questions after a start.
-const WAIT_MIN: Duration = Duration::from_millis(1);
+pub(super) const WAIT_MIN: Duration = Duration::from_millis(1);
 
 /// The longest wait for as long as a start is [`EAGER`]: what it may cost to notice ready too late.
 const WAIT_EAGER_MAX: Duration = Duration::from_millis(25);
@@ -55,18 +55,19 @@ pub struct Prober {
 impl Prober {
     /// Begins to probe a process that has just been started or found.
     #[must_use]
-    pub fn start(probes: &Arc<[ProbeSettings]>) -> Self {
+    pub fn start(probes: &Probes) -> Self {
         let (sender, vitality) = watch::channel(Vitality::default());
-        let tallies = watch::Sender::new(vec![Tally::default(); probes.len()]);
+        let count = probes.settings.len();
+        let tallies = watch::Sender::new(vec![Tally::default(); count]);
         let answers = Arc::new(Answers::default());
         let board = Arc::new(Board {
             answers: Arc::clone(&answers),
-            probes: Arc::clone(probes),
+            probes: probes.clone(),
             tallies,
             vitality: sender,
         });
         let mut tasks = JoinSet::new();
-        for index in 0..probes.len() {
+        for index in 0..count {
             tasks.spawn(run(Arc::clone(&board), index));
         }
         Self {
@@ -99,7 +100,7 @@ impl Prober {
 
 /// Where the probes of a process write down their answers.
 struct Board {
-    probes: Arc<[ProbeSettings]>,
+    probes: Probes,
     tallies: watch::Sender<Vec<Tally>>,
     vitality: watch::Sender<Vitality>,
     answers: Arc<Answers>,
@@ -108,13 +109,13 @@ struct Board {
 impl Board {
     fn count(&self, index: usize, answer: Result<(), String>, since_start: Duration) {
         self.tallies.send_modify(|tallies| {
-            if let (Some(tally), Some(settings)) = (tallies.get_mut(index), self.probes.get(index))
+            if let (Some(tally), Some(settings)) = (tallies.get_mut(index), self.probes.settings.get(index))
             {
                 tally.count(settings, answer, since_start);
             }
         });
         let tallies = self.tallies.borrow();
-        let each = || tallies.iter().zip(self.probes.iter());
+        let each = || tallies.iter().zip(self.probes.settings.iter());
         let health = each()
             .map(|(tally, settings)| tally.health(settings))
             .max()
@@ -142,17 +143,15 @@ impl Board {
 }
 
 async fn run(board: Arc<Board>, index: usize) {
-    let Some(settings) = board.probes.get(index).cloned() else {
+    let Some(settings) = board.probes.settings.get(index).cloned() else {
         return;
     };
     let started = Instant::now();
     let mut was_ready = false;
     loop {
         let asked = Instant::now();
-        let answer = match timeout(settings.timeout, settings.question.ask()).await {
-            Ok(answer) => answer,
-            Err(_) => Err(format!("no answer within {:?}", settings.timeout)),
-        };
+        let question = &settings.question;
+        let answer = question.ask(&board.probes, settings.timeout).await;
         let good = answer.is_ok();
         board.answers.count(good.then(|| asked.elapsed()));
         board.count(index, answer, started.elapsed());
@@ -162,19 +161,25 @@ async fn run(board: Arc<Board>, index: usize) {
                 .borrow()
                 .get(index)
                 .is_some_and(|tally| tally.is_ready(&settings));
-        sleep(wait(was_ready, started.elapsed(), settings.interval)).await;
+        let wait_min = settings.question.wait_min();
+        sleep(wait(was_ready, started.elapsed(), settings.interval, wait_min)).await;
     }
 }
 
 /// How long to wait before the next question: the interval for a process that was ready once; before that
-/// an eighth of the time since its start, so that ready is noticed at most that much late.
-fn wait(was_ready: bool, since_start: Duration, interval: Duration) -> Duration {
+/// an eighth of the time since its start, so that ready is noticed at most that much late, but no less than `wait_min`.
+fn wait(
+    was_ready: bool,
+    since_start: Duration,
+    interval: Duration,
+    wait_min: Duration,
+) -> Duration {
     if was_ready {
         return interval;
     }
-    let eighth = (since_start / 8).max(WAIT_MIN);
+    let eighth = (since_start / 8).max(wait_min);
     let longest = if since_start < EAGER {
-        interval.min(WAIT_EAGER_MAX)
+        interval.min(WAIT_EAGER_MAX.max(wait_min))
     } else {
         interval
     };
@@ -184,17 +189,24 @@ fn wait(was_ready: bool, since_start: Duration, interval: Duration) -> Duration 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probes::Question;
+    use crate::probes::{ProbeSettings, Question, tests::probes};
 
     #[test]
     fn before_ready_the_waits_grow_with_the_time_it_takes_up_to_the_interval() {
         let interval = Duration::from_secs(5);
-        let at = |ms| wait(false, Duration::from_millis(ms), interval);
+        let at = |ms| wait(false, Duration::from_millis(ms), interval, WAIT_MIN);
         assert_eq!(at(0), Duration::from_millis(1));
         assert_eq!(at(80), Duration::from_millis(10));
         assert_eq!(at(10_000), WAIT_EAGER_MAX);
         assert_eq!(at(60_000), interval);
-        assert_eq!(wait(true, Duration::ZERO, interval), interval);
+        assert_eq!(wait(true, Duration::ZERO, interval, WAIT_MIN), interval);
+        let program = Duration::from_millis(250);
+        for ms in [0, 100, 1_000, 10_000] {
+            let wait = wait(false, Duration::from_millis(ms), interval, program);
+            assert_eq!(wait, program, "{ms}");
+        }
+        let short = Duration::from_millis(50);
+        assert_eq!(wait(false, Duration::ZERO, short, program), short);
     }
 
     #[tokio::test]
@@ -211,8 +223,10 @@ mod tests {
             failure_threshold: 3,
             start_period: Duration::from_secs(10),
         };
-        let probes: Arc<[ProbeSettings]> =
-            vec![probe(listener.local_addr().unwrap()), probe(late_address)].into();
+        let probes = probes(vec![
+            probe(listener.local_addr().unwrap()),
+            probe(late_address),
+        ]);
         let mut prober = Prober::start(&probes);
         while !prober.vitality().trouble.contains("refused") {
             prober.changed().await;

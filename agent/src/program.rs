@@ -27,11 +27,29 @@ const LAST_LINE_CHARS_MAX: usize = 500;
 
 /// What it may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// From its start to its end.
-    pub(super) time: Duration,
+    pub(crate) time: Duration,
     /// On each of its standard output and its standard error.
-    pub(super) output_bytes: usize,
+    pub(crate) output_bytes: usize,
+}
+
+/// A user and a group, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// Its one group.
+    pub gid: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(30),
+            output_bytes: 64 << 10,
+        }
+    }
 }
 
 /// Why it did not run to its end.
@@ -61,26 +79,28 @@ pub enum ProgramError {
 }
 
 /// A program to run.
-pub(super) struct Program<'a> {
-    pub(super) command: &'a [String],
+pub(crate) struct Program<'a> {
+    pub(crate) command: &'a [String],
     /// What follows the command's own arguments.
-    pub(super) last_argument: &'a str,
+    pub(crate) last_argument: Option<&'a str>,
+    /// Whom it runs as; the agent's own user where this is not set.
+    pub(crate) user: Option<User>,
     /// What it gets on its standard input.
-    pub(super) input: Vec<u8>,
-    pub(super) limits: Limits,
+    pub(crate) input: Vec<u8>,
+    pub(crate) limits: Limits,
 }
 
 /// A program that ran.
-pub(super) struct Ran {
-    pub(super) status: ExitStatus,
-    pub(super) output: Vec<u8>,
+pub(crate) struct Ran {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: Vec<u8>,
     /// The last line on its standard error.
-    pub(super) last_line: String,
+    pub(crate) last_line: String,
 }
 
 impl Program<'_> {
     /// Runs it. Dropped before its end, it ends with all that is in its process group.
-    pub(super) async fn run(self, watcher: &ExitWatcher) -> Result<Ran, ProgramError> {
+    pub(crate) async fn run(self, watcher: &ExitWatcher) -> Result<Ran, ProgramError> {
         let mut group = self.start()?;
         let Limits { time, output_bytes } = self.limits;
         let talk = group.talk(&self.input, output_bytes, watcher);
@@ -102,9 +122,14 @@ impl Program<'_> {
         let inherited = INHERITED
             .into_iter()
             .filter_map(|name| Some((name, env::var_os(name)?)));
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some(User { uid, gid }) = self.user {
+            // With the user go the other groups that root is in.
+            command.uid(uid).gid(gid);
+        }
+        let child = command
             .args(arguments)
-            .arg(self.last_argument)
+            .args(self.last_argument)
             .env_clear()
             .envs(inherited)
             .current_dir("/")
@@ -224,7 +249,8 @@ mod tests {
         let command = ["/bin/sh", "-c", script, "sh"].map(str::to_owned);
         let program = Program {
             command: &command,
-            last_argument: "verb",
+            last_argument: Some("verb"),
+            user: None,
             input: b"{\"told\":1}".to_vec(),
             limits,
         };
@@ -310,7 +336,8 @@ mod tests {
         let command = ["/nowhere/driver".to_owned()];
         let program = Program {
             command: &command,
-            last_argument: "verb",
+            last_argument: Some("verb"),
+            user: None,
             input: Vec::new(),
             limits: Limits::default(),
         };

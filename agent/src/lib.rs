@@ -24,3 +24,4 @@ pub mod report;
 pub mod run;
 pub mod session;
 pub mod supervisor;
+pub mod vitals;

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use camino::Utf8PathBuf;
 use evenkeel_common::{
     files::{FolderLock, create_private_folder},
+    limits::INSTANCES_PER_NODE_MAX,
+    names::InstanceName,
     service,
 };
 use tokio::{
@@ -26,6 +28,7 @@ use crate::{
     report::{Reports, sentence},
     session::Session,
     supervisor::{Bus, ExitWatcher, Supervisor},
+    vitals,
 };
 
 /// How often the files that belong to instances' configurations are looked at.
@@ -147,13 +150,20 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let (watched, watched_for) = (settings.instances.clone(), Arc::clone(&reports));
     let (wanted, wanted_too) = watch::channel(BTreeMap::new());
     let (channel, channel_too) = watch::channel(None);
+    let vitals = Arc::new(vitals::Latest::default());
+    let folders = data_folders(&settings);
+    tasks.spawn(vitals::watch(
+        settings.vitals,
+        folders,
+        Arc::clone(&vitals),
+    ));
     let keys = settings.trusted_release_keys.clone();
     let prefetcher = Prefetcher::new(store, keys, Arc::clone(&reports), wanted_too, channel_too);
     tasks.spawn(prefetcher.run());
     tasks.spawn(
         Session::new(
             Arc::new(settings),
-            (reports, measures),
+            (reports, measures, vitals),
             inboxes,
             wanted,
             channel,
@@ -174,6 +184,15 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     service::stopping();
     tracing::info!("the agent stops; the storage processes go on");
     Ok(())
+}
+
+/// The data folders of all instances, as many as may be spoken of.
+fn data_folders(settings: &Settings) -> Vec<(InstanceName, u32, Utf8PathBuf)> {
+    let folders = settings.instances.iter().flat_map(|instance| {
+        let numbered = (0..).zip(&instance.data_dirs);
+        numbered.map(|(index, folder)| (instance.name.clone(), index, folder.clone()))
+    });
+    folders.take(INSTANCES_PER_NODE_MAX).collect()
 }
 
 fn trust(settings: &Settings) -> Trust {

@@ -1,21 +1,23 @@
 //! `evenkeel node`: the storage hosts.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 use evenkeel_common::names::NodeName;
 use evenkeel_proto::v1::fleet_service_client::FleetServiceClient;
 use evenkeel_proto::v1::{GetNodeRequest, ListNodesRequest};
+use indicatif::BinaryBytes;
 use serde::Serialize;
 
 use crate::client::{Client, Listed, Page, every, required};
 use crate::failure::Failure;
 use crate::instance::{self, Filter};
+use crate::look::Look;
 use crate::output::remark;
 use crate::session::Session;
 use crate::table::{Table, labels};
-use crate::time::age;
-use crate::view::{Instance, Node};
+use crate::time::{age, brief};
+use crate::view::{DataFolder, Instance, Node, Vitals};
 
 /// What can be done with nodes.
 #[derive(Debug, Subcommand)]
@@ -77,6 +79,8 @@ async fn list(session: &Session) -> Result<(), Failure> {
 struct NodeAndInstances {
     #[serde(flatten)]
     node: Node,
+    /// What its agent said last of its host.
+    vitals: Option<Vitals>,
     instances: Vec<Instance>,
 }
 
@@ -96,11 +100,18 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     };
     let both = NodeAndInstances {
         node: required(answer.node, "node")?.into(),
+        vitals: answer
+            .vitals
+            .map(|vitals| Vitals::new(vitals, answer.vitals_age)),
         instances: instance::all(client, &on_node).await?.items,
     };
     let output = session.output;
     output.result(&both, || {
-        let NodeAndInstances { node, instances } = &both;
+        let NodeAndInstances {
+            node,
+            vitals,
+            instances,
+        } = &both;
         let now = SystemTime::now();
         let mut pairs = Table::pairs(output.look);
         pairs.pair("Name", &node.name);
@@ -115,13 +126,97 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         if !node.fenced.is_empty() {
             pairs.pair("Fenced", &node.fenced);
         }
+        if let Some(vitals) = vitals {
+            host(&mut pairs, vitals);
+        }
         let mut text = pairs.render();
+        if let Some(vitals) = vitals.as_ref().filter(|vitals| !vitals.folders.is_empty()) {
+            text.push('\n');
+            text.push_str(&folders(&vitals.folders, output.look));
+        }
         if !instances.is_empty() {
             text.push('\n');
             text.push_str(&instance::table(instances, output.look, now));
         }
         text
     })
+}
+
+/// What the machine is at.
+fn host(pairs: &mut Table, vitals: &Vitals) {
+    if let Some(host) = &vitals.host {
+        let (busy, waiting, load) = (host.busy_percent, host.io_wait_percent, host.load);
+        pairs.pair(
+            "Processor",
+            format!(
+                "{busy:.1} % busy, {waiting:.1} % waiting for disks, load {load:.2} on {}",
+                host.processors
+            ),
+        );
+        pairs.pair(
+            "Memory",
+            format!(
+                "{} of {} available",
+                BinaryBytes(host.memory_available_bytes),
+                BinaryBytes(host.memory_bytes)
+            ),
+        );
+        let lost = match host.network_errors {
+            0 => String::new(),
+            errors => format!(", {errors} packets lost or damaged"),
+        };
+        pairs.pair(
+            "Network",
+            format!(
+                "{}/s in, {}/s out{lost}",
+                BinaryBytes(host.received_bytes_per_s),
+                BinaryBytes(host.sent_bytes_per_s)
+            ),
+        );
+    }
+    let heard = Duration::from_millis(vitals.age_ms);
+    pairs.pair("Looked at", format!("{} ago", brief(heard)));
+}
+
+/// The data folders, a line each.
+fn folders(folders: &[DataFolder], look: Look) -> String {
+    let heading = [
+        "DATA OF", "DISK", "SIZE", "FREE", "INODES", "ERRORS", "CHECK", "TROUBLE",
+    ];
+    let mut table = Table::new(look, &heading);
+    for folder in folders {
+        let free = |free: u64, all: u64| match free.saturating_mul(100).checked_div(all) {
+            Some(percent) => format!("{percent} %"),
+            None => "-".to_owned(),
+        };
+        let errors = [folder.io_errors, folder.file_system_errors];
+        let known = errors.iter().any(Option::is_some);
+        let errors = errors.into_iter().flatten().fold(0, u64::saturating_add);
+        table.row([
+            format!("{}[{}]", folder.instance, folder.index),
+            or_dash(&folder.device),
+            BinaryBytes(folder.bytes).to_string(),
+            free(folder.available_bytes, folder.bytes),
+            free(folder.available_inodes, folder.inodes),
+            match known {
+                true => errors.to_string(),
+                false => "-".to_owned(),
+            },
+            match folder.check_us {
+                0 => "-".to_owned(),
+                micros => format!("{:.1} ms", Duration::from_micros(micros).as_secs_f64() * 1e3),
+            },
+            or_dash(&folder.trouble),
+        ]);
+    }
+    table.render()
+}
+
+fn or_dash(text: &str) -> String {
+    match text {
+        "" => "-".to_owned(),
+        text => text.to_owned(),
+    }
 }
 
 /// A node that refuses our orders is not simply up.

@@ -54,7 +54,7 @@ pub(crate) fn until(time: Option<&str>, now: SystemTime) -> String {
 }
 
 /// A duration in whole seconds or larger, two units at most.
-fn brief(duration: Duration) -> String {
+pub(crate) fn brief(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;

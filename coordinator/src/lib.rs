@@ -12,4 +12,5 @@ pub mod ledger;
 pub mod settings;
 pub mod startup;
 pub mod view;
+pub mod vitals;
 pub mod writer;

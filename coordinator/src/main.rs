@@ -13,7 +13,7 @@ use evenkeel_coordinator::{
     api::{self, Sessions, Shared},
     artifacts::Artifacts,
     settings::{ENV_PREFIX, Settings},
-    startup, writer,
+    startup, vitals::Vitals, writer,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -104,6 +104,7 @@ async fn serve(settings: Settings, tls: ServerTls) -> anyhow::Result<()> {
         core,
         artifacts,
         sessions,
+        vitals: Vitals::default(),
         settings: Arc::new(settings),
         shutdown: shutdown.clone(),
     };

@@ -20,8 +20,10 @@ use rustix::process::Signal;
 
 use super::{
     DriverSettings, InitialRelease, InstanceSettings, RELEASE_PLACEHOLDER, ReconnectSettings,
-    Settings, SupervisorSettings,
-    file::{Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart, SupervisorKind},
+    Settings, SupervisorSettings, VitalsSettings,
+    file::{
+        Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart, SupervisorKind, Vitals,
+    },
     rebuild, supervisor,
 };
 use crate::{
@@ -95,10 +97,25 @@ pub(super) fn check(path: &Utf8Path, file: File) -> Result<Settings, ConfigError
         labels: file.labels,
         tls: file.tls.resolved(path),
         reconnect: reconnect(&file.reconnect)?,
+        vitals: vitals(&file.vitals)?,
         instances,
     };
     rebuild::stand_alone(path, &settings)?;
     Ok(settings)
+}
+
+fn vitals(written: &Vitals) -> Result<VitalsSettings, ConfigError> {
+    for (key, interval) in [
+        ("interval", written.interval),
+        ("check_interval", written.check_interval),
+    ] {
+        duration(&format!("vitals.{key}"), interval, Duration::from_millis(10))?;
+    }
+    Ok(VitalsSettings {
+        interval: written.interval,
+        check: written.check,
+        check_interval: written.check_interval,
+    })
 }
 
 fn reconnect(written: &Reconnect) -> Result<ReconnectSettings, ConfigError> {

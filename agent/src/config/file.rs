@@ -25,6 +25,8 @@ pub(super) struct File {
     pub(super) tls: TlsFiles,
     #[serde(default)]
     pub(super) reconnect: Reconnect,
+    #[serde(default)]
+    pub(super) vitals: Vitals,
     #[serde(default, rename = "instance")]
     pub(super) instances: Vec<Instance>,
 }
@@ -47,6 +49,27 @@ impl Default for Reconnect {
             first_within: Duration::from_millis(100),
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How the host and its disks are looked at.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Vitals {
+    #[serde(with = "duration")]
+    pub(super) interval: Duration,
+    pub(super) check: bool,
+    #[serde(with = "duration")]
+    pub(super) check_interval: Duration,
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            check: true,
+            check_interval: Duration::from_secs(300),
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub tls: TlsFiles,
     /// How a lost coordinator is looked for.
     pub reconnect: ReconnectSettings,
+    /// How the host and its disks are looked at.
+    pub vitals: VitalsSettings,
     /// The instances, by name.
     pub instances: Vec<InstanceSettings>,
 }
@@ -57,6 +59,17 @@ pub struct ReconnectSettings {
     pub backoff_min: Duration,
     /// The longest wait of all.
     pub backoff_max: Duration,
+}
+
+/// How the host and its disks are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VitalsSettings {
+    /// How often.
+    pub interval: Duration,
+    /// Whether something is written to data folders and read again.
+    pub check: bool,
+    /// How often that.
+    pub check_interval: Duration,
 }
 
 /// One storage process.

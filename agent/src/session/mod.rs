@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use evenkeel_common::{names::InstanceName, platform, tls};
 use evenkeel_proto::v1::{
-    DesiredState, Hello, InstanceMeasures, Report, SessionRequest, SessionResponse,
+    DesiredState, Hello, InstanceMeasures, NodeVitals, Report, SessionRequest, SessionResponse,
     agent_service_client::AgentServiceClient, session_request, session_response,
 };
 use tokio::{
@@ -27,6 +27,7 @@ use crate::{
     measures::Measures,
     releases::{AllWanted, Wanted},
     report::Reports,
+    vitals::Latest,
 };
 
 /// How long the coordinator may take to welcome the agent.
@@ -70,6 +71,7 @@ pub struct Session {
     settings: Arc<Settings>,
     reports: Arc<Reports>,
     measures: Arc<Measures>,
+    vitals: Arc<Latest>,
     inboxes: BTreeMap<InstanceName, watch::Sender<Option<Desired>>>,
     wanted: watch::Sender<AllWanted>,
     /// Where others find the connection, while there is one.
@@ -81,7 +83,7 @@ impl Session {
     #[must_use]
     pub fn new(
         settings: Arc<Settings>,
-        (reports, measures): (Arc<Reports>, Arc<Measures>),
+        (reports, measures, vitals): (Arc<Reports>, Arc<Measures>, Arc<Latest>),
         inboxes: BTreeMap<InstanceName, watch::Sender<Option<Desired>>>,
         wanted: watch::Sender<AllWanted>,
         channel: watch::Sender<Option<Channel>>,
@@ -90,6 +92,7 @@ impl Session {
             settings,
             reports,
             measures,
+            vitals,
             inboxes,
             wanted,
             channel,
@@ -132,8 +135,9 @@ impl Session {
             Err(error) => return SessionError::Connect(tls::explain(&error)),
         };
         let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
+        let vitals = self.vitals();
         // The first message has its place: the channel is empty.
-        let _ = outbox.try_send(self.hello());
+        let _ = outbox.try_send(self.hello(vitals.clone()));
         let mut client = AgentServiceClient::new(channel.clone());
         let opened = timeout(WELCOME_TIMEOUT, async {
             let mut incoming = client
@@ -161,14 +165,14 @@ impl Session {
             .heartbeat_interval_ms
             .clamp(HEARTBEAT_MS.0, HEARTBEAT_MS.1);
         let heartbeat = Duration::from_millis(heartbeat_ms.into());
-        let mut speaking = pin!(self.speak(&outbox, heartbeat));
+        let mut speaking = pin!(self.speak(&outbox, heartbeat, vitals));
         tokio::select! {
             () = &mut speaking => SessionError::Closed,
             ended = self.listen(&mut incoming) => ended,
         }
     }
 
-    fn hello(&self) -> SessionRequest {
+    fn hello(&self, vitals: Option<NodeVitals>) -> SessionRequest {
         let hello = Hello {
             node: self.settings.node.to_string(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -182,14 +186,21 @@ impl Session {
                 .map(|(name, facts)| wire::say(&name, facts))
                 .collect(),
             measures: self.measures(),
+            vitals,
         };
         SessionRequest {
             message: Some(session_request::Message::Hello(hello)),
         }
     }
 
-    /// Says what changes, at once, and that the agent lives, now and then.
-    async fn speak(&self, outbox: &mpsc::Sender<SessionRequest>, heartbeat: Duration) {
+    /// Says what changes, at once, and that the agent lives, now and then. `vitals` is what the coordinator has heard of
+    /// the host.
+    async fn speak(
+        &self,
+        outbox: &mpsc::Sender<SessionRequest>,
+        heartbeat: Duration,
+        mut vitals: Option<NodeVitals>,
+    ) {
         let mut measured_at = Instant::now();
         loop {
             // ± 20 %
@@ -208,22 +219,31 @@ impl Session {
                 .into_iter()
                 .map(|(name, facts)| wire::say(&name, facts))
                 .collect();
-            let measures = match measured_at.elapsed() >= heartbeat.mul_f64(MEASURES_EACH) {
-                true => {
-                    measured_at = Instant::now();
-                    self.measures()
+            let mut measures = Vec::new();
+            let mut changed_vitals = None;
+            if measured_at.elapsed() >= heartbeat.mul_f64(MEASURES_EACH) {
+                measured_at = Instant::now();
+                measures = self.measures();
+                let now = self.vitals();
+                if now != vitals {
+                    vitals.clone_from(&now);
+                    changed_vitals = now;
                 }
-                false => Vec::new(),
-            };
+            }
             let report = Report {
                 clock_ms: clock::now_ms(),
                 instances,
                 measures,
+                vitals: changed_vitals,
             };
             place.send(SessionRequest {
                 message: Some(session_request::Message::Report(report)),
             });
         }
+    }
+
+    fn vitals(&self) -> Option<NodeVitals> {
+        self.vitals.get().map(wire::say_vitals)
     }
 
     fn measures(&self) -> Vec<InstanceMeasures> {

@@ -20,6 +20,7 @@ use crate::{
     probes::Health,
     releases::{Stage, Staged},
     report::{InstanceFacts, ProcessFacts},
+    vitals::{DataFolder, Host, Vitals},
 };
 
 /// The longest list of releases to have at hand that is listened to.
@@ -207,6 +208,51 @@ pub(super) fn say_measured(name: &InstanceName, measured: Measured) -> v1::Insta
         restarts: measured.restarts,
         metrics: measured.metrics.into_iter().collect(),
         process_started_at: measured.process_started_at.map(say_time),
+    }
+}
+
+/// How the host is, to say.
+pub(super) fn say_vitals(vitals: Vitals) -> v1::NodeVitals {
+    v1::NodeVitals {
+        host: vitals.host.map(say_host),
+        folders: vitals.folders.into_iter().map(say_folder).collect(),
+    }
+}
+
+fn say_host(host: Host) -> v1::HostVitals {
+    v1::HostVitals {
+        processors: host.processors,
+        busy_permille: host.busy_permille,
+        io_wait_permille: host.io_wait_permille,
+        load_centi: host.load_centi,
+        memory_bytes: host.memory_bytes,
+        memory_available_bytes: host.memory_available_bytes,
+        received_bytes_per_s: host.received_bytes_per_s,
+        sent_bytes_per_s: host.sent_bytes_per_s,
+        network_errors: host.network_errors,
+    }
+}
+
+fn say_folder(folder: DataFolder) -> v1::DataFolderVitals {
+    let DataFolder {
+        instance,
+        index,
+        seen,
+        trouble,
+    } = folder;
+    v1::DataFolderVitals {
+        instance: instance.to_string(),
+        index,
+        device: seen.device,
+        bytes: seen.bytes,
+        available_bytes: seen.available_bytes,
+        inodes: seen.inodes,
+        available_inodes: seen.available_inodes,
+        read_only: seen.read_only,
+        io_errors: seen.io_errors,
+        file_system_errors: seen.file_system_errors,
+        check_us: seen.check_us,
+        trouble,
     }
 }
 

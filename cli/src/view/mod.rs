@@ -8,6 +8,7 @@ mod plan;
 mod policy;
 mod preview;
 mod release;
+mod vitals;
 
 pub(crate) use fleet::{Fleet, Freeze, Instance, Measures, Node, ReleaseRef};
 pub(crate) use matrix::{CompatibilityMatrix, ReportedVersions, VersionInUse, wire};
@@ -15,6 +16,7 @@ pub(crate) use plan::{ComponentFinalize, Plan, PlanTarget, Stage, Task, Wait};
 pub(crate) use policy::{PlanComparison, PlanPolicy};
 pub(crate) use preview::{PlanRefusal, Preview, Reachable, RuledOut};
 pub(crate) use release::Release;
+pub(crate) use vitals::{DataFolder, Vitals};
 
 /// The word for a value of an enumeration: `LIVENESS_AGENT_LOST` is `agent-lost`. A value that this program does not
 /// know yet keeps its number.

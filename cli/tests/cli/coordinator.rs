@@ -32,6 +32,8 @@ const PAGE_SIZE: usize = 2;
 pub(crate) struct State {
     pub(crate) fleet: Fleet,
     pub(crate) nodes: Vec<Node>,
+    /// What the agent of each says of its host.
+    pub(crate) vitals: Option<NodeVitals>,
     pub(crate) instances: Vec<Instance>,
     pub(crate) releases: Vec<Release>,
     pub(crate) plans: Vec<Plan>,
@@ -250,7 +252,14 @@ impl FleetService for Canned {
         let node = found(&self.state().nodes, &format!("node {name}"), |n| {
             n.name == name
         })?;
-        Ok(Response::new(GetNodeResponse { node: Some(node) }))
+        Ok(Response::new(GetNodeResponse {
+            node: Some(node),
+            vitals: self.state().vitals.clone(),
+            vitals_age: Some(prost_types::Duration {
+                seconds: 12,
+                nanos: 0,
+            }),
+        }))
     }
 
     async fn list_nodes(

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use evenkeel_proto::v1::{Wait, WaitKind};
+use evenkeel_proto::v1::{DataFolderVitals, HostVitals, NodeVitals, Wait, WaitKind};
 use serde_json::json;
 
 use crate::coordinator::{Coordinator, State};
@@ -201,4 +201,62 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
         .unwrap();
     assert_eq!(program.wait().unwrap().code(), Some(141));
     assert_eq!(err, "");
+}
+
+#[test]
+fn a_nodes_page_shows_its_host_and_what_is_wrong_with_its_disks() {
+    let mut state = sample::fleet();
+    let folder = DataFolderVitals {
+        instance: "store".to_owned(),
+        device: "sda1".to_owned(),
+        bytes: 100 << 30,
+        available_bytes: 25 << 30,
+        inodes: 1000,
+        available_inodes: 990,
+        io_errors: Some(3),
+        check_us: 2_340,
+        ..DataFolderVitals::default()
+    };
+    let second = DataFolderVitals {
+        index: 1,
+        read_only: true,
+        inodes: 0,
+        io_errors: None,
+        check_us: 0,
+        trouble: "its file system can only be read".to_owned(),
+        ..folder.clone()
+    };
+    state.vitals = Some(NodeVitals {
+        host: Some(HostVitals {
+            processors: 8,
+            busy_permille: 125,
+            io_wait_permille: 7,
+            load_centi: 150,
+            memory_bytes: 16 << 30,
+            memory_available_bytes: 4 << 30,
+            received_bytes_per_s: 2 << 20,
+            sent_bytes_per_s: 512,
+            network_errors: 5,
+        }),
+        folders: vec![folder, second],
+    });
+    let coordinator = Coordinator::start(state);
+    let page = coordinator.run(&["node", "show", "n2"]).good();
+    let words = "\
+Processor:   12.5 % busy, 0.7 % waiting for disks, load 1.50 on 8
+Memory:      4.00 GiB of 16.00 GiB available
+Network:     2.00 MiB/s in, 512 B/s out, 5 packets lost or damaged
+Looked at:   12s ago
+
+DATA OF    DISK   SIZE         FREE   INODES   ERRORS   CHECK    TROUBLE
+store[0]   sda1   100.00 GiB   25 %   99 %     3        2.3 ms   -
+store[1]   sda1   100.00 GiB   25 %   -        -        -        its file system can only be read
+";
+    assert!(page.contains(words), "{page}");
+    let json = coordinator.run(&["node", "show", "n2", "-o", "json"]).json();
+    let vitals = &json["vitals"];
+    assert_eq!(vitals["age_ms"], 12_000);
+    assert_eq!(vitals["host"]["busy_percent"], 12.5);
+    assert_eq!(vitals["folders"][1]["read_only"], true);
+    assert!(vitals["folders"][1]["io_errors"].is_null());
 }

@@ -26,7 +26,7 @@ use evenkeel_coordinator_core::{
     state::State,
 };
 use evenkeel_proto::v1::{
-    DesiredState, FetchArtifactRequest, FetchArtifactResponse, Hello, InstanceMeasures, Report,
+    DesiredState, FetchArtifactRequest, FetchArtifactResponse, Hello, InstanceMeasures, NodeVitals, Report,
     SessionRequest, SessionResponse, Welcome, agent_service_server::AgentService, session_request,
     session_response,
 };
@@ -288,12 +288,14 @@ impl Session<'_> {
         }
         self.clock_ms = hello.clock_ms;
         let measures = std::mem::take(&mut hello.measures);
+        let vitals = hello.vitals.take();
         let hello = hello_from_proto(hello).map_err(Problem::from)?;
         self.instances = hello.instances.keys().cloned().collect();
         let core = &self.shared.core;
         tracing::info!(node = %self.node, agent = %hello.agent_version, instances = hello.instances.len(), "session begun");
         core.hello(self.node.clone(), hello).await?;
         self.see(measures).await?;
+        self.see_host(vitals)?;
         let interval = self.shared.settings.heartbeat_interval;
         let welcome = Welcome {
             epoch: core.snapshot().epoch(),
@@ -314,9 +316,20 @@ impl Session<'_> {
         seen.map_err(Status::from)
     }
 
+    fn see_host(&self, vitals: Option<NodeVitals>) -> Result<(), Status> {
+        match vitals {
+            Some(vitals) => {
+                let seen = self.shared.vitals.put(self.node.clone(), vitals);
+                Ok(seen.map_err(Problem::from)?)
+            }
+            None => Ok(()),
+        }
+    }
+
     async fn hear(&mut self, report: Report) -> Result<(), Status> {
         self.clock_ms = self.clock_ms.max(report.clock_ms);
         self.see(report.measures).await?;
+        self.see_host(report.vitals)?;
         let reports = reports_from_proto(report.instances).map_err(Problem::from)?;
         if let Some(name) = reports.keys().find(|name| !self.instances.contains(*name)) {
             return Err(bad(&format!(

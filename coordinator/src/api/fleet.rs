@@ -107,7 +107,12 @@ impl FleetService for Fleet {
             ))
         })?;
         let node = Some(node_to_proto(node));
-        Ok(Response::new(GetNodeResponse { node }))
+        let (vitals, age) = self.0.vitals.of(&name).unzip();
+        Ok(Response::new(GetNodeResponse {
+            node,
+            vitals,
+            vitals_age: age.map(age_to_proto),
+        }))
     }
 
     async fn list_nodes(

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, transport::Server};
 use uuid::Uuid;
 
-use crate::{artifacts::Artifacts, settings::Settings, writer::Core};
+use crate::{artifacts::Artifacts, settings::Settings, vitals::Vitals, writer::Core};
 
 pub use agent::Sessions;
 pub use watch::Watchers;
@@ -59,6 +59,8 @@ pub struct Shared {
     pub artifacts: Artifacts,
     /// The sessions that stand.
     pub sessions: Sessions,
+    /// How the hosts are, by their own word.
+    pub vitals: Vitals,
     /// What the coordinator runs by.
     pub settings: std::sync::Arc<Settings>,
     /// Cancelled when the coordinator stops.

@@ -40,6 +40,12 @@ pub(crate) fn mount(place: &Utf8Path, kib: u32, inodes: u32) {
     );
 }
 
+/// Makes a mounted file system one that cannot be written to.
+#[track_caller]
+pub(crate) fn make_read_only(place: &Utf8Path) {
+    run("mount", &["-o", "remount,ro", place.as_str()]);
+}
+
 #[track_caller]
 fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status().unwrap();

@@ -152,11 +152,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let (channel, channel_too) = watch::channel(None);
     let vitals = Arc::new(vitals::Latest::default());
     let folders = data_folders(&settings);
-    tasks.spawn(vitals::watch(
-        settings.vitals,
-        folders,
-        Arc::clone(&vitals),
-    ));
+    tasks.spawn(vitals::watch(settings.vitals, folders, Arc::clone(&vitals)));
     let keys = settings.trusted_release_keys.clone();
     let prefetcher = Prefetcher::new(store, keys, Arc::clone(&reports), wanted_too, channel_too);
     tasks.spawn(prefetcher.run());

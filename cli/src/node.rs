@@ -204,7 +204,10 @@ fn folders(folders: &[DataFolder], look: Look) -> String {
             },
             match folder.check_us {
                 0 => "-".to_owned(),
-                micros => format!("{:.1} ms", Duration::from_micros(micros).as_secs_f64() * 1e3),
+                micros => format!(
+                    "{:.1} ms",
+                    Duration::from_micros(micros).as_secs_f64() * 1e3
+                ),
             },
             or_dash(&folder.trouble),
         ]);

@@ -13,7 +13,9 @@ use evenkeel_coordinator::{
     api::{self, Sessions, Shared},
     artifacts::Artifacts,
     settings::{ENV_PREFIX, Settings},
-    startup, vitals::Vitals, writer,
+    startup,
+    vitals::Vitals,
+    writer,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

@@ -91,7 +91,9 @@ mod tests {
         let [one, other] = ["n1", "n2"].map(|name| name.parse::<NodeName>().unwrap());
         assert_eq!(vitals.of(&one), None);
         vitals.put(one.clone(), said(|_| {})).unwrap();
-        vitals.put(one.clone(), said(|folder| folder.read_only = true)).unwrap();
+        vitals
+            .put(one.clone(), said(|folder| folder.read_only = true))
+            .unwrap();
         let (now, _) = vitals.of(&one).unwrap();
         assert!(now.folders[0].read_only);
         assert_eq!(vitals.of(&other), None);

@@ -21,9 +21,7 @@ use rustix::process::Signal;
 use super::{
     DriverSettings, InitialRelease, InstanceSettings, RELEASE_PLACEHOLDER, ReconnectSettings,
     Settings, SupervisorSettings, VitalsSettings,
-    file::{
-        Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart, SupervisorKind, Vitals,
-    },
+    file::{Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart, SupervisorKind, Vitals},
     rebuild, supervisor,
 };
 use crate::{
@@ -109,7 +107,11 @@ fn vitals(written: &Vitals) -> Result<VitalsSettings, ConfigError> {
         ("interval", written.interval),
         ("check_interval", written.check_interval),
     ] {
-        duration(&format!("vitals.{key}"), interval, Duration::from_millis(10))?;
+        duration(
+            &format!("vitals.{key}"),
+            interval,
+            Duration::from_millis(10),
+        )?;
     }
     Ok(VitalsSettings {
         interval: written.interval,
@@ -230,7 +232,10 @@ fn instance(
         .transpose()?;
     let around = Around {
         path,
-        current: data_dir.join("instances").join(name.as_str()).join("current"),
+        current: data_dir
+            .join("instances")
+            .join(name.as_str())
+            .join("current"),
         driver_knows_health: driver
             .as_ref()
             .is_some_and(|driver| driver.knows(Verb::Health)),
@@ -380,17 +385,24 @@ fn question(at: &str, around: &Around<'_>, written: &Probe) -> Result<Question, 
     match kind {
         Tcp => {
             let address = written.address.as_deref().unwrap_or_default();
-            Ok(Question::Tcp(address.parse::<SocketAddr>().map_err(|_| {
-                wrong(
-                    "address",
-                    format!("{address:?} is not an IP address and a port, like \"127.0.0.1:2379\""),
-                )
-            })?))
+            Ok(Question::Tcp(address.parse::<SocketAddr>().map_err(
+                |_| {
+                    wrong(
+                        "address",
+                        format!(
+                            "{address:?} is not an IP address and a port, like \"127.0.0.1:2379\""
+                        ),
+                    )
+                },
+            )?))
         }
         Http => {
             let status = written.expect_status.unwrap_or(200);
             if !(100..=599).contains(&status) {
-                return Err(wrong("expect_status", format!("{status} is no HTTP status")));
+                return Err(wrong(
+                    "expect_status",
+                    format!("{status} is no HTTP status"),
+                ));
             }
             let tls = probe_tls(at, around, written)?;
             HttpProbe::new(url, status, written.contains.clone(), tls)
@@ -665,6 +677,67 @@ url = "http://127.0.0.1:2379/health"
             let error = with(driver).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn a_probe_has_the_keys_of_its_type_and_no_others() {
+        let with = |probe: &str| {
+            let (before, _) = GOOD.split_at(GOOD.find("[[instance.probe]]").unwrap());
+            load(&format!("{before}[[instance.probe]]\n{probe}"))
+        };
+        for good in [
+            "type = \"tcp\"\naddress = \"127.0.0.1:1\"",
+            "type = \"http\"\nurl = \"https://a/\"\nca = \"ca.pem\"\ncontains = \"ok\"",
+            "type = \"http\"\nurl = \"https://a\"\nca = \"a\"\ncertificate = \"b\"\nkey = \"c\"",
+            "type = \"grpc\"\nurl = \"http://127.0.0.1:1\"\nservice = \"store.Blobs\"",
+            "type = \"exec\"\ncommand = [\"{release}/ctl\", \"health\"]\nuid = 1\ngid = 2",
+        ] {
+            let settings = with(good).unwrap();
+            assert_eq!(settings.instances[0].probes.len(), 1, "{good}");
+        }
+        for (bad, reason) in [
+            (
+                "type = \"tcp\"\nservice = \"a\"",
+                "service: a probe of type \"tcp\" has no such key",
+            ),
+            (
+                "type = \"http\"\nurl = \"https://a/\"",
+                "url: \"https://a/\" needs a `ca`",
+            ),
+            (
+                "type = \"http\"\nurl = \"http://a/\"\nca = \"ca.pem\"",
+                "url: \"http://a/\" is without TLS",
+            ),
+            (
+                "type = \"http\"\nurl = \"https://a/\"\nca = \"a\"\nkey = \"b\"",
+                "certificate: `certificate` and",
+            ),
+            (
+                "type = \"http\"\nurl = \"https://a/\"\nkey = \"b\"\ncertificate = \"b\"",
+                "ca: is missing",
+            ),
+            (
+                "type = \"grpc\"\nurl = \"http://a/b\"",
+                "url: \"http://a/b\" has a path",
+            ),
+            ("type = \"exec\"", "command: has to name a program"),
+            (
+                "type = \"exec\"\ncommand = [\"a\"]\nuid = 1",
+                "uid: `uid` and `gid` go together",
+            ),
+            ("type = \"driver\"", "type: the instance has no driver"),
+        ] {
+            let error = with(bad).unwrap_err();
+            assert!(
+                error.contains(&format!("instance.etcd.probe[0].{reason}")),
+                "{error}"
+            );
+        }
+        let settings = with("type = \"exec\"\ncommand = [\"{release}/ctl\"]").unwrap();
+        let Question::Exec(exec) = &settings.instances[0].probes[0].question else {
+            panic!("{settings:?}");
+        };
+        assert!(exec.command[0].ends_with("/state/instances/etcd/current/ctl"));
     }
 
     #[test]

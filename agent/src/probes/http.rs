@@ -195,7 +195,10 @@ mod tests {
         };
         for url in ["", "/health", "ftp://a/", "http://user@a/", "127.0.0.1:80"] {
             assert!(HttpProbe::new(url, 200, None, None).is_err(), "{url}");
-            assert!(HttpProbe::new(url, 200, None, Some(tls())).is_err(), "{url}");
+            assert!(
+                HttpProbe::new(url, 200, None, Some(tls())).is_err(),
+                "{url}"
+            );
         }
         assert!(HttpProbe::new("https://a/", 200, None, None).is_err());
         assert!(HttpProbe::new("http://a/", 200, None, Some(tls())).is_err());

@@ -109,7 +109,8 @@ struct Board {
 impl Board {
     fn count(&self, index: usize, answer: Result<(), String>, since_start: Duration) {
         self.tallies.send_modify(|tallies| {
-            if let (Some(tally), Some(settings)) = (tallies.get_mut(index), self.probes.settings.get(index))
+            if let (Some(tally), Some(settings)) =
+                (tallies.get_mut(index), self.probes.settings.get(index))
             {
                 tally.count(settings, answer, since_start);
             }
@@ -162,7 +163,13 @@ async fn run(board: Arc<Board>, index: usize) {
                 .get(index)
                 .is_some_and(|tally| tally.is_ready(&settings));
         let wait_min = settings.question.wait_min();
-        sleep(wait(was_ready, started.elapsed(), settings.interval, wait_min)).await;
+        sleep(wait(
+            was_ready,
+            started.elapsed(),
+            settings.interval,
+            wait_min,
+        ))
+        .await;
     }
 }
 

@@ -17,7 +17,9 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn new(url: &str, tls: Option<ProbeTls>) -> Result<Self, String> {
         let wrong = || {
-            format!("{url:?} is not a URL like \"http://127.0.0.1:2379/health\" (http or https, no user)")
+            format!(
+                "{url:?} is not a URL like \"http://127.0.0.1:2379/health\" (http or https, no user)"
+            )
         };
         let parsed: Uri = url.parse().map_err(|_| wrong())?;
         let authority = parsed

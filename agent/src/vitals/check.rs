@@ -51,8 +51,7 @@ pub(super) fn check(folder: &Utf8Path) -> Result<Duration, CheckError> {
         Ok(()) | Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return Err(CheckError::Write(error.into())),
     }
-    let flags =
-        OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(&folder, NAME, flags, Mode::RUSR | Mode::WUSR)
         .map_err(|error| CheckError::Write(error.into()))?;
     let checked = write_and_read(File::from(file));
@@ -103,6 +102,9 @@ mod tests {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::create_dir(folder.join(NAME)).unwrap();
         assert!(matches!(check(&folder), Err(CheckError::Write(_))));
-        assert!(matches!(check(&folder.join("gone")), Err(CheckError::Folder(_))));
+        assert!(matches!(
+            check(&folder.join("gone")),
+            Err(CheckError::Folder(_))
+        ));
     }
 }

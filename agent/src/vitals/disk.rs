@@ -112,7 +112,10 @@ mod tests {
         assert_eq!(partition.file_system_errors, Some(7));
         let whole = device(sys, makedev(8, 0));
         assert_eq!(whole.device, "sda");
-        assert_eq!((whole.io_errors, whole.file_system_errors), (Some(31), None));
+        assert_eq!(
+            (whole.io_errors, whole.file_system_errors),
+            (Some(31), None)
+        );
         assert_eq!(device(sys, makedev(0, 42)), Disk::default());
     }
 

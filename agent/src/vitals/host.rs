@@ -64,7 +64,10 @@ fn try_look(before: Option<Counted>) -> Option<(Host, Counted)> {
     for (name, device) in procfs::net::dev_status().unwrap_or_default() {
         let errors = device.recv_errs.saturating_add(device.sent_errs);
         let lost = device.recv_drop.saturating_add(device.sent_drop);
-        host.network_errors = host.network_errors.saturating_add(errors).saturating_add(lost);
+        host.network_errors = host
+            .network_errors
+            .saturating_add(errors)
+            .saturating_add(lost);
         if name != "lo" {
             now.received = now.received.saturating_add(device.recv_bytes);
             now.sent = now.sent.saturating_add(device.sent_bytes);

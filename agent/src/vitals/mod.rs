@@ -113,7 +113,7 @@ pub async fn watch(
         for index in 0..watched.len() {
             let hung = watched.iter().filter(|one| one.hangs()).count();
             if let Some(one) = watched.get_mut(index) {
-                one.look(&settings, hung).await;
+                one.look(&settings, hung, LOOK_TIMEOUT).await;
             }
         }
         latest.set(Vitals {
@@ -129,7 +129,8 @@ impl Watched {
         self.hung.as_ref().is_some_and(|hung| !hung.is_finished())
     }
 
-    async fn look(&mut self, settings: &VitalsSettings, hung: usize) {
+    /// Looks at the folder, for at most `time`, unless as many others hang as may.
+    async fn look(&mut self, settings: &VitalsSettings, hung: usize, time: Duration) {
         let mut looking = match self.hung.take() {
             Some(before) => before,
             None if hung >= HUNG_MAX => {
@@ -149,12 +150,11 @@ impl Watched {
         };
         let looked = match looking.is_finished() {
             true => Ok((&mut looking).await),
-            false => timeout(LOOK_TIMEOUT, &mut looking).await,
+            false => timeout(time, &mut looking).await,
         };
         match looked {
             Err(_) => {
-                self.folder.trouble =
-                    format!("the disk did not answer for {} s", LOOK_TIMEOUT.as_secs());
+                self.folder.trouble = format!("the disk did not answer for {time:?}");
                 self.hung = Some(looking);
             }
             Ok(Ok(Ok(seen))) => {

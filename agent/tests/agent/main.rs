@@ -20,3 +20,4 @@ mod service;
 mod settings;
 mod support;
 mod units;
+mod vitals;

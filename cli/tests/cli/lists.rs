@@ -253,7 +253,9 @@ store[0]   sda1   100.00 GiB   25 %   99 %     3        2.3 ms   -
 store[1]   sda1   100.00 GiB   25 %   -        -        -        its file system can only be read
 ";
     assert!(page.contains(words), "{page}");
-    let json = coordinator.run(&["node", "show", "n2", "-o", "json"]).json();
+    let json = coordinator
+        .run(&["node", "show", "n2", "-o", "json"])
+        .json();
     let vitals = &json["vitals"];
     assert_eq!(vitals["age_ms"], 12_000);
     assert_eq!(vitals["host"]["busy_percent"], 12.5);

@@ -26,9 +26,9 @@ use evenkeel_coordinator_core::{
     state::State,
 };
 use evenkeel_proto::v1::{
-    DesiredState, FetchArtifactRequest, FetchArtifactResponse, Hello, InstanceMeasures, NodeVitals, Report,
-    SessionRequest, SessionResponse, Welcome, agent_service_server::AgentService, session_request,
-    session_response,
+    DesiredState, FetchArtifactRequest, FetchArtifactResponse, Hello, InstanceMeasures, NodeVitals,
+    Report, SessionRequest, SessionResponse, Welcome, agent_service_server::AgentService,
+    session_request, session_response,
 };
 use futures_util::Stream;
 use tokio::sync::{Notify, mpsc};

@@ -43,6 +43,8 @@ struct Shared {
     report: Option<InstanceReport>,
     /// What was measured last.
     measures: Option<v1::InstanceMeasures>,
+    /// What was said of the host, each time.
+    vitals: Vec<v1::NodeVitals>,
     /// The newest clock of the agent.
     clock_ms: u64,
     hellos: usize,
@@ -134,6 +136,18 @@ impl Coordinator {
         wait_for("what is measured", || {
             let measures = self.shared.lock().unwrap().measures.clone();
             measures.filter(|measures| is_it(measures))
+        })
+    }
+
+    /// Waits until this is said of the host; all that was said of it till then.
+    #[track_caller]
+    pub(crate) fn wait_for_vitals(
+        &self,
+        is_it: impl Fn(&v1::NodeVitals) -> bool,
+    ) -> Vec<v1::NodeVitals> {
+        wait_for("what is seen of the host", || {
+            let said = self.shared.lock().unwrap().vitals.clone();
+            said.last().is_some_and(&is_it).then_some(said)
         })
     }
 
@@ -362,6 +376,7 @@ fn hear(
             shared.clock_ms = hello.clock_ms;
             shared.report = hello.instances.into_iter().next();
             shared.hellos += 1;
+            shared.vitals.extend(hello.vitals);
             shared.session = Some(session.clone());
             let welcome = Welcome {
                 epoch: shared.epoch,
@@ -373,6 +388,7 @@ fn hear(
         }
         session_request::Message::Report(report) => {
             shared.clock_ms = report.clock_ms;
+            shared.vitals.extend(report.vitals);
             if let Some(measures) = report.measures.into_iter().next() {
                 shared.measures = Some(measures);
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::uri::Scheme;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -72,7 +73,12 @@ impl GrpcProbe {
                 Ok::<_, std::io::Error>(TokioIo::new(stream))
             }
         });
-        Endpoint::from(self.target.url.clone())
+        // The TLS is the connector's; what the server is told stays what the URL says.
+        let mut parts = self.target.url.clone().into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        let connected_to = Uri::from_parts(parts).map_err(|error| error.to_string())?;
+        Endpoint::from(connected_to)
+            .origin(self.target.url.clone())
             .connect_with_connector(connect)
             .await
             .map_err(|error| crate::report::sentence(&error))

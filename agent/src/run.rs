@@ -271,10 +271,10 @@ async fn collect_data(rebuilt: Vec<Rebuilds>) {
     };
     let rebuilt = Arc::new(rebuilt);
     loop {
-        sleep(often).await;
-        let rebuilt = Arc::clone(&rebuilt);
+        let rebuilt_too = Arc::clone(&rebuilt);
         let collected = spawn_blocking(move || {
-            for rebuilds in rebuilt.iter() {
+            for rebuilds in rebuilt_too.iter() {
+                rebuilds.measure();
                 if let Err(error) = rebuilds.collect() {
                     tracing::warn!(error = %sentence(&error), "data that was set aside is kept longer");
                 }
@@ -284,6 +284,7 @@ async fn collect_data(rebuilt: Vec<Rebuilds>) {
         if collected.await.is_err() {
             return;
         }
+        sleep(often).await;
     }
 }
 

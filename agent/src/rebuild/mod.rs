@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::{clock, config::RebuildSettings, failpoints, report::sentence};
 use folder::{Copy, Folder};
-use room::{Exactness, Room};
+use room::Room;
 use shelf::{Ended, Moved, Shelf};
 
 /// Why data is not where it was asked for.
@@ -95,6 +95,14 @@ impl Rebuilds {
         self.leave.subscribe()
     }
 
+    /// Looks at how much room another copy of the data would take, if that was not done lately. It may take minutes on a
+    /// slow disk, so that nobody else should have to wait for it.
+    pub fn measure(&self) {
+        if let Some(settings) = &self.settings {
+            self.room.measure(&settings.folders);
+        }
+    }
+
     /// Looks whether the instance could be rebuilt.
     pub fn look(&self) {
         let obstacle = self.obstacle(None);
@@ -132,14 +140,10 @@ impl Rebuilds {
                 .map(|copy| self.kept(settings, &copy)),
             Err(error) => Some(format!("{path} cannot be looked at: {error}")),
         };
-        let exactness = match generation {
-            Some(_) => Exactness::Now,
-            None => Exactness::Lately,
-        };
         let mut folders = settings.folders.iter();
         folders
             .find_map(|path| copies(path))
-            .or_else(|| self.room.lacks(&settings.folders, exactness))
+            .or_else(|| self.room.lacks())
     }
 
     /// That there still is what an earlier rebuild set aside.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     os::fd::OwnedFd,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,13 +21,19 @@ const ENTRIES_MAX: u32 = 100_000;
 /// Folders deeper than this are counted as a folder with too many entries is.
 const DEPTH_MAX: usize = 64;
 
-/// For so long what the data takes is taken to be what it was, unless it matters right now.
-const MEASURED_FOR: Duration = Duration::from_secs(3600);
+/// For so long what the data takes is taken to be what it was.
+const MEASURED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// What the data of an instance takes, as last measured.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    last: Mutex<Option<(Instant, Vec<Use>)>>,
+    last: Mutex<Option<Measured>>,
+}
+
+#[derive(Debug)]
+struct Measured {
+    at: Instant,
+    uses: Result<Vec<Use>, String>,
 }
 
 /// What the data takes on one file system.
@@ -38,21 +44,23 @@ struct Use {
     bytes: u64,
 }
 
-/// How exactly it has to be known what the data takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exactness {
-    /// As it is now.
-    Now,
-    /// As it was within [`MEASURED_FOR`].
-    Lately,
-}
-
 impl Room {
+    /// Looks at what these folders take, if that was not done lately. May take as long as a slow disk does.
+    pub(super) fn measure(&self, folders: &[Utf8PathBuf]) {
+        let is_fresh = |last: &Measured| last.at.elapsed() < MEASURED_FOR;
+        if self.last().as_ref().is_some_and(is_fresh) {
+            return;
+        }
+        let uses = measure(folders).map_err(|error| error.to_string());
+        let at = Instant::now();
+        *self.last() = Some(Measured { at, uses });
+    }
+
     /// Why there is not room for these folders once more, in one sentence that stays the same while little changes;
-    /// none if there is.
-    pub(super) fn lacks(&self, folders: &[Utf8PathBuf], exactness: Exactness) -> Option<String> {
-        let uses = match self.uses(folders, exactness) {
-            Ok(uses) => uses,
+    /// none if there is, or if what they take was never looked at.
+    pub(super) fn lacks(&self) -> Option<String> {
+        let uses = match &self.last().as_ref()?.uses {
+            Ok(uses) => uses.clone(),
             Err(error) => return Some(format!("its data cannot be looked at: {error}")),
         };
         uses.iter().find_map(|taken| match free(&taken.folder) {
@@ -66,17 +74,8 @@ impl Room {
         })
     }
 
-    fn uses(&self, folders: &[Utf8PathBuf], exactness: Exactness) -> io::Result<Vec<Use>> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last
-            .as_ref()
-            .filter(|(at, _)| exactness == Exactness::Lately && at.elapsed() < MEASURED_FOR);
-        if let Some((_, uses)) = known {
-            return Ok(uses.clone());
-        }
-        let uses = measure(folders)?;
-        *last = Some((Instant::now(), uses.clone()));
-        Ok(uses)
+    fn last(&self) -> MutexGuard<'_, Option<Measured>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,17 +199,19 @@ mod tests {
                 fs::create_dir_all(folder.join("below")).unwrap();
                 fs::write(folder.join("below/blob"), vec![1; 200 << 10]).unwrap();
             }
-            let room = Room::default();
-            assert_eq!(room.lacks(&folders, Exactness::Now), None);
+            let lacks = |folders: &[Utf8PathBuf]| {
+                let room = Room::default();
+                assert_eq!(room.lacks(), None, "nothing was measured");
+                room.measure(folders);
+                room.lacks()
+            };
+            assert_eq!(lacks(&folders), None);
 
             fs::write(folders[1].join("more"), vec![1; 300 << 10]).unwrap();
             // 700 of 1,024 KiB: each folder alone would fit once more, both together do not.
-            let alone = Room::default();
-            assert_eq!(alone.lacks(&folders[..1], Exactness::Now), None);
-            let known = room.lacks(&folders, Exactness::Lately).unwrap();
-            assert!(known.ends_with("no room for another 400 KiB"), "{known}");
-            let lacks = room.lacks(&folders, Exactness::Now).unwrap();
-            assert!(lacks.ends_with("no room for another 700 KiB"), "{lacks}");
+            assert_eq!(lacks(&folders[..1]), None);
+            let both = lacks(&folders).unwrap();
+            assert!(both.ends_with("no room for another 700 KiB"), "{both}");
         });
     }
 
@@ -231,8 +232,9 @@ mod tests {
                 deep.push("d");
             }
             fs::create_dir_all(&deep).unwrap();
-            let lacks = Room::default().lacks(&[disk.join("data")], Exactness::Now);
-            let lacks = lacks.unwrap();
+            let room = Room::default();
+            room.measure(&[disk.join("data")]);
+            let lacks = room.lacks().unwrap();
             assert!(lacks.ends_with("no room for another 604 KiB"), "{lacks}");
         });
     }

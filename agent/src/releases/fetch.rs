@@ -20,6 +20,10 @@ use evenkeel_common::{
     manifest::{ReleaseManifest, SignedManifest},
 };
 use evenkeel_proto::v1::{FetchArtifactRequest, agent_service_client::AgentServiceClient};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use tokio::{
     sync::mpsc,
     task::{JoinError, spawn_blocking},
@@ -114,6 +118,9 @@ pub enum FetchError {
     /// It was there, but could not be installed.
     #[error("cannot install it")]
     Install(#[from] StoreError),
+    /// Another download of it, which nobody waits for any more, has not ended yet.
+    #[error("an earlier download of it has not ended yet")]
+    Busy,
     /// The program is being stopped.
     #[error("the download was interrupted")]
     Interrupted(#[from] JoinError),
@@ -123,6 +130,11 @@ impl FetchError {
     /// Whether nothing is wrong but that others are being served.
     pub(super) fn is_wait(&self) -> bool {
         matches!(self, Self::Refused(status) if status.code() == tonic::Code::ResourceExhausted)
+    }
+
+    /// Whether the artifact itself will not do, however often it is tried.
+    pub(super) fn is_for_good(&self) -> bool {
+        matches!(self, Self::Install(error) if error.is_for_good())
     }
 }
 
@@ -210,7 +222,13 @@ async fn download(
 }
 
 fn finish(store: &Store, artifact: &Artifact, part: Part) -> Result<(), FetchError> {
-    let Part { path, hasher, .. } = part;
+    // Open, and with it locked, until it is in place.
+    let Part {
+        path,
+        hasher,
+        file: _locked,
+        ..
+    } = part;
     let (found, expected) = (hasher.finish(), artifact.manifest.sha256);
     let installed = if found == expected {
         let component = &artifact.manifest.component;
@@ -247,7 +265,11 @@ impl Part {
     /// Opens what there is of a download of `expected` bytes, which will take `unpacked` more besides.
     fn open(path: Utf8PathBuf, expected: u64, unpacked: u64) -> Result<Self, FetchError> {
         let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-        let open = || -> io::Result<(File, u64, Hasher)> {
+        let io = |source| FetchError::Io {
+            path: path.clone(),
+            source,
+        };
+        let open = || -> io::Result<Option<(File, u64, Hasher)>> {
             let mut options = OpenOptions::new();
             options
                 .read(true)
@@ -256,6 +278,11 @@ impl Part {
                 .mode(0o600)
                 .custom_flags(no_follow);
             let mut file = options.open(&path)?;
+            // Whoever holds it may still append to it.
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                other => other?,
+            }
             if file.metadata()?.len() > expected {
                 file.set_len(0)?;
             }
@@ -265,16 +292,13 @@ impl Part {
             loop {
                 let read = file.read(&mut buffer)?;
                 if read == 0 {
-                    return Ok((file, length, hasher));
+                    return Ok(Some((file, length, hasher)));
                 }
                 hasher.update(buffer.get(..read).unwrap_or_default());
                 length += read as u64;
             }
         };
-        let (file, length, hasher) = open().map_err(|source| FetchError::Io {
-            path: path.clone(),
-            source,
-        })?;
+        let (file, length, hasher) = open().map_err(io)?.ok_or(FetchError::Busy)?;
         let part = Self {
             path,
             file,
@@ -331,4 +355,21 @@ pub fn forget_others(folder: &Utf8Path, wanted: &[Digest]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_that_has_not_ended_is_not_begun_beside_and_goes_on_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join(".part-1");
+        let mut first = Part::open(path.clone(), 10, 0).unwrap();
+        first.file.write_all(b"half").unwrap();
+        let second = Part::open(path.clone(), 10, 0);
+        assert!(matches!(second, Err(FetchError::Busy)));
+        drop(first);
+        assert_eq!(Part::open(path, 10, 0).unwrap().length, 4);
+    }
 }

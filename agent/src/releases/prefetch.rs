@@ -92,6 +92,9 @@ const FIRST_WITHIN: Duration = Duration::from_millis(200);
 /// The shortest and the longest wait before an artifact is asked for again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// The wait before an artifact is looked at again that will not do for what it is: by then another agent may run.
+const RETRY_REFUSED: Duration = Duration::from_secs(3600);
+
 impl Prefetcher {
     /// A prefetcher that installs into this store what any of these keys signed.
     #[must_use]
@@ -273,7 +276,10 @@ impl Prefetcher {
                     backoff: Backoff::new(RETRY.0, RETRY.1),
                     retry_at: Instant::now(),
                 });
-                let wait = failure.backoff.wait();
+                let wait = match error.is_for_good() {
+                    true => RETRY_REFUSED,
+                    false => failure.backoff.wait(),
+                };
                 tracing::warn!(%component, %version, %reason, ?wait, "a release could not be had; tried again later");
                 failure.retry_at = Instant::now() + wait;
                 failure.is_wait = error.is_wait();

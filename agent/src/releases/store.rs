@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Read as _, Seek as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -91,6 +91,27 @@ pub enum StoreError {
     /// The description could not be written.
     #[error("cannot describe a release")]
     Describe(#[from] serde_json::Error),
+    /// Something else stands where the artifact was when it was looked at.
+    #[error("{path} is another file than the one that was verified")]
+    Exchanged {
+        /// Where.
+        path: Utf8PathBuf,
+    },
+}
+
+impl StoreError {
+    /// Whether the artifact itself will not do, however often it is tried.
+    pub(super) fn is_for_good(&self) -> bool {
+        match self {
+            Self::Platform(_) | Self::TooLarge(_) | Self::Manifest(_) | Self::Name(_) => true,
+            Self::Unpack(error) => !matches!(error, ArchiveError::Sink(_)),
+            Self::Io { .. }
+            | Self::Digest { .. }
+            | Self::Folder { .. }
+            | Self::Describe(_)
+            | Self::Exchanged { .. } => false,
+        }
+    }
 }
 
 /// On whose word a release is one.
@@ -304,13 +325,12 @@ impl Store {
             ),
             Origin::Configured => (None, None),
         };
-        let artifact = match &tree {
-            Some(_) => File::open(file)
-                .and_then(|file| digest_of(&file))
-                .map_err(io_at(file)),
-            None => examine(file),
+        // Opened once: what is looked at is what is put in place, whatever comes to stand at its path meanwhile.
+        let open = open_artifact(file).map_err(io_at(file))?;
+        let (digest, size_bytes) = match &tree {
+            Some(_) => digest_of(&open).map_err(io_at(file))?,
+            None => examine_open(&open, file)?,
         };
-        let (digest, size_bytes) = artifact?;
         if digest != release.digest {
             return Err(StoreError::Digest {
                 found: digest,
@@ -330,8 +350,9 @@ impl Store {
         remove_folder(&new).map_err(io_at(&new))?;
         let is_there = match &tree {
             Some(tree) => {
-                unpack_new(tree, file, size_bytes, &new)?;
-                place.is_dir() && fingerprint(&place).ok() == fingerprint(&new).ok()
+                unpack_new(tree, &open, size_bytes, &new)?;
+                let unpacked = fingerprint(&new).map_err(io_at(&new))?;
+                place.is_dir() && fingerprint(&place).is_ok_and(|there| there == unpacked)
             }
             None => examine(&place.join(binary)).is_ok_and(|(there, _)| there == digest),
         };
@@ -346,13 +367,11 @@ impl Store {
         }
         // Whatever stands there is no release, or it would be known.
         remove_folder(&place).map_err(io_at(&place))?;
-        let assemble = || -> io::Result<()> {
-            if tree.is_none() {
-                put_program(&new, binary, file)?;
-            }
-            write_atomically(&new.join(description::FILE_NAME), &description, 0o600)
-        };
-        assemble().map_err(io_at(&new))?;
+        if tree.is_none() {
+            put_program(&new, binary, file, &open)?;
+        }
+        write_atomically(&new.join(description::FILE_NAME), &description, 0o600)
+            .map_err(io_at(&new))?;
         failpoint::hit(failpoints::INSTALL[0]);
         fs::rename(&new, &place).map_err(io_at(&place))?;
         sync_folder(&parent).map_err(io_at(&parent))?;
@@ -491,18 +510,24 @@ pub(super) fn io_at(path: &Utf8Path) -> impl Fn(io::Error) -> StoreError {
     }
 }
 
-/// The digest and the size of a file, if it is a program for this host.
-fn examine(path: &Utf8Path) -> Result<(Digest, u64), StoreError> {
-    let io = io_at(path);
+/// Opens an artifact for reading.
+fn open_artifact(path: &Utf8Path) -> io::Result<File> {
     let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
     // A link may lead to the program that was there before; a download is never one.
     let is_ours = path.file_name().is_some_and(|name| name.starts_with('.'));
     let flags = if is_ours { no_follow } else { 0 };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(&io)?;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// The digest and the size of a file, if it is a program for this host.
+fn examine(path: &Utf8Path) -> Result<(Digest, u64), StoreError> {
+    let file = open_artifact(path).map_err(io_at(path))?;
+    examine_open(&file, path)
+}
+
+/// As [`examine`], of what is open already.
+fn examine_open(mut file: &File, path: &Utf8Path) -> Result<(Digest, u64), StoreError> {
+    let io = io_at(path);
     let size_bytes = file.metadata().map_err(&io)?.len();
     if size_bytes > ARTIFACT_BYTES_MAX {
         return Err(StoreError::TooLarge(size_bytes));
@@ -514,7 +539,7 @@ fn examine(path: &Utf8Path) -> Result<(Digest, u64), StoreError> {
         .map_err(&io)?;
     platform::check_executable(&header, platform::current())?;
     file.rewind().map_err(&io)?;
-    digest_of(&file).map_err(&io)
+    digest_of(file).map_err(&io)
 }
 
 /// The digest and the size of what is in a file from here on.
@@ -535,7 +560,7 @@ fn digest_of(mut file: &File) -> io::Result<(Digest, u64)> {
 /// Unpacks an archive into a folder that is not there; it is not there afterwards if that fails.
 fn unpack_new(
     tree: &Tree,
-    archive: &Utf8Path,
+    archive: &File,
     size_bytes: u64,
     new: &Utf8Path,
 ) -> Result<(), StoreError> {
@@ -546,8 +571,7 @@ fn unpack_new(
         platform: platform::current(),
         unpacked_bytes: Some(tree.unpacked_bytes),
     };
-    let file = File::open(archive).map_err(io_at(archive))?;
-    if let Err(error) = unpack(&file, &expected, new) {
+    if let Err(error) = unpack(archive, &expected, new) {
         // A disk that is full has to be less so afterwards; what cannot be removed is when it is tried again.
         let _ = remove_folder(new);
         return Err(error.into());
@@ -555,19 +579,36 @@ fn unpack_new(
     Ok(())
 }
 
-/// Makes the folder of a release that is one program, which goes to its place in it.
-fn put_program(new: &Utf8Path, binary: &str, program: &Utf8Path) -> io::Result<()> {
+/// Makes the folder of a release that is one program, which goes to its place in it: the very file that is open.
+fn put_program(
+    new: &Utf8Path,
+    binary: &str,
+    program: &Utf8Path,
+    open: &File,
+) -> Result<(), StoreError> {
     let place = new.join(binary);
     let folder = place.parent().unwrap_or(new);
-    create_private_folder(folder)?;
-    fs::set_permissions(program, Permissions::from_mode(0o700))?;
-    fs::rename(program, &place)?;
-    File::open(&place)?.sync_all()?;
-    let made = folder.ancestors().take_while(|above| *above != new);
-    for folder in made {
-        sync_folder(folder)?;
+    let put = || -> io::Result<bool> {
+        create_private_folder(folder)?;
+        fs::rename(program, &place)?;
+        let (put, verified) = (fs::symlink_metadata(&place)?, open.metadata()?);
+        if (put.dev(), put.ino()) != (verified.dev(), verified.ino()) {
+            return Ok(false);
+        }
+        open.set_permissions(Permissions::from_mode(0o700))?;
+        open.sync_all()?;
+        let made = folder.ancestors().take_while(|above| *above != new);
+        for folder in made {
+            sync_folder(folder)?;
+        }
+        Ok(true)
+    };
+    match put().map_err(io_at(new))? {
+        true => Ok(()),
+        false => Err(StoreError::Exchanged {
+            path: program.to_owned(),
+        }),
     }
-    Ok(())
 }
 
 /// Checks that a folder is one, and that nobody but the agent's user can change what is in it.

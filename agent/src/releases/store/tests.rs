@@ -100,6 +100,19 @@ fn other_bytes_than_promised_never_become_a_release() {
 }
 
 #[test]
+fn what_takes_the_place_of_a_verified_file_never_becomes_a_release() {
+    let place = Place::new();
+    let (_, verified) = place.program(1);
+    let open = open_artifact(&verified).unwrap();
+    let (_, other) = place.program(2);
+    fs::rename(&other, &verified).unwrap();
+
+    let new = place.store.root().join(".new-1");
+    let put = put_program(&new, "blob", &verified, &open);
+    assert!(matches!(put, Err(StoreError::Exchanged { .. })), "{put:?}");
+}
+
+#[test]
 fn a_release_is_usable_on_the_word_of_those_who_are_trusted_now() {
     let place = Place::new();
     let (release, path) = place.program(1);

@@ -27,7 +27,7 @@ pub enum Event {
         /// Whether the instance has to stay down.
         hold: Hold,
         /// What has to be made final, if anything has.
-        finalize: Option<Finality>,
+        finalize: Option<Box<Finality>>,
     },
     /// The process may be stopped, as [`Action::AskToStop`] asked.
     OkToStop,

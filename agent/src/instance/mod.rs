@@ -278,7 +278,7 @@ impl Instance {
             epoch: desired.epoch,
             incoming,
             hold: desired.hold,
-            finalize: desired.finalize,
+            finalize: desired.finalize.map(Box::new),
         })
         .await;
         if let Some(refusal) = &self.state.refusal {

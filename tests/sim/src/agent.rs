@@ -532,12 +532,14 @@ impl World {
                     word: desired.quarantine.word,
                     reason: desired.quarantine.reason,
                 },
-                finalize: desired.finalize.map(|finality| core::Finality {
-                    id: finality.id,
-                    generation: finality.generation,
-                    release: release_of(&finality.release),
-                    answers_clock_ms,
-                    begin_within_ms: BEGIN_WITHIN_MS,
+                finalize: desired.finalize.map(|finality| {
+                    Box::new(core::Finality {
+                        id: finality.id,
+                        generation: finality.generation,
+                        release: release_of(&finality.release),
+                        answers_clock_ms,
+                        begin_within_ms: BEGIN_WITHIN_MS,
+                    })
                 }),
             },
         );

@@ -308,7 +308,7 @@ fn to_be_final(epoch: u64, finality: Finality) -> Event {
         epoch,
         incoming: None,
         hold: Hold::default(),
-        finalize: Some(finality),
+        finalize: Some(Box::new(finality)),
     }
 }
 

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use super::ProbeSettings;
 
+/// For how long, at the most, what was wrong first stands for what is wrong. Many a program says something else each
+/// time, such as what time it is, which would be news each time. Soon after a start, when one thing after the other is
+/// wrong until all is well, it is no longer than it has been since the start.
+const TROUBLE_KEPT: Duration = Duration::from_secs(60);
+
 /// What the probes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
@@ -22,8 +27,8 @@ pub struct Tally {
     bad_in_a_row: u32,
     /// Whether it was ever good as often as it has to be.
     was_ready: bool,
-    /// What was wrong with the last answer.
-    trouble: Option<String>,
+    /// What was wrong with an answer of the bad ones in a row, and how long after the start that came.
+    trouble: Option<(String, Duration)>,
 }
 
 impl Tally {
@@ -34,6 +39,7 @@ impl Tally {
         answer: Result<(), String>,
         since_start: Duration,
     ) {
+        let before = self.health(settings);
         match answer {
             Ok(()) => {
                 self.good_in_a_row = self.good_in_a_row.saturating_add(1);
@@ -49,7 +55,14 @@ impl Tally {
                 if !spared {
                     self.bad_in_a_row = self.bad_in_a_row.saturating_add(1);
                 }
-                self.trouble = Some(format!("{}: {trouble}", settings.question));
+                let is_kept = self.health(settings) == before
+                    && self.trouble.as_ref().is_some_and(|(_, since)| {
+                        since_start.saturating_sub(*since) < TROUBLE_KEPT.min(*since)
+                    });
+                if !is_kept {
+                    let trouble = format!("{}: {trouble}", settings.question);
+                    self.trouble = Some((trouble, since_start));
+                }
             }
         }
     }
@@ -72,10 +85,11 @@ impl Tally {
         }
     }
 
-    /// What was wrong with the last answer, if anything was.
+    /// What was wrong with the last answers, if anything was: the first of these that made its health what it is, for a
+    /// while.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.trouble.as_ref().map(|(trouble, _)| trouble.as_str())
     }
 }
 
@@ -126,5 +140,41 @@ mod tests {
         check("---------", Health::Warning);
         check("-------------", Health::Error);
         check("--++---", Health::Error);
+    }
+
+    /// What is said after each of these answers, of a second and whether it is good: the second of a bad one.
+    #[track_caller]
+    fn check_said(answers: &[(u64, bool)], expected: &[&str]) {
+        let mut tally = Tally::default();
+        let mut said = Vec::new();
+        for (second, good) in answers {
+            let answer = match good {
+                true => Ok(()),
+                false => Err(format!("no at {second}")),
+            };
+            tally.count(&settings(), answer, Duration::from_secs(*second));
+            let trouble = tally.trouble().unwrap_or_default();
+            said.push(trouble.replace("tcp 127.0.0.1:1: no at ", ""));
+        }
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn what_is_said_of_bad_answers_is_said_for_a_minute_or_until_the_health_is_another() {
+        let good = [100, 101].map(|second| (second, true));
+        // A warning from 102 on, an error from 104 on.
+        let bad = [102, 103, 104, 105, 163, 164, 165].map(|second| (second, false));
+        let after = [(166, true), (167, false)];
+        let answers = [good.as_slice(), &bad, &after].concat();
+        let expected = [
+            "", "", "102", "102", "104", "104", "104", "164", "164", "", "167",
+        ];
+        check_said(&answers, &expected);
+    }
+
+    #[test]
+    fn soon_after_a_start_it_is_said_no_longer_than_that_is_ago() {
+        let answers = [0, 1, 2, 3, 4, 5, 7, 8].map(|second| (second, false));
+        check_said(&answers, &["0", "1", "2", "2", "4", "4", "4", "8"]);
     }
 }

@@ -214,7 +214,10 @@ async fn grpc_goes_over_tls_with_a_certificate_of_the_agents_own_where_one_is_as
     unknown.unwrap_err();
     let other = Some(other.tls());
     let untrusted = ask(&grpc(url, "", other)).await.unwrap_err();
-    assert!(untrusted.contains("invalid peer certificate"), "{untrusted}");
+    assert!(
+        untrusted.contains("invalid peer certificate"),
+        "{untrusted}"
+    );
 }
 
 #[tokio::test]

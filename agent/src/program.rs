@@ -1,10 +1,15 @@
 //! A program of somebody else's, run within limits: of time, of output, and in a process group that ends with it.
+//!
+//! One that is on a disk that hangs, or uses one, may not even end when it is killed. Nothing waits for it but a thread
+//! of its own, while it is started, and then a task that looks now and then whether it has ended, and keeps its turn
+//! from the next one until it has.
 
 use std::{
     env, io,
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -13,7 +18,8 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::unix::pipe,
     runtime::Handle,
-    time::timeout,
+    sync::{OwnedSemaphorePermit, oneshot},
+    time::{sleep, timeout},
     try_join,
 };
 
@@ -24,6 +30,12 @@ const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ"];
 
 /// What is kept of the last line of its standard error, in characters.
 const LAST_LINE_CHARS_MAX: usize = 500;
+
+/// How soon, and how often at the least, it is looked whether one that was killed has ended.
+const REAP_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+
+/// What the thread that starts one may use, in bytes.
+const STACK_BYTES: usize = 256 << 10;
 
 /// What it may take.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +100,8 @@ pub(crate) struct Program<'a> {
     /// What it gets on its standard input.
     pub(crate) input: Vec<u8>,
     pub(crate) limits: Limits,
+    /// What is not given back before it has ended, which may be long after it was killed.
+    pub(crate) turn: Option<OwnedSemaphorePermit>,
 }
 
 /// A program that ran.
@@ -100,21 +114,23 @@ pub(crate) struct Ran {
 
 impl Program<'_> {
     /// Runs it. Dropped before its end, it ends with all that is in its process group.
-    pub(crate) async fn run(self, watcher: &ExitWatcher) -> Result<Ran, ProgramError> {
-        let mut group = self.start()?;
+    pub(crate) async fn run(mut self, watcher: &ExitWatcher) -> Result<Ran, ProgramError> {
         let Limits { time, output_bytes } = self.limits;
-        let talk = group.talk(&self.input, output_bytes, watcher);
-        let (output, errors) = timeout(time, talk)
-            .await
-            .map_err(|_| ProgramError::Timeout(time))??;
-        Ok(Ran {
-            status: group.end()?,
-            output,
-            last_line: last_line(&errors),
-        })
+        let run = async {
+            let mut group = self.start().await?;
+            let (output, errors) = group.talk(&self.input, output_bytes, watcher).await?;
+            Ok(Ran {
+                status: group.end()?,
+                output,
+                last_line: last_line(&errors),
+            })
+        };
+        let ran = timeout(time, run).await;
+        ran.map_err(|_| ProgramError::Timeout(time))?
     }
 
-    fn start(&self) -> Result<Group, ProgramError> {
+    /// Starts it, on a thread of its own: that takes until its file is read.
+    async fn start(&mut self) -> Result<Group, ProgramError> {
         let (program, arguments) = match self.command.split_first() {
             Some((program, arguments)) => (program.as_str(), arguments),
             None => ("", [].as_slice()),
@@ -127,7 +143,7 @@ impl Program<'_> {
             // With the user go the other groups that root is in.
             command.uid(uid).gid(gid);
         }
-        let child = command
+        command
             .args(arguments)
             .args(self.last_argument)
             .env_clear()
@@ -136,19 +152,36 @@ impl Program<'_> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|source| ProgramError::Start {
-                program: program.to_owned(),
-                source,
-            })?;
-        Ok(Group { child: Some(child) })
+            .process_group(0);
+        let failed = |source| ProgramError::Start {
+            program: program.to_owned(),
+            source,
+        };
+        let (turn, runtime) = (self.turn.take(), Handle::current());
+        let (started, group) = oneshot::channel();
+        thread::Builder::new()
+            .name("program".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let _entered = runtime.enter();
+                let child = command.spawn();
+                let group = child.map(|child| Group {
+                    child: Some(child),
+                    turn,
+                });
+                // One that nobody waits for any more ends here.
+                drop(started.send(group));
+            })
+            .map_err(failed)?;
+        let group = group.await.map_err(io::Error::other);
+        group.flatten().map_err(failed)
     }
 }
 
 /// A process group that ends with this. Its leader is not waited for before that, so the number is nobody else's.
 struct Group {
     child: Option<Child>,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Group {
@@ -195,15 +228,25 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else {
+        let Some(child) = self.child.take() else {
             return;
         };
         kill(Pid::from_child(&child));
         // Without a runtime the agent is about to end, and the system takes the rest.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn_blocking(move || child.wait());
+            runtime.spawn(reap(child, self.turn.take()));
         }
     }
+}
+
+/// Takes the end of a program that was killed, whenever that is, and then gives its turn back.
+async fn reap(mut child: Child, turn: Option<OwnedSemaphorePermit>) {
+    let (mut wait, longest) = REAP_WAIT;
+    while let Ok(None) = child.try_wait() {
+        sleep(wait).await;
+        wait = (wait * 2).min(longest);
+    }
+    drop(turn);
 }
 
 /// Kills a process group whose leader was not waited for.
@@ -243,6 +286,8 @@ fn last_line(bytes: &[u8]) -> String {
 mod tests {
     use std::time::Instant;
 
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     async fn run(script: &str, limits: Limits) -> Result<Ran, ProgramError> {
@@ -253,6 +298,7 @@ mod tests {
             user: None,
             input: b"{\"told\":1}".to_vec(),
             limits,
+            turn: None,
         };
         program.run(&ExitWatcher::start().unwrap()).await
     }
@@ -301,6 +347,70 @@ mod tests {
         has_ended(&child).await;
     }
 
+    /// A turn, and whose it is.
+    async fn turn() -> (Arc<Semaphore>, Option<OwnedSemaphorePermit>) {
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = Arc::clone(&turns).acquire_owned().await.unwrap();
+        (turns, Some(turn))
+    }
+
+    #[tokio::test]
+    async fn what_left_its_group_holds_its_turn_no_longer_than_it_runs_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = dir.path().join("child");
+        let script = format!(
+            "setsid sh -c 'echo $$ > {0}; exec sleep 1000' & while ! test -s {0}; do sleep 0.01; done",
+            child.display()
+        );
+        let command = ["/bin/sh", "-c", &script].map(str::to_owned);
+        let (turns, turn) = turn().await;
+        let program = Program {
+            command: &command,
+            last_argument: None,
+            user: None,
+            input: Vec::new(),
+            limits: Limits {
+                time: Duration::from_secs(2),
+                ..Limits::default()
+            },
+            turn,
+        };
+        // It has its output still.
+        let error = program.run(&ExitWatcher::start().unwrap()).await;
+        assert!(matches!(error.err(), Some(ProgramError::Timeout(_))));
+        let next = timeout(Duration::from_secs(10), turns.acquire()).await;
+        drop(next.unwrap().unwrap());
+        let pid = std::fs::read_to_string(&child).unwrap();
+        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+
+    #[test]
+    fn one_that_does_not_end_keeps_its_turn_and_no_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            // It ends with its input, as nobody kills it here.
+            let child = Command::new("cat").stdin(Stdio::piped()).spawn();
+            let mut child = child.unwrap();
+            let input = child.stdin.take();
+            let (turns, turn) = turn().await;
+            let reaping = tokio::spawn(reap(child, turn));
+            let others = tokio::task::spawn_blocking(|| ());
+            let others = timeout(Duration::from_secs(10), others).await;
+            others.unwrap().unwrap();
+            let next = timeout(Duration::from_millis(50), turns.acquire()).await;
+            assert!(next.is_err(), "its turn is given to another");
+            drop(input);
+            let next = timeout(Duration::from_secs(10), turns.acquire()).await;
+            drop(next.unwrap().unwrap());
+            reaping.await.unwrap();
+        });
+    }
+
     #[tokio::test]
     async fn what_it_leaves_behind_ends_with_it() {
         let dir = tempfile::tempdir().unwrap();
@@ -340,6 +450,7 @@ mod tests {
             user: None,
             input: Vec::new(),
             limits: Limits::default(),
+            turn: None,
         };
         let error = program.run(&ExitWatcher::start().unwrap()).await;
         let error = error.err().unwrap();

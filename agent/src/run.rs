@@ -23,6 +23,7 @@ use crate::{
     driver::{self, Driver, Subject},
     instance::{self, Surroundings},
     measures::Measures,
+    probes::PROGRAMS_MAX,
     rebuild::Rebuilds,
     releases::{Prefetcher, Store, StoreError, Trust},
     report::{Reports, sentence},
@@ -103,6 +104,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         tasks.spawn(Arc::clone(&bus).run());
     }
     let mut rebuilt = Vec::new();
+    let programs = Arc::new(Semaphore::new(PROGRAMS_MAX));
     let driver_calls = Arc::new(Semaphore::new(driver::CALLS_MAX));
     for instance in &settings.instances {
         let (inbox, desired) = watch::channel(None);
@@ -141,6 +143,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             supervisor,
             driver,
             watcher: Arc::clone(&watcher),
+            programs: Arc::clone(&programs),
             rebuilds,
             reports: Arc::clone(&reports),
             measures: Arc::clone(&measures),

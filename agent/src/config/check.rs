@@ -471,7 +471,7 @@ fn exec_probe(at: &str, around: &Around<'_>, written: &Probe) -> Result<ExecProb
             return Err(wrong("uid", "`uid` and `gid` go together"));
         }
     };
-    Ok(ExecProbe { command, user })
+    Ok(ExecProbe::new(command, user))
 }
 
 fn probe(at: &str, around: &Around<'_>, written: &Probe) -> Result<ProbeSettings, ConfigError> {

@@ -17,8 +17,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{
-    sync::{Semaphore, watch},
-    time::{Instant, sleep},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -126,6 +126,12 @@ pub enum DriverError {
         #[source]
         source: ProgramError,
     },
+    /// It was not asked.
+    #[error("the driver is not asked for {verb} before its last runs have ended")]
+    Unended {
+        /// What it was to be asked.
+        verb: &'static str,
+    },
     /// It ended in a way that means nothing.
     #[error("the driver's {verb} failed with {status}{said}")]
     Failed {
@@ -197,6 +203,10 @@ pub struct Driver {
     settings: DriverSettings,
     subject: Subject,
     calls: Arc<Semaphore>,
+    /// Of those that have not ended, even where they were killed, it has as many as run on the host.
+    turns: Arc<Semaphore>,
+    /// One of these is for what is asked again and again.
+    health_turn: Arc<Semaphore>,
     watcher: Arc<ExitWatcher>,
 }
 
@@ -213,6 +223,8 @@ impl Driver {
             settings,
             subject,
             calls,
+            turns: Arc::new(Semaphore::new(CALLS_MAX)),
+            health_turn: Arc::new(Semaphore::new(1)),
             watcher,
         }
     }
@@ -247,6 +259,7 @@ impl Driver {
                 time: self.settings.timeout,
                 ..Limits::default()
             },
+            turn: self.turn(verb).await?,
         };
         // It is closed by nobody.
         let _permit = self.calls.acquire().await;
@@ -280,6 +293,19 @@ impl Driver {
                 said,
             }),
         }
+    }
+
+    /// Its turn among the runs of this driver, each of which lasts until it has ended.
+    async fn turn(&self, verb: Verb) -> Result<Option<OwnedSemaphorePermit>, DriverError> {
+        let turns = match verb == Verb::Health {
+            true => &self.health_turn,
+            false => &self.turns,
+        };
+        let turn = timeout(self.settings.timeout, Arc::clone(turns).acquire_owned()).await;
+        // They are closed by nobody.
+        turn.map(Result::ok).map_err(|_| DriverError::Unended {
+            verb: verb.as_str(),
+        })
     }
 
     /// Asks the driver until it says yes, or that it does not know the verb. What is in the way goes into `trouble`.
@@ -540,6 +566,23 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(*news.borrow(), "quiesce: wait");
+    }
+
+    #[tokio::test]
+    async fn a_driver_whose_runs_do_not_end_is_not_run_again() {
+        let mut driver = driver("exit 0");
+        driver.settings.timeout = Duration::from_millis(500);
+        let hangs = driver.health_turn.acquire().await.unwrap();
+        let error = driver.call(Verb::Health, &Value::Null).await.unwrap_err();
+        assert!(matches!(error, DriverError::Unended { .. }), "{error}");
+        driver.call(Verb::OkToStop, &Value::Null).await.unwrap();
+        let all = driver.turns.acquire_many(4).await.unwrap();
+        let error = driver.call(Verb::OkToStop, &Value::Null).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, DriverError::Unended { .. }), "{error}");
+        drop((hangs, all));
+        driver.call(Verb::Health, &Value::Null).await.unwrap();
+        driver.call(Verb::OkToStop, &Value::Null).await.unwrap();
     }
 
     #[tokio::test]

@@ -5,7 +5,11 @@ use std::sync::{Arc, Mutex};
 use camino::Utf8PathBuf;
 use evenkeel_agent_core::{BootId, Event, Purpose, Record, Release, Settings};
 use evenkeel_common::files::create_private_folder;
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+    time::sleep,
+};
 
 use super::{DOUBT_RETRY, Desired, Instance, halted, note_end};
 use crate::{
@@ -35,6 +39,8 @@ pub struct Surroundings {
     pub driver: Option<Arc<Driver>>,
     /// Who sees programs end.
     pub watcher: Arc<ExitWatcher>,
+    /// What all programs of the host that are probes share.
+    pub programs: Arc<Semaphore>,
     /// What is set aside of its data.
     pub rebuilds: Rebuilds,
     /// Where what is true is written down.
@@ -50,6 +56,7 @@ impl Surroundings {
             settings: settings.probes.clone().into(),
             driver: self.driver.clone(),
             watcher: Arc::clone(&self.watcher),
+            programs: Arc::clone(&self.programs),
         }
     }
 }

@@ -15,8 +15,9 @@ mod tls;
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
-pub use exec::ExecProbe;
+pub use exec::{ExecProbe, PROGRAMS_MAX};
 pub use grpc::GrpcProbe;
 pub use health::{Health, Tally};
 pub use http::HttpProbe;
@@ -42,6 +43,8 @@ pub struct Probes {
     pub driver: Option<Arc<Driver>>,
     /// Who sees programs end.
     pub watcher: Arc<ExitWatcher>,
+    /// What all programs of a host that are probes share, of [`PROGRAMS_MAX`].
+    pub programs: Arc<Semaphore>,
 }
 
 /// One probe.
@@ -77,23 +80,23 @@ pub enum Question {
 }
 
 impl Question {
-    /// Asks once, for at most `time`.
+    /// Asks once, for at most `time`. Programs wait for their turn for `patience` before.
     ///
     /// # Errors
     /// Says what was wrong with the answer, in a few words.
-    async fn ask(&self, probes: &Probes, time: Duration) -> Result<(), String> {
+    async fn ask(&self, probes: &Probes, time: Duration, patience: Duration) -> Result<(), String> {
         let asked = async {
             match self {
                 Self::Tcp(address) => tcp::ask(*address).await,
                 Self::Http(probe) => probe.ask().await,
                 Self::Grpc(probe) => probe.ask().await,
-                Self::Exec(probe) => probe.ask(time, &probes.watcher).await,
+                Self::Exec(probe) => probe.ask(probes, time, patience).await,
                 Self::Driver => ask_driver(probes.driver.as_deref()).await,
             }
         };
-        // A driver has a time of its own, from when its turn has come: that others are asked for long is nothing that
-        // is wrong with this instance.
-        if matches!(self, Self::Driver) {
+        // Programs have their time from when their turn has come: that others are asked for long is nothing that is
+        // wrong with this instance.
+        if matches!(self, Self::Exec(_) | Self::Driver) {
             return asked.await;
         }
         match tokio::time::timeout(time, asked).await {

@@ -152,7 +152,10 @@ async fn run(board: Arc<Board>, index: usize) {
     loop {
         let asked = Instant::now();
         let question = &settings.question;
-        let answer = question.ask(&board.probes, settings.timeout).await;
+        let patience = settings.interval.saturating_add(settings.timeout);
+        let answer = question
+            .ask(&board.probes, settings.timeout, patience)
+            .await;
         let good = answer.is_ok();
         board.answers.count(good.then(|| asked.elapsed()));
         board.count(index, answer, started.elapsed());

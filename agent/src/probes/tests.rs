@@ -24,13 +24,14 @@ pub(super) fn probes(settings: Vec<ProbeSettings>) -> Probes {
         settings: settings.into(),
         driver: None,
         watcher: Arc::new(ExitWatcher::start().unwrap()),
+        programs: Arc::new(Semaphore::new(PROGRAMS_MAX)),
     }
 }
 
 const TIME: Duration = Duration::from_secs(20);
 
 async fn ask(question: &Question) -> Result<(), String> {
-    question.ask(&probes(Vec::new()), TIME).await
+    question.ask(&probes(Vec::new()), TIME, TIME).await
 }
 
 /// Certificates of an authority's, and a folder for what a probe reads.
@@ -229,7 +230,10 @@ async fn a_server_that_says_nothing_is_given_its_time() {
         Question::Http(HttpProbe::new(&format!("http://{address}"), 200, None, None).unwrap()),
         grpc(format!("http://{address}"), "", None),
     ] {
-        let silent = question.ask(&probes(Vec::new()), time).await.unwrap_err();
+        let silent = question
+            .ask(&probes(Vec::new()), time, TIME)
+            .await
+            .unwrap_err();
         assert_eq!(silent, "no answer within 50ms");
     }
 }
@@ -239,7 +243,7 @@ async fn a_program_says_by_its_exit_status_whether_all_is_well() {
     let place = Place::new();
     let exec = |text: &str, user| {
         let command = place.script(text);
-        Question::Exec(ExecProbe { command, user })
+        Question::Exec(ExecProbe::new(command, user))
     };
     assert_eq!(ask(&exec("exit 0", None)).await, Ok(()));
     let bad = ask(&exec("echo first >&2; echo not well >&2; exit 3", None)).await;
@@ -250,13 +254,35 @@ async fn a_program_says_by_its_exit_status_whether_all_is_well() {
     assert!(chatty.contains("more than 65536 bytes"), "{chatty}");
     let question = exec("sleep 1000", None);
     let nobody = probes(Vec::new());
-    let late = question.ask(&nobody, Duration::from_millis(100)).await;
+    let late = question
+        .ask(&nobody, Duration::from_millis(100), TIME)
+        .await;
     assert!(late.unwrap_err().contains("within 100ms"));
-    let gone = Question::Exec(ExecProbe {
-        command: vec!["/nowhere/probe".to_owned()],
-        user: None,
-    });
+    let gone = Question::Exec(ExecProbe::new(vec!["/nowhere/probe".to_owned()], None));
     assert!(ask(&gone).await.unwrap_err().contains("cannot start"));
+}
+
+#[tokio::test]
+async fn a_program_is_not_run_before_its_last_run_has_ended_nor_while_as_many_run_as_may() {
+    let place = Place::new();
+    let ran = place.root.join("ran");
+    let probe = ExecProbe::new(place.script(&format!("touch {ran}")), None);
+    let question = Question::Exec(probe.clone());
+    let probes = probes(Vec::new());
+    let short = Duration::from_millis(50);
+
+    let hangs = probe.turn.acquire().await.unwrap();
+    let answer = question.ask(&probes, short, TIME).await;
+    assert_eq!(answer.unwrap_err(), "its last run has not ended");
+    drop(hangs);
+    let others = u32::try_from(PROGRAMS_MAX).unwrap();
+    let others = probes.programs.acquire_many(others).await.unwrap();
+    let answer = question.ask(&probes, TIME, short).await;
+    assert_eq!(answer.unwrap_err(), "no turn within 50ms");
+    assert!(!ran.exists());
+    drop(others);
+    assert_eq!(question.ask(&probes, TIME, TIME).await, Ok(()));
+    assert!(ran.exists());
 }
 
 #[tokio::test]
@@ -268,10 +294,7 @@ async fn a_program_runs_as_whom_it_is_told_to() {
         gid: 65_533,
     };
     let command = place.script(r#"test "$(id -u) $(id -g) $(id -G)" = "65534 65533 65533""#);
-    let question = Question::Exec(ExecProbe {
-        command,
-        user: Some(user),
-    });
+    let question = Question::Exec(ExecProbe::new(command, Some(user)));
     let answer = ask(&question).await;
     match rustix::process::geteuid().is_root() {
         true => assert_eq!(answer, Ok(())),
@@ -302,7 +325,7 @@ async fn a_driver_is_asked_whether_all_is_well() {
         let calls = Arc::new(Semaphore::new(1));
         let watcher = Arc::clone(&probes.watcher);
         probes.driver = Some(Arc::new(Driver::new(settings, subject, calls, watcher)));
-        Question::Driver.ask(&probes, Duration::ZERO).await
+        Question::Driver.ask(&probes, Duration::ZERO, TIME).await
     };
     assert_eq!(answer("test $1 = health").await, Ok(()));
     let no = answer("echo '{\"reason\": \"two shards are missing\"}'; exit 1").await;

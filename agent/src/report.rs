@@ -182,6 +182,15 @@ impl Reports {
         unheard.all(|facts| facts.status == Status::Upgrading)
     }
 
+    /// Whether an instance's process runs and no order is being carried out on it: then nothing begins with its folders as
+    /// they are now.
+    #[must_use]
+    pub fn is_at_work(&self, instance: &InstanceName) -> bool {
+        let board = self.board();
+        let facts = board.facts.get(instance);
+        facts.is_some_and(|facts| facts.process.is_some() && facts.status != Status::Upgrading)
+    }
+
     /// What is true of every instance; the coordinator has heard all of it then.
     #[must_use]
     pub fn all(&self) -> Vec<(InstanceName, InstanceFacts)> {
@@ -251,6 +260,36 @@ pub(crate) mod tests {
             start_alone_after: std::time::Duration::ZERO,
             probes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn an_instance_is_at_work_with_a_process_and_without_an_order() {
+        let settings = settings();
+        let reports = Reports::of(std::iter::once(&settings));
+        let process = ProcessFacts {
+            pid: 7,
+            started_at: evenkeel_common::clock::now(),
+            release: Release {
+                version: "1.0.0".parse().unwrap(),
+                digest: Digest::from_bytes([7; 32]),
+            },
+            configuration: None,
+        };
+        for (process, status, expected) in [
+            (None, Status::Running, false),
+            (None, Status::Error, false),
+            (Some(&process), Status::Upgrading, false),
+            (Some(&process), Status::Running, true),
+            (Some(&process), Status::Error, true),
+        ] {
+            reports.update(&settings.name, |facts| {
+                facts.process = process.cloned();
+                facts.status = status;
+            });
+            let is_at_work = reports.is_at_work(&settings.name);
+            assert_eq!(is_at_work, expected, "{status:?}");
+        }
+        assert!(!reports.is_at_work(&"another".parse().unwrap()));
     }
 
     #[tokio::test]

@@ -155,7 +155,14 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let (channel, channel_too) = watch::channel(None);
     let vitals = Arc::new(vitals::Latest::default());
     let folders = data_folders(&settings);
-    tasks.spawn(vitals::watch(settings.vitals, folders, Arc::clone(&vitals)));
+    let reported = Arc::clone(&reports);
+    let at_work = move |instance: &InstanceName| reported.is_at_work(instance);
+    tasks.spawn(vitals::watch(
+        settings.vitals,
+        folders,
+        at_work,
+        Arc::clone(&vitals),
+    ));
     let keys = settings.trusted_release_keys.clone();
     let prefetcher = Prefetcher::new(store, keys, Arc::clone(&reports), wanted_too, channel_too);
     tasks.spawn(prefetcher.run());

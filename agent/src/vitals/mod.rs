@@ -3,7 +3,8 @@
 //! Looked at now and then, kept in memory and said with a heartbeat when they have changed. A disk that hangs holds a
 //! thread up and nothing else: all that may hang is done off the runtime's own thread, a folder at a time, and a folder
 //! whose turn before has not come to an end gets no other. `host` is the machine, `disk` what the kernel says of a
-//! folder's file system and disk, `check` whether something written there can be read again.
+//! folder's file system and disk, `check` whether something written there can be read again. Nothing is written to a
+//! folder that nobody uses just now: one that is empty has to stay so for who begins with it.
 
 mod check;
 mod disk;
@@ -84,10 +85,12 @@ struct Watched {
     check_at: Instant,
 }
 
-/// Looks at the host and these folders until the program ends.
+/// Looks at the host and these folders until the program ends. Those of an instance are written to only while it is
+/// `at_work`.
 pub async fn watch(
     settings: VitalsSettings,
     folders: Vec<(InstanceName, u32, Utf8PathBuf)>,
+    at_work: impl Fn(&InstanceName) -> bool,
     latest: Arc<Latest>,
 ) {
     let first_check = Instant::now() + settings.interval;
@@ -113,7 +116,13 @@ pub async fn watch(
         for index in 0..watched.len() {
             let hung = watched.iter().filter(|one| one.hangs()).count();
             if let Some(one) = watched.get_mut(index) {
-                one.look(&settings, hung, LOOK_TIMEOUT).await;
+                let may_check = settings.check && at_work(&one.folder.instance);
+                one.look(
+                    may_check.then_some(settings.check_interval),
+                    hung,
+                    LOOK_TIMEOUT,
+                )
+                .await;
             }
         }
         latest.set(Vitals {
@@ -129,8 +138,8 @@ impl Watched {
         self.hung.as_ref().is_some_and(|hung| !hung.is_finished())
     }
 
-    /// Looks at the folder, for at most `time`, unless as many others hang as may.
-    async fn look(&mut self, settings: &VitalsSettings, hung: usize, time: Duration) {
+    /// Looks at the folder, for at most `time`, unless as many others hang as may. It is written to, if at all, this often.
+    async fn look(&mut self, check_interval: Option<Duration>, hung: usize, time: Duration) {
         let mut looking = match self.hung.take() {
             Some(before) => before,
             None if hung >= HUNG_MAX => {
@@ -140,10 +149,12 @@ impl Watched {
             }
             None => {
                 let path = self.path.clone();
-                let is_due = settings.check && Instant::now() >= self.check_at;
-                if is_due {
-                    self.check_at = Instant::now() + settings.check_interval;
+                let now = Instant::now();
+                let due = check_interval.filter(|_| now >= self.check_at);
+                if let Some(interval) = due {
+                    self.check_at = now + interval;
                 }
+                let is_due = due.is_some();
                 let (last, failed) = (self.folder.seen.clone(), self.folder.trouble.clone());
                 spawn_blocking(move || look(&path, is_due, &last, &failed))
             }

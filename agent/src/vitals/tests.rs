@@ -1,6 +1,9 @@
 //! Folders on file systems that are full, or can only be read.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::*;
 use crate::namespace;
@@ -39,7 +42,7 @@ async fn a_data_folder_is_seen_to_fill_and_to_become_one_that_can_only_be_read()
     namespace::mount(&root, 1024, 16);
     let latest = Arc::new(Latest::default());
     let folders = vec![("s1".parse().unwrap(), 0, root.clone())];
-    let watching = tokio::spawn(watch(settings(), folders, Arc::clone(&latest)));
+    let watching = tokio::spawn(watch(settings(), folders, |_| true, Arc::clone(&latest)));
 
     let well = until(&latest, |folder| folder.seen.check_us > 0).await;
     assert_eq!(well.trouble, "");
@@ -82,7 +85,7 @@ async fn a_folder_that_is_not_there_is_said_not_to_be_and_one_is_not_written_to_
         check: false,
         ..settings()
     };
-    let watching = tokio::spawn(watch(settings, folders, Arc::clone(&latest)));
+    let watching = tokio::spawn(watch(settings, folders, |_| true, Arc::clone(&latest)));
     let gone = until(&latest, |folder| !folder.trouble.is_empty()).await;
     assert!(
         gone.trouble.contains("cannot look at it: No such file"),
@@ -96,6 +99,28 @@ async fn a_folder_that_is_not_there_is_said_not_to_be_and_one_is_not_written_to_
     .await;
     sleep(Duration::from_millis(100)).await;
     assert_eq!(fs::metadata(&data).unwrap().modified().unwrap(), modified);
+    watching.abort();
+}
+
+#[tokio::test]
+async fn a_folder_that_nobody_uses_is_not_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+    let latest = Arc::new(Latest::default());
+    let folders = vec![("s1".parse().unwrap(), 0, root.clone())];
+    let at_work = Arc::new(AtomicBool::new(false));
+    let is_at_work = Arc::clone(&at_work);
+    let is_at_work = move |_: &InstanceName| is_at_work.load(Ordering::Relaxed);
+    let modified = || fs::metadata(&root).unwrap().modified().unwrap();
+    let before = modified();
+    let watching = watch(settings(), folders, is_at_work, Arc::clone(&latest));
+    let watching = tokio::spawn(watching);
+    until(&latest, |folder| folder.seen.bytes > 0).await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(modified(), before);
+    at_work.store(true, Ordering::Relaxed);
+    until(&latest, |folder| folder.seen.check_us > 0).await;
+    assert_ne!(modified(), before);
     watching.abort();
 }
 
@@ -117,13 +142,13 @@ async fn a_disk_that_does_not_answer_is_said_not_to_and_gets_no_second_thread() 
         })),
         check_at: Instant::now(),
     };
-    one.look(&settings(), 0, Duration::from_millis(50)).await;
+    one.look(None, 0, Duration::from_millis(50)).await;
     assert_eq!(one.folder.trouble, "the disk did not answer for 50ms");
     assert!(one.hangs());
     drop(release);
-    one.look(&settings(), HUNG_MAX, LOOK_TIMEOUT).await;
+    one.look(None, HUNG_MAX, LOOK_TIMEOUT).await;
     assert_eq!(one.folder.trouble, "");
     let mut other = Watched { hung: None, ..one };
-    other.look(&settings(), HUNG_MAX, LOOK_TIMEOUT).await;
+    other.look(None, HUNG_MAX, LOOK_TIMEOUT).await;
     assert!(other.folder.trouble.contains("while other disks"));
 }

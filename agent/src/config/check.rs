@@ -21,7 +21,9 @@ use rustix::process::Signal;
 use super::{
     DriverSettings, InitialRelease, InstanceSettings, RELEASE_PLACEHOLDER, ReconnectSettings,
     Settings, SupervisorSettings, VitalsSettings,
-    file::{Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart, SupervisorKind, Vitals},
+    file::{
+        Driver, File, Instance, Probe, ProbeKind, Reconnect, Restart, Span, SupervisorKind, Vitals,
+    },
     rebuild, supervisor,
 };
 use crate::{
@@ -29,6 +31,9 @@ use crate::{
     probes::{ExecProbe, GrpcProbe, HttpProbe, ProbeSettings, ProbeTls, Question},
     program::User,
 };
+
+/// How long a probe's answer may take where that is not written; a driver has a time of its own.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most probes of one instance.
 const PROBES_MAX: usize = 16;
@@ -142,7 +147,8 @@ struct Around<'a> {
     path: &'a Utf8Path,
     /// The link that leads to its release.
     current: Utf8PathBuf,
-    driver_knows_health: bool,
+    /// How long its driver has to say how it is; none where nobody can be asked for that.
+    health_timeout: Option<Duration>,
 }
 
 fn instance(
@@ -236,9 +242,10 @@ fn instance(
             .join("instances")
             .join(name.as_str())
             .join("current"),
-        driver_knows_health: driver
+        health_timeout: driver
             .as_ref()
-            .is_some_and(|driver| driver.knows(Verb::Health)),
+            .filter(|driver| driver.knows(Verb::Health))
+            .map(|driver| driver.timeout),
     };
     let probes = written
         .probes
@@ -417,7 +424,7 @@ fn question(at: &str, around: &Around<'_>, written: &Probe) -> Result<Question, 
                 .map_err(|reason| wrong("url", reason))
         }
         Exec => Ok(Question::Exec(exec_probe(at, around, written)?)),
-        Driver if around.driver_knows_health => Ok(Question::Driver),
+        Driver if around.health_timeout.is_some() => Ok(Question::Driver),
         Driver => Err(wrong(
             "type",
             "the instance has no driver, or one that is not asked for `health`".to_owned(),
@@ -476,16 +483,19 @@ fn exec_probe(at: &str, around: &Around<'_>, written: &Probe) -> Result<ExecProb
 
 fn probe(at: &str, around: &Around<'_>, written: &Probe) -> Result<ProbeSettings, ConfigError> {
     let question = question(at, around, written)?;
+    let unwritten = match question {
+        Question::Driver => around.health_timeout.unwrap_or(PROBE_TIMEOUT),
+        Question::Tcp(_) | Question::Http(_) | Question::Grpc(_) | Question::Exec(_) => {
+            PROBE_TIMEOUT
+        }
+    };
+    let timeout = written.timeout.map_or(unwritten, |Span(timeout)| timeout);
     duration(
         &format!("{at}.interval"),
         written.interval,
         Duration::from_millis(1),
     )?;
-    duration(
-        &format!("{at}.timeout"),
-        written.timeout,
-        Duration::from_millis(1),
-    )?;
+    duration(&format!("{at}.timeout"), timeout, Duration::from_millis(1))?;
     duration(
         &format!("{at}.start_period"),
         written.start_period,
@@ -505,7 +515,7 @@ fn probe(at: &str, around: &Around<'_>, written: &Probe) -> Result<ProbeSettings
     Ok(ProbeSettings {
         question,
         interval: written.interval,
-        timeout: written.timeout,
+        timeout,
         success_threshold: written.success_threshold,
         failure_threshold: written.failure_threshold,
         start_period: written.start_period,
@@ -677,6 +687,26 @@ url = "http://127.0.0.1:2379/health"
             let error = with(driver).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn a_probe_has_two_seconds_and_a_drivers_what_a_driver_has_unless_its_time_is_written() {
+        let (before, _) = GOOD.split_at(GOOD.find("[[instance.probe]]").unwrap());
+        for (probe, seconds) in [
+            ("type = \"tcp\"\naddress = \"127.0.0.1:1\"", 2),
+            ("type = \"driver\"", 30),
+            ("type = \"driver\"\ntimeout = \"7s\"", 7),
+        ] {
+            let driver = "driver = { command = [\"a\"] }";
+            let text = format!("{before}{driver}\n[[instance.probe]]\n{probe}");
+            let settings = load(&text).unwrap();
+            let timeout = settings.instances[0].probes[0].timeout;
+            assert_eq!(timeout, Duration::from_secs(seconds), "{probe}");
+        }
+        let none =
+            "[[instance.probe]]\ntype = \"tcp\"\naddress = \"127.0.0.1:1\"\ntimeout = \"0s\"";
+        let error = load(&format!("{before}{none}")).unwrap_err();
+        assert!(error.contains("probe[0].timeout: 0ns"), "{error}");
     }
 
     #[test]

@@ -234,8 +234,8 @@ pub(super) struct Probe {
     pub(super) gid: Option<u32>,
     #[serde(default = "interval", with = "duration")]
     pub(super) interval: Duration,
-    #[serde(default = "timeout", with = "duration")]
-    pub(super) timeout: Duration,
+    #[serde(default)]
+    pub(super) timeout: Option<Span>,
     #[serde(default = "success_threshold")]
     pub(super) success_threshold: u32,
     #[serde(default = "failure_threshold")]
@@ -243,6 +243,10 @@ pub(super) struct Probe {
     #[serde(default, with = "duration")]
     pub(super) start_period: Duration,
 }
+
+/// A duration that need not be there.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Span(#[serde(with = "duration")] pub(super) Duration);
 
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -270,10 +274,6 @@ impl ProbeKind {
 
 fn interval() -> Duration {
     Duration::from_secs(5)
-}
-
-fn timeout() -> Duration {
-    Duration::from_secs(2)
 }
 
 fn success_threshold() -> u32 {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
@@ -132,6 +132,14 @@ pub enum DriverError {
         /// What it was to be asked.
         verb: &'static str,
     },
+    /// It was not its turn.
+    #[error("the driver's turn to be asked for {verb} did not come within {patience:?}")]
+    NoTurn {
+        /// What it was to be asked.
+        verb: &'static str,
+        /// For how long that was waited for.
+        patience: Duration,
+    },
     /// It ended in a way that means nothing.
     #[error("the driver's {verb} failed with {status}{said}")]
     Failed {
@@ -234,6 +242,29 @@ impl Driver {
     /// # Errors
     /// When it does not answer within its limits, or not as the contract says.
     pub async fn call(&self, verb: Verb, arguments: &Value) -> Result<Answer, DriverError> {
+        self.call_within(verb, arguments, self.settings.timeout, None)
+            .await
+    }
+
+    /// Asks the driver once for how its instance is, for at most `time`, once its turn among all drivers has come, for which
+    /// it waits for `patience`.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); when its turn does not come.
+    pub async fn health(&self, time: Duration, patience: Duration) -> Result<Answer, DriverError> {
+        let time = time.min(self.settings.timeout);
+        self.call_within(Verb::Health, &Value::Null, time, Some(patience))
+            .await
+    }
+
+    async fn call_within(
+        &self,
+        verb: Verb,
+        arguments: &Value,
+        time: Duration,
+        patience: Option<Duration>,
+    ) -> Result<Answer, DriverError> {
+        let until = patience.map(|patience| (patience, Instant::now() + patience));
         if !self.settings.knows(verb) {
             return Ok(Answer::Unsupported);
         }
@@ -256,13 +287,23 @@ impl Driver {
             user: None,
             input: told,
             limits: Limits {
-                time: self.settings.timeout,
+                time,
                 ..Limits::default()
             },
-            turn: self.turn(verb).await?,
+            turn: self.turn(verb, time).await?,
         };
         // It is closed by nobody.
-        let _permit = self.calls.acquire().await;
+        let _permit = match until {
+            None => self.calls.acquire().await,
+            Some((patience, until)) => {
+                timeout_at(until, self.calls.acquire())
+                    .await
+                    .map_err(|_| DriverError::NoTurn {
+                        verb: name,
+                        patience,
+                    })?
+            }
+        };
         let ran = program.run(&self.watcher).await.map_err(failed)?;
         let said = match ran.last_line {
             line if line.is_empty() => line,
@@ -295,13 +336,17 @@ impl Driver {
         }
     }
 
-    /// Its turn among the runs of this driver, each of which lasts until it has ended.
-    async fn turn(&self, verb: Verb) -> Result<Option<OwnedSemaphorePermit>, DriverError> {
+    /// Its turn among the runs of this driver, each of which lasts until it has ended; it is waited for for `time`.
+    async fn turn(
+        &self,
+        verb: Verb,
+        time: Duration,
+    ) -> Result<Option<OwnedSemaphorePermit>, DriverError> {
         let turns = match verb == Verb::Health {
             true => &self.health_turn,
             false => &self.turns,
         };
-        let turn = timeout(self.settings.timeout, Arc::clone(turns).acquire_owned()).await;
+        let turn = timeout(time, Arc::clone(turns).acquire_owned()).await;
         // They are closed by nobody.
         turn.map(Result::ok).map_err(|_| DriverError::Unended {
             verb: verb.as_str(),

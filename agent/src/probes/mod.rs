@@ -14,7 +14,6 @@ mod tls;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 pub use exec::{ExecProbe, PROGRAMS_MAX};
@@ -26,7 +25,7 @@ use target::Target;
 pub use tls::ProbeTls;
 
 use crate::{
-    driver::{Answer, Driver, Verb},
+    driver::{Answer, Driver},
     report::sentence,
     supervisor::ExitWatcher,
 };
@@ -91,7 +90,7 @@ impl Question {
                 Self::Http(probe) => probe.ask().await,
                 Self::Grpc(probe) => probe.ask().await,
                 Self::Exec(probe) => probe.ask(probes, time, patience).await,
-                Self::Driver => ask_driver(probes.driver.as_deref()).await,
+                Self::Driver => ask_driver(probes.driver.as_deref(), time, patience).await,
             }
         };
         // Programs have their time from when their turn has come: that others are asked for long is nothing that is
@@ -114,11 +113,15 @@ impl Question {
     }
 }
 
-async fn ask_driver(driver: Option<&Driver>) -> Result<(), String> {
+async fn ask_driver(
+    driver: Option<&Driver>,
+    time: Duration,
+    patience: Duration,
+) -> Result<(), String> {
     let Some(driver) = driver else {
         return Err("there is no driver".to_owned());
     };
-    match driver.call(Verb::Health, &Value::Null).await {
+    match driver.health(time, patience).await {
         Ok(Answer::Yes(_)) => Ok(()),
         Ok(Answer::No(reason)) => Err(reason),
         Ok(Answer::Unsupported) => Err("the driver does not know whether it is well".to_owned()),

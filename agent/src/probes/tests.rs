@@ -303,29 +303,36 @@ async fn a_program_runs_as_whom_it_is_told_to() {
     }
 }
 
+/// What asks a driver that is this script, and what all drivers share.
+fn driven(place: &Place, text: &str) -> (Probes, Arc<Semaphore>) {
+    let settings = DriverSettings {
+        command: place.script(text),
+        timeout: TIME,
+        interval: TIME,
+        ok_to_stop_interval: TIME,
+        verbs: None,
+        settings: serde_json::Map::new(),
+    };
+    let subject = Subject {
+        node: "n1".parse().unwrap(),
+        instance: "s1".parse().unwrap(),
+        component: "store".parse().unwrap(),
+        data_dirs: Vec::new(),
+    };
+    let mut probes = probes(Vec::new());
+    let calls = Arc::new(Semaphore::new(1));
+    let watcher = Arc::clone(&probes.watcher);
+    let driver = Driver::new(settings, subject, Arc::clone(&calls), watcher);
+    probes.driver = Some(Arc::new(driver));
+    (probes, calls)
+}
+
 #[tokio::test]
 async fn a_driver_is_asked_whether_all_is_well() {
     let place = Place::new();
     let answer = async |text: &str| {
-        let settings = DriverSettings {
-            command: place.script(text),
-            timeout: TIME,
-            interval: TIME,
-            ok_to_stop_interval: TIME,
-            verbs: None,
-            settings: serde_json::Map::new(),
-        };
-        let subject = Subject {
-            node: "n1".parse().unwrap(),
-            instance: "s1".parse().unwrap(),
-            component: "store".parse().unwrap(),
-            data_dirs: Vec::new(),
-        };
-        let mut probes = probes(Vec::new());
-        let calls = Arc::new(Semaphore::new(1));
-        let watcher = Arc::clone(&probes.watcher);
-        probes.driver = Some(Arc::new(Driver::new(settings, subject, calls, watcher)));
-        Question::Driver.ask(&probes, Duration::ZERO, TIME).await
+        let (probes, _) = driven(&place, text);
+        Question::Driver.ask(&probes, TIME, TIME).await
     };
     assert_eq!(answer("test $1 = health").await, Ok(()));
     let no = answer("echo '{\"reason\": \"two shards are missing\"}'; exit 1").await;
@@ -334,4 +341,19 @@ async fn a_driver_is_asked_whether_all_is_well() {
     assert!(unknown.contains("does not know"), "{unknown}");
     let broken = answer("echo oh >&2; exit 7").await.unwrap_err();
     assert!(broken.contains("failed with exit status: 7"), "{broken}");
+}
+
+#[tokio::test]
+async fn a_driver_has_the_probes_time_from_when_its_turn_has_come_and_that_has_to_come() {
+    let place = Place::new();
+    let (probes, calls) = driven(&place, "sleep 1000");
+    let short = Duration::from_millis(50);
+    let late = Question::Driver.ask(&probes, short, TIME).await;
+    let late = late.unwrap_err();
+    assert!(late.contains("did not end within 50ms"), "{late}");
+    let others = calls.acquire().await.unwrap();
+    let waited = Question::Driver.ask(&probes, TIME, short).await;
+    let waited = waited.unwrap_err();
+    assert!(waited.contains("did not come within 50ms"), "{waited}");
+    drop(others);
 }

@@ -22,7 +22,8 @@ const LATENCY_US_MAX: u64 = 120_000_000;
 /// Latencies are kept to as many decimal digits: to a hundredth.
 const DIGITS: u8 = 2;
 
-/// How the probes of one process were answered lately.
+/// How the probes of one process were answered lately, from the first good answer on: a process that starts cannot
+/// answer yet.
 #[derive(Debug)]
 pub struct Answers {
     begun: Instant,
@@ -69,6 +70,9 @@ impl Answers {
     fn count_at(&self, at: Instant, took: Option<Duration>) {
         let number = self.slot(at);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if took.is_none() && slots.is_empty() {
+            return;
+        }
         if slots.back().is_none_or(|last| last.number < number) {
             if slots.len() >= SLOTS {
                 slots.pop_front();
@@ -155,6 +159,16 @@ mod tests {
         assert_eq!(answers.lately(now + Duration::from_secs(248)), lately);
         let after = answers.lately(now + Duration::from_secs(300));
         assert_eq!(after, Lately::default());
+    }
+
+    #[test]
+    fn what_a_process_that_starts_does_not_answer_yet_does_not_count() {
+        let answers = Answers::default();
+        for took in [None, None, Some(Duration::ZERO), None] {
+            answers.count(took);
+        }
+        let lately = answers.lately(Instant::now());
+        assert_eq!((lately.good, lately.bad), (1, 1));
     }
 
     #[test]

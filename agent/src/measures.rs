@@ -50,6 +50,8 @@ struct Live {
     answers: Option<Arc<Answers>>,
     restarts: u32,
     metrics: BTreeMap<String, f64>,
+    /// An order is being carried out.
+    is_busy: bool,
 }
 
 /// What is measured of every instance.
@@ -86,6 +88,16 @@ impl Measures {
         self.change(instance, |live| live.restarts = 0);
     }
 
+    /// Whether an order is being carried out on it.
+    pub fn busy(&self, instance: &InstanceName, is_busy: bool) {
+        self.change(instance, |live| live.is_busy = is_busy);
+    }
+
+    fn is_busy(&self, instance: &InstanceName) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(instance).is_some_and(|live| live.is_busy)
+    }
+
     fn metrics(&self, instance: &InstanceName, metrics: BTreeMap<String, f64>) {
         self.change(instance, |live| live.metrics = metrics);
     }
@@ -116,14 +128,19 @@ impl Measures {
         measured.collect()
     }
 
-    /// Asks a driver now and then what it measures, until the program ends or it turns out not to know.
+    /// Asks a driver now and then what it measures, until the program ends or it turns out not to know. While an order
+    /// is being carried out the driver is left to that.
     pub async fn ask(self: Arc<Self>, instance: InstanceName, driver: Arc<Driver>) {
         loop {
-            let metrics = match driver.call(Verb::Health, &Value::Null).await {
-                Ok(Answer::Unsupported) => break,
-                Ok(Answer::Yes(said)) => figures(&said),
+            let answer = match self.is_busy(&instance) {
+                true => None,
+                false => driver.call_in_spare_time(Verb::Health, &Value::Null).await,
+            };
+            let metrics = match answer {
+                Some(Ok(Answer::Unsupported)) => break,
+                Some(Ok(Answer::Yes(said))) => figures(&said),
                 // What is not known now is not what it was before.
-                Ok(Answer::No(_)) | Err(_) => BTreeMap::new(),
+                Some(Ok(Answer::No(_)) | Err(_)) | None => BTreeMap::new(),
             };
             self.metrics(&instance, metrics);
             sleep(HEALTH_INTERVAL).await;

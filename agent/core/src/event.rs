@@ -29,8 +29,13 @@ pub enum Event {
         /// What has to be made final, if anything has.
         finalize: Option<Box<Finality>>,
     },
-    /// The process may be stopped, as [`Action::AskToStop`] asked.
+    /// The process may be stopped, as [`Action::AskToStop`] or [`Action::AskOnce`] asked.
     OkToStop,
+    /// The process may not be stopped after all, as [`Action::AskOnce`] asked.
+    NotOkToStop {
+        /// Why.
+        reason: String,
+    },
     /// The process is ready to be stopped, as [`Action::Quiesce`] asked for.
     Quiesced,
     /// It could not be made ready to be stopped.
@@ -117,6 +122,7 @@ impl Event {
             Self::Desired { .. } => "desired",
             Self::Drained => "drained",
             Self::OkToStop => "ok to stop",
+            Self::NotOkToStop { .. } => "not ok to stop",
             Self::Quiesced => "quiesced",
             Self::QuiesceFailed { .. } => "quiesce failed",
             Self::Unquiesced => "unquiesced",
@@ -172,6 +178,9 @@ pub enum Action {
     /// Ask whether the process may be stopped now, until it may; answered by [`Event::OkToStop`]. Ends with
     /// the phase.
     AskToStop(Ticket),
+    /// Ask whether the process that is ready to be stopped still may be; answered by [`Event::OkToStop`] or
+    /// [`Event::NotOkToStop`]. Ends with the phase.
+    AskOnce(Ticket),
     /// Have the process made ready to be stopped; answered by [`Event::Quiesced`] or
     /// [`Event::QuiesceFailed`]. Ends with the phase.
     Quiesce(Ticket),

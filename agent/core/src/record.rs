@@ -20,6 +20,8 @@ pub struct Record {
     pub quiesced: bool,
     /// Under which id the storage system is going to be told that its version is final, or may have been.
     pub finalizing: Option<String>,
+    /// The process that runs, or is being started, came of an order and has not passed its gates.
+    pub unproven: bool,
     /// What came of making an upgrade final last.
     pub finalized: Option<Finalized>,
     /// What the coordinator has said of its staying down.
@@ -111,6 +113,7 @@ impl Record {
             drained: state.drained,
             quiesced: state.quiesced,
             finalizing: state.finalizing.as_ref().map(|it| it.id.clone()),
+            unproven: state.unproven,
             finalized: state.finalized.clone(),
             hold: state.hold.clone(),
             standing,
@@ -157,6 +160,7 @@ impl Record {
                 id,
                 is_begun: false,
             }),
+            unproven: self.unproven,
             finalized: self.finalized,
             runs: false,
             hold: self.hold,

@@ -28,6 +28,8 @@ pub struct State {
     pub quiesced: bool,
     /// What is being made final, if anything is.
     pub finalizing: Option<Finalizing>,
+    /// The process that runs, or is being started, came of an order and has not passed its gates.
+    pub unproven: bool,
     /// What came of making an upgrade final last.
     pub finalized: Option<Finalized>,
     /// A process runs, as far as is known.
@@ -394,6 +396,8 @@ impl State {
         let generation = self.fence.order.as_ref()?.generation;
         let step = match &self.phase {
             Phase::Draining(_) => StepName::Draining,
+            // What did not recover is still not whole.
+            Phase::Asking(journey) if journey.is_back() => StepName::Recovering,
             Phase::Asking(_) => StepName::Asking,
             Phase::Quiescing(_) | Phase::Declining(_) => StepName::Quiescing,
             Phase::Recovering { .. } => StepName::Recovering,

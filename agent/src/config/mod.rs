@@ -196,6 +196,14 @@ pub struct DriverSettings {
 }
 
 impl DriverSettings {
+    /// Whether the configuration says by name that it is to be asked this.
+    #[must_use]
+    pub fn names(&self, verb: Verb) -> bool {
+        self.verbs
+            .as_ref()
+            .is_some_and(|verbs| verbs.contains(&verb))
+    }
+
     /// Whether it is worth asking this.
     #[must_use]
     pub fn knows(&self, verb: Verb) -> bool {

@@ -34,9 +34,19 @@ const FORMAT: u32 = 1;
 /// How many drivers run at a time on one host: they are other people's programs, and the storage needs the host.
 pub const CALLS_MAX: usize = 4;
 
+/// As many of these are left to what orders wait for.
+const CALLS_KEPT: usize = 2;
+
 /// For how long a driver that has not made an upgrade final yet is asked again, before that is reported: what follows
 /// from the last restart takes a storage system seconds.
 const FINAL_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often it is asked whether a process that was made ready to be stopped still may be: what was done for that, such
+/// as another one beginning to lead, may take a moment to show.
+const STILL_TRIES: u32 = 3;
+
+/// How long between these.
+const STILL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The exit status for a verb that a driver does not know (`EX_USAGE` of sysexits.h).
 const UNSUPPORTED: i32 = 64;
@@ -84,6 +94,20 @@ pub const VERBS: [Verb; 11] = [
 ];
 
 impl Verb {
+    /// Whether an order waits for its yes before it goes on.
+    fn is_gate(self) -> bool {
+        match self {
+            Self::OkToStop | Self::Quiesce | Self::Version | Self::Recovered => true,
+            Self::Drain
+            | Self::DrainStatus
+            | Self::CancelDrain
+            | Self::Join
+            | Self::Unquiesce
+            | Self::Finalize
+            | Self::Health => false,
+        }
+    }
+
     /// As the driver is told.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -237,6 +261,19 @@ impl Driver {
         }
     }
 
+    /// Asks the driver once what nobody waits for; none while as many drivers run that what orders wait for would
+    /// have to wait itself.
+    pub async fn call_in_spare_time(
+        &self,
+        verb: Verb,
+        arguments: &Value,
+    ) -> Option<Result<Answer, DriverError>> {
+        if self.calls.available_permits() <= CALLS_KEPT {
+            return None;
+        }
+        Some(self.call(verb, arguments).await)
+    }
+
     /// Asks the driver once. Dropped before the answer, it ends the driver with all that it started.
     ///
     /// # Errors
@@ -327,7 +364,10 @@ impl Driver {
                 }
                 Ok(_) | Err(_) => Err(answer("a JSON object with a reason", said)),
             },
-            Some(UNSUPPORTED) => Ok(Answer::Unsupported),
+            // Who names a gate relies on it.
+            Some(UNSUPPORTED) if !(verb.is_gate() && self.settings.names(verb)) => {
+                Ok(Answer::Unsupported)
+            }
             Some(_) | None => Err(DriverError::Failed {
                 verb: name,
                 status: ran.status,
@@ -408,6 +448,31 @@ impl Driver {
             };
             say(trouble, reason);
             sleep(interval).await;
+        }
+    }
+
+    /// Whether the process that was made ready to be stopped still may be.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn still_ok_to_stop(
+        &self,
+        arguments: &Value,
+        trouble: &watch::Sender<String>,
+    ) -> Result<(), String> {
+        let mut tries = STILL_TRIES;
+        loop {
+            let reason = match self.call(Verb::OkToStop, arguments).await {
+                Ok(Answer::Yes(_) | Answer::Unsupported) => return Ok(()),
+                Ok(Answer::No(reason)) => format!("{}: {reason}", Verb::OkToStop.as_str()),
+                Err(error) => sentence(&error),
+            };
+            tries -= 1;
+            if tries == 0 {
+                return Err(cut(reason, REASON_BYTES_MAX / 2));
+            }
+            say(trouble, reason);
+            sleep(STILL_PAUSE.min(self.settings.interval)).await;
         }
     }
 
@@ -637,6 +702,42 @@ mod tests {
         let answer = driver.call(Verb::Drain, &Value::Null).await.unwrap();
         assert_eq!(answer, Answer::Unsupported);
         assert!(driver.call(Verb::Join, &Value::Null).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_the_configuration_names_has_to_be_known() {
+        let mut driver = driver("exit 64");
+        driver.settings.verbs = Some(vec![Verb::OkToStop, Verb::CancelDrain]);
+        assert!(driver.call(Verb::OkToStop, &Value::Null).await.is_err());
+        let answer = driver.call(Verb::CancelDrain, &Value::Null).await.unwrap();
+        assert_eq!(answer, Answer::Unsupported);
+    }
+
+    #[tokio::test]
+    async fn a_yes_that_is_old_by_now_is_asked_for_once_more() {
+        let (trouble, _) = watch::channel(String::new());
+        let mut no = driver("echo '{\"reason\": \"n2 is down\"}'; exit 1");
+        no.settings.interval = Duration::from_millis(1);
+        let answer = no.still_ok_to_stop(&Value::Null, &trouble).await;
+        assert_eq!(answer, Err("ok-to-stop: n2 is down".to_owned()));
+        let yes = driver("exit 0");
+        let answer = yes.still_ok_to_stop(&Value::Null, &trouble).await;
+        assert_eq!(answer, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_asked_only_while_few_drivers_run() {
+        let mut driver = driver("exit 0");
+        driver.calls = Arc::new(Semaphore::new(CALLS_MAX));
+        let health = async || {
+            let asked = driver.call_in_spare_time(Verb::Health, &Value::Null);
+            asked.await.is_some()
+        };
+        assert!(health().await);
+        let busy = driver.calls.acquire_many(2).await.unwrap();
+        assert!(!health().await);
+        drop(busy);
+        assert!(health().await);
     }
 
     #[tokio::test]

@@ -95,6 +95,21 @@ impl Asking {
         Self::until_yes(of, failpoints::ASK, Verb::OkToStop, Event::OkToStop)
     }
 
+    /// Whether the process that is ready to be stopped still may be.
+    pub(super) fn once(driver: Option<Arc<Driver>>, state: &State) -> Self {
+        Self::begin(
+            (driver, state),
+            failpoints::ASK,
+            Event::OkToStop,
+            |driver, arguments, trouble| async move {
+                match driver.still_ok_to_stop(&arguments, &trouble).await {
+                    Ok(()) => Event::OkToStop,
+                    Err(reason) => Event::NotOkToStop { reason },
+                }
+            },
+        )
+    }
+
     /// Until the process is ready to be stopped, or cannot be made so.
     pub(super) fn quiesce(driver: Option<Arc<Driver>>, state: &State) -> Self {
         Self::begin(

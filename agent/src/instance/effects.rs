@@ -42,6 +42,10 @@ impl Instance {
                 self.asking = Some(Asking::ok_to_stop(self.driver.clone(), &self.state));
                 None
             }
+            Action::AskOnce(ticket) if self.is_backed(ticket) => {
+                self.asking = Some(Asking::once(self.driver.clone(), &self.state));
+                None
+            }
             Action::Quiesce(ticket) if self.is_backed(ticket) => {
                 self.asking = Some(Asking::quiesce(self.driver.clone(), &self.state));
                 None
@@ -75,6 +79,7 @@ impl Instance {
             | Action::Start(_, _)
             | Action::Rejoin(_, _)
             | Action::AskToStop(_)
+            | Action::AskOnce(_)
             | Action::Quiesce(_)
             | Action::Unquiesce(_)
             | Action::AskVersion(_)
@@ -120,8 +125,13 @@ impl Instance {
             return Some(Event::Stopped);
         };
         if let Some(stopping) = &mut self.stopping {
-            // Asked already, on an older word; it has its time from then.
+            // Asked already, on an older word; it has its time from then, and where that is up and it could not be
+            // killed, it has it again.
             stopping.ticket = ticket;
+            if stopping.killed {
+                stopping.killed = false;
+                stopping.kill_at = Instant::now() + self.settings.stop_timeout;
+            }
             return None;
         }
         failpoint::hit(failpoints::STOP[0]);
@@ -146,11 +156,16 @@ impl Instance {
 
     /// The process has had its time to stop. What follows if it cannot be killed either.
     pub(super) async fn kill(&mut self) -> Option<Event> {
+        let is_backed = self.is_backed(self.stopping.as_ref()?.ticket);
         let stopping = self.stopping.as_mut()?;
+        if !is_backed {
+            // An order came between. One that stops the process may kill it as well.
+            stopping.kill_at = Instant::now() + self.settings.stop_timeout;
+            return None;
+        }
         // Once, whatever comes of it.
         stopping.killed = true;
-        let ticket = stopping.ticket;
-        let process = self.process.as_ref().filter(|_| self.is_backed(ticket))?;
+        let process = self.process.as_ref()?;
         tracing::warn!(
             instance = %self.settings.name,
             pid = process.pid(),

@@ -475,9 +475,9 @@ impl Instance {
             .is_some_and(|at_ms| at_ms <= clock::now_ms())
         {
             let trouble = match (&self.asking, &self.prober) {
-                (Some(asking), _) => asking.trouble(),
-                (None, Some(prober)) => prober.vitality().trouble,
-                (None, None) => String::new(),
+                (Some(asking), _) if !asking.trouble().is_empty() => asking.trouble(),
+                (Some(_) | None, Some(prober)) => prober.vitality().trouble,
+                (Some(_) | None, None) => String::new(),
             };
             let trouble = match &self.doubt {
                 Some(doubt) => doubt.why.clone(),
@@ -543,6 +543,8 @@ impl Instance {
             self.process.as_ref().map(StorageProcess::started_at),
             self.prober.as_ref().map(Prober::answers),
         );
+        self.measures
+            .busy(&self.settings.name, state.phase.journey().is_some());
         self.reports.update(&self.settings.name, |facts| {
             facts.status = state.status();
             facts.health = vitality

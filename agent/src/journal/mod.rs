@@ -266,6 +266,7 @@ mod tests {
             drained: false,
             quiesced: false,
             finalizing: None,
+            unproven: false,
             finalized: None,
             hold: Hold::default(),
             standing: Standing::default(),

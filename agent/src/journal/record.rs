@@ -36,6 +36,8 @@ struct StoredRecord {
     /// Under which id the storage system may have been told that its version is final; absent if it was not.
     #[prost(string, optional, tag = "11")]
     finalizing: Option<String>,
+    #[prost(bool, tag = "12")]
+    unproven: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -197,6 +199,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
             word: record.hold.word,
             reason: record.hold.reason.clone(),
         }),
+        unproven: record.unproven,
     };
     stored.encode_to_vec()
 }
@@ -242,6 +245,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         drained: stored.drained,
         quiesced: stored.quiesced,
         finalizing: stored.finalizing,
+        unproven: stored.unproven,
         finalized: stored.finalized.map(finalized),
         hold: stored.hold.map_or_else(Hold::default, |hold| Hold {
             word: hold.word,
@@ -566,11 +570,18 @@ pub(super) mod tests {
         let hold = (any::<u64>(), proptest::option::of(".{0,20}"))
             .prop_map(|(word, reason)| Hold { word, reason });
         let told = (proptest::option::of(".{0,20}"), finalized, hold);
-        (fence, any::<bool>(), any::<bool>(), told, standing).prop_map(
-            |(fence, drained, quiesced, (finalizing, finalized, hold), standing)| Record {
+        let flags = any::<[bool; 3]>();
+        (fence, flags, told, standing).prop_map(
+            |(
+                fence,
+                [drained, quiesced, unproven],
+                (finalizing, finalized, hold),
+                standing,
+            )| Record {
                 fence,
                 drained,
                 quiesced,
+                unproven,
                 finalizing,
                 finalized,
                 hold,

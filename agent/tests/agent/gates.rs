@@ -23,9 +23,20 @@ fn an_order_asks_the_storage_system_before_the_stop_and_after_the_start() {
     let _agent = scene.agent();
     data.answer("version", "echo '{\"version\": \"1.1.0\"}'");
     scene.upgrade(1, OrderResult::Done);
+    let mut verbs = data.all_verbs();
+    // Beside the probes: where these are good first, it is asked once more after the version.
+    let undone = verbs.iter().position(|verb| verb == "unquiesce").unwrap();
+    assert!((3..5).contains(&undone), "{verbs:?}");
+    verbs.retain(|verb| verb != "unquiesce");
     assert_eq!(
-        data.all_verbs(),
-        ["ok-to-stop", "quiesce", "version", "unquiesce", "recovered"]
+        verbs,
+        [
+            "ok-to-stop",
+            "quiesce",
+            "ok-to-stop",
+            "version",
+            "recovered"
+        ]
     );
     let told = data.told("recovered");
     assert_eq!(told["arguments"]["release"]["version"], "1.1.0");
@@ -112,6 +123,32 @@ fn a_release_that_says_it_is_another_or_does_not_recover_goes_back() {
         assert_eq!(verbs.last().unwrap(), "recovered");
         assert!(verbs.contains(&"unquiesce".to_owned()));
     }
+}
+
+#[test]
+fn what_does_not_recover_and_cannot_be_spared_is_left_running_and_asked_on() {
+    let (scene, data) = scene("good");
+    let agent = scene.agent();
+    let may_go = scene.place.root.join("may-go");
+    fs::write(&may_go, "").unwrap();
+    data.answer("ok-to-stop", &format!("test -e {may_go} || {{ {NO}; }}"));
+    // Another one goes while this one is away.
+    data.answer(
+        "recovered",
+        &format!("rm -f {may_go}; echo '{{\"reason\": \"3 blobs behind\"}}'; exit 1"),
+    );
+    let mut ordered = order(1, &scene.new, Some(&scene.old));
+    ordered.ready_within_ms = 1_500;
+    let report = scene.carry_out(ordered, OrderResult::Failed);
+    let said = report.progress.unwrap().reason;
+    assert!(
+        said.contains("3 blobs behind") && said.contains("not stopped"),
+        "{said}"
+    );
+    let left = agent.wait_until_it_serves("1.1.0");
+    data.answer("recovered", "exit 0");
+    scene.coordinator.wait_until_healthy("1.1.0");
+    assert!(left.is_alive());
 }
 
 #[test]

@@ -6,10 +6,10 @@ use semver::Version;
 
 use crate::{
     Action, Finality, Finalized, Finalizing, Journey, OrderResult, Outcome, Phase, Purpose,
-    Refusal, Run, Service, StepName, step::Step,
+    Refusal, Run, Service, StepName, Ticket, step::Step,
 };
 
-use super::Left;
+use super::{Left, StepIs};
 
 impl Step {
     /// What the process serves may go: may the process? Nobody is asked on a way back, which mends what is
@@ -29,9 +29,27 @@ impl Step {
     }
 
     /// It may be stopped. The order has its time from here on: however long that took, nothing was done.
-    pub(super) fn may_stop(&mut self, mut journey: Journey) {
+    pub(super) fn ok_to_stop(&mut self) -> Option<()> {
+        if let Some(journey) = self.only_while(StepIs::Quiescing) {
+            self.stop(journey);
+            return Some(());
+        }
+        let mut journey = self.only_while(StepIs::Asking)?;
         journey.deadline_ms = self.deadline_ms();
-        self.quiesce(journey);
+        match journey.is_back() {
+            // What is sick may be unable to make itself ready.
+            true => self.stop(journey),
+            false => self.quiesce(journey),
+        }
+        Some(())
+    }
+
+    /// It is ready to be stopped. However long that took: another may have gone since the yes, which is
+    /// asked for once more. The way itself has its time from here on.
+    pub(super) fn ask_once(&mut self, mut journey: Journey) {
+        journey.deadline_ms = self.deadline_ms();
+        self.state.phase = Phase::Quiescing(journey);
+        self.actions.push(Action::AskOnce(self.state.ticket()));
     }
 
     pub(super) fn quiesce(&mut self, journey: Journey) {
@@ -43,7 +61,10 @@ impl Step {
     /// The order ends before its process was touched. What was drained for it has to be told that it
     /// stays, which is a way back like any other, to what is there.
     pub(super) fn decline(&mut self, journey: Journey, reason: &str) {
-        if journey.data.is_some() {
+        if let Purpose::Back { reason: back } = &journey.purpose {
+            return self.fail_running(format!("{back}; and it was not stopped: {reason}"));
+        }
+        if journey.data.is_some() || self.state.drained {
             return self.turn_back(journey, reason, Left::Process);
         }
         if !self.state.runs || !self.state.quiesced {
@@ -66,7 +87,15 @@ impl Step {
     }
 
     /// The order has ended with its process untouched. What could not be undone in time is tried on.
+    /// A process that had not passed the gates of an order before has still not, and does not count as whole.
     pub(super) fn declined(&mut self, reason: String) {
+        if self.state.unproven {
+            if self.state.runs {
+                return self.fail_running(reason);
+            }
+            self.note_failed(reason.clone());
+            return self.ended(Some(reason.clone()), &Service::new(Run::Starting), &reason);
+        }
         self.note_declined(reason.clone());
         if !self.state.runs {
             return self.ended(None, &Service::new(Run::Starting), &reason);
@@ -83,9 +112,13 @@ impl Step {
         });
     }
 
-    /// A process runs and no order is being carried out: what a former one left quiesced is undone.
+    fn has_to_undo(&self) -> bool {
+        self.state.quiesced && !planted::is(Bug::LeftQuiesced)
+    }
+
+    /// A process runs: what was done to stop one, by this order or a former one, is undone.
     pub(super) fn undo_what_is_left(&mut self) {
-        if self.state.quiesced {
+        if self.has_to_undo() {
             self.actions.push(Action::Unquiesce(self.state.ticket()));
         }
     }
@@ -112,22 +145,40 @@ impl Step {
         match version.filter(|it| is_other(it) && !planted::is(Bug::VersionNotCompared)) {
             Some(other) => {
                 let reason = format!("the process says that it is {other}, not {ordered}");
-                self.turn_back(journey, &reason, Left::Process);
+                self.ask_to_turn_back(journey, &reason);
             }
             None => self.undo_then_ask(),
         }
         Some(())
     }
 
+    /// A process that answers its probes will not do all the same. It may be one that the others cannot do
+    /// without by now: it is stopped only once it may be.
+    pub(super) fn ask_to_turn_back(&mut self, journey: Journey, problem: &str) {
+        let way_back = journey.way_back(self.state.current.as_ref());
+        match way_back.filter(|_| self.state.settings.driver) {
+            Some((target, data)) => {
+                let purpose = Purpose::Back {
+                    reason: problem.to_owned(),
+                };
+                let back = self.journey(target, purpose);
+                self.ask(Journey { data, ..back });
+            }
+            None => self.turn_back(journey, problem, Left::Process),
+        }
+    }
+
     /// What was done to stop the process is undone first: many a system does not recover before.
     pub(super) fn undo_then_ask(&mut self) {
+        self.undo_then(Action::AskRecovered);
+    }
+
+    pub(super) fn undo_then(&mut self, action: impl FnOnce(Ticket) -> Action) {
         let ticket = self.state.ticket();
-        self.actions.push(
-            match self.state.quiesced && !planted::is(Bug::LeftQuiesced) {
-                true => Action::Unquiesce(ticket),
-                false => Action::AskRecovered(ticket),
-            },
-        );
+        self.actions.push(match self.has_to_undo() {
+            true => Action::Unquiesce(ticket),
+            false => action(ticket),
+        });
     }
 
     pub(super) fn unquiesced(&mut self) -> Option<()> {
@@ -136,22 +187,35 @@ impl Step {
                 self.state.quiesced = false;
                 self.declined(journey.purpose.reason());
             }
-            Phase::Recovering { .. } | Phase::Failed(_, _) => {
+            Phase::Recovering { .. } => {
                 self.state.quiesced = false;
                 self.undo_then_ask();
             }
-            Phase::Serving(_) => self.state.quiesced = false,
+            Phase::Rejoining(journey) => {
+                self.state.quiesced = false;
+                let rejoin = self.state.rejoin(&journey)?;
+                self.undo_then(|ticket| Action::Rejoin(ticket, rejoin));
+            }
+            // What comes next is asked once the probes are good.
+            Phase::Serving(_) | Phase::Verifying(_) | Phase::Failed(_, _) => {
+                self.state.quiesced = false;
+            }
             Phase::Draining(_)
             | Phase::Asking(_)
             | Phase::Quiescing(_)
             | Phase::Stopping(_)
             | Phase::Emptying(_)
             | Phase::Swapping(_)
-            | Phase::Starting(_)
-            | Phase::Rejoining(_)
-            | Phase::Verifying(_) => return None,
+            | Phase::Starting(_) => return None,
         }
         Some(())
+    }
+
+    /// The process that runs has passed its gates, though its order ended badly.
+    pub(super) fn proven(&mut self, service: Service) {
+        self.state.unproven = false;
+        self.state.phase = Phase::Serving(service.with(Run::Up));
+        self.undo_what_is_left();
     }
 
     /// An upgrade has to be made final, once for each id.
@@ -192,7 +256,7 @@ impl Step {
                 journey,
                 stop_to_ready_us,
             } => self.end_well(journey, stop_to_ready_us),
-            Phase::Failed(_, service) => self.state.phase = Phase::Serving(service.with(Run::Up)),
+            Phase::Failed(_, service) => self.proven(service),
             Phase::Draining(_)
             | Phase::Asking(_)
             | Phase::Quiescing(_)

@@ -70,6 +70,7 @@ impl Step {
             Event::Desired { .. }
             | Event::Drained
             | Event::OkToStop
+            | Event::NotOkToStop { .. }
             | Event::Quiesced
             | Event::QuiesceFailed { .. }
             | Event::Unquiesced
@@ -112,6 +113,7 @@ impl Step {
                 }
                 Phase::Failed(reason, service) => {
                     self.state.phase = Phase::Failed(reason, service.with(Run::Up));
+                    self.undo_what_is_left();
                 }
                 Phase::Draining(_)
                 | Phase::Asking(_)
@@ -145,16 +147,13 @@ impl Step {
             } => match self.state.phase.clone() {
                 Phase::Verifying(journey) => self.ready(journey, &running, stop_to_ready_us),
                 Phase::Failed(_, _) if self.state.settings.driver => self.undo_then_ask(),
-                Phase::Failed(_, service) => {
-                    self.state.phase = Phase::Serving(service.with(Run::Up))
-                }
-                // A newer order came while the probes of the one before were waited for: good news, and no more.
-                Phase::Serving(_)
-                | Phase::Draining(_)
+                Phase::Failed(_, service) => self.proven(service),
+                Phase::Serving(_) => {}
+                Phase::Draining(_)
                 | Phase::Asking(_)
                 | Phase::Quiescing(_)
-                | Phase::Declining(_) => {}
-                Phase::Stopping(_)
+                | Phase::Declining(_)
+                | Phase::Stopping(_)
                 | Phase::Emptying(_)
                 | Phase::Swapping(_)
                 | Phase::Starting(_)
@@ -165,15 +164,12 @@ impl Step {
                 let journey = self.only_while(StepIs::Draining)?;
                 self.ask_or_stop(journey);
             }
-            Event::OkToStop => {
-                let journey = self.only_while(StepIs::Asking)?;
-                self.may_stop(journey);
-            }
+            Event::OkToStop => return self.ok_to_stop(),
             Event::Quiesced => {
                 let journey = self.only_while(StepIs::Quiescing)?;
-                self.stop(journey);
+                self.ask_once(journey);
             }
-            Event::QuiesceFailed { reason } => {
+            Event::NotOkToStop { reason } | Event::QuiesceFailed { reason } => {
                 let journey = self.only_while(StepIs::Quiescing)?;
                 self.decline(journey, &reason);
             }
@@ -356,8 +352,12 @@ impl Step {
             Phase::Draining(journey)
             | Phase::Stopping(journey)
             | Phase::Rejoining(journey)
-            | Phase::Verifying(journey)
-            | Phase::Recovering { journey, .. } => self.watch(journey, trouble, Left::Process),
+            | Phase::Verifying(journey) => self.watch(journey, trouble, Left::Process),
+            Phase::Recovering { journey, .. } => {
+                if let Some(reason) = self.overdue(&journey, trouble) {
+                    self.ask_to_turn_back(journey, &reason);
+                }
+            }
             Phase::Asking(journey) | Phase::Quiescing(journey) => {
                 if let Some(reason) = self.overdue(&journey, trouble) {
                     self.decline(journey, &reason);
@@ -392,6 +392,8 @@ impl Step {
                 let reason = format!("the process ended while it was being drained: {reason}");
                 self.turn_back(journey, &reason, Left::Nothing);
             }
+            // Nobody has to be asked any more.
+            Phase::Asking(journey) if journey.is_back() => self.after_stop(journey),
             Phase::Asking(journey) | Phase::Quiescing(journey) => {
                 let reason = format!("the process ended before it was stopped: {reason}");
                 self.decline(journey, &reason);

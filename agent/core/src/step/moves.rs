@@ -88,6 +88,7 @@ impl Step {
 
     pub(super) fn start(&mut self, journey: Journey) {
         self.state.hitch = None;
+        self.state.unproven = true;
         let action = Action::Start(self.state.ticket(), journey.target.clone());
         self.state.phase = Phase::Starting(journey.at(StepName::Starting));
         self.actions.push(action);
@@ -102,8 +103,7 @@ impl Step {
         match self.state.rejoin(&journey) {
             Some(rejoin) => {
                 self.state.phase = Phase::Rejoining(journey);
-                self.actions
-                    .push(Action::Rejoin(self.state.ticket(), rejoin));
+                self.undo_then(|ticket| Action::Rejoin(ticket, rejoin));
             }
             None => self.verify(journey),
         }
@@ -115,6 +115,7 @@ impl Step {
         }
         self.state.phase = Phase::Verifying(journey);
         self.actions.push(Action::Verify);
+        self.undo_what_is_left();
     }
 
     pub(super) fn ready(&mut self, journey: Journey, running: &Release, stop_to_ready_us: u64) {
@@ -134,6 +135,7 @@ impl Step {
             Purpose::Back { reason } => (OrderResult::Reverted, reason),
         };
         self.state.drained = false;
+        self.state.unproven = false;
         self.state.outcome = Some(Outcome {
             result,
             reason,
@@ -217,14 +219,28 @@ impl Step {
             Purpose::Forward { .. } => format!("{problem}; there is no release to go back to"),
             Purpose::Back { reason } => format!("{reason}; then going back failed: {problem}"),
         };
+        match left {
+            Left::Process => self.fail_running(reason),
+            Left::Nothing => {
+                self.note_failed(reason.clone());
+                self.ended(Some(reason), &Service::new(Run::Starting), problem);
+            }
+        }
+    }
+
+    /// The order ends badly, and what runs is left to run until its gates are good or somebody says more.
+    pub(super) fn fail_running(&mut self, reason: String) {
+        self.note_failed(reason.clone());
+        self.state.phase = Phase::Failed(reason, Service::new(Run::Up));
+        self.undo_what_is_left();
+    }
+
+    pub(super) fn note_failed(&mut self, reason: String) {
+        self.state.unproven = true;
         self.state.outcome = Some(Outcome {
             result: OrderResult::Failed,
-            reason: reason.clone(),
+            reason,
             stop_to_ready_us: 0,
         });
-        match left {
-            Left::Process => self.state.phase = Phase::Failed(reason, Service::new(Run::Up)),
-            Left::Nothing => self.ended(Some(reason), &Service::new(Run::Starting), problem),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! How a new agent takes up what a former one left.
 
-use crate::{Action, BootId, Journey, Phase, Release, Run, Service, step::Step};
+use crate::{Action, BootId, Journey, Phase, Release, Run, Service, StepName, step::Step};
 
 use super::Left;
 
@@ -26,7 +26,11 @@ impl Step {
             }
             Phase::Failed(reason, service) => {
                 let run = self.revived(process, current);
+                let is_up = run == Run::Up;
                 self.state.phase = Phase::Failed(reason, service.with(run));
+                if is_up {
+                    self.undo_what_is_left();
+                }
             }
             Phase::Draining(journey) => match process {
                 Some(_) => self.resume(journey, rebooted, process, Self::drain),
@@ -35,12 +39,18 @@ impl Step {
                     self.turn_back(journey, gone, Left::Nothing);
                 }
             },
-            Phase::Asking(journey) => self.untouched(journey, rebooted, process, Self::ask),
-            Phase::Quiescing(journey) => self.untouched(journey, rebooted, process, Self::quiesce),
+            // However lately there was a yes, it may be an old one by now.
+            Phase::Asking(journey) | Phase::Quiescing(journey) => {
+                self.untouched(journey, rebooted, process, Self::ask);
+            }
             Phase::Declining(journey) => match process {
                 Some(_) => self.resume(journey, true, process, Self::undo_quiesce),
                 None => self.gone(journey.purpose.reason()),
             },
+            Phase::Stopping(journey) if process.is_some() && self.is_untouched(&journey) => {
+                self.state.phase = Phase::Asking(journey.clone());
+                self.untouched(journey, rebooted, process, Self::ask_or_stop);
+            }
             Phase::Stopping(journey) => self.resume(journey, rebooted, process, Self::stop),
             Phase::Emptying(journey) => {
                 let go_on = match process {
@@ -69,6 +79,13 @@ impl Step {
         }
     }
 
+    /// Whether a journey that was to stop its process has done nothing else to the instance.
+    fn is_untouched(&self, journey: &Journey) -> bool {
+        let order = self.state.fence.order.as_ref();
+        let mends = order.is_some_and(|order| order.way_back);
+        !journey.is_back() && !mends && journey.furthest <= StepName::Stopping
+    }
+
     /// Goes on with a journey that has not touched its process yet, if there is still time and a process.
     fn untouched(
         &mut self,
@@ -79,9 +96,12 @@ impl Step {
     ) {
         if process.is_none() {
             let gone = "its process was gone when the agent came back to stopping it";
-            return match journey.data {
-                Some(_) => self.decline(journey, gone),
-                None => self.gone(gone.to_owned()),
+            if journey.is_back() {
+                return self.resume(journey, rebooted, None, Self::after_stop);
+            }
+            return match journey.data.is_some() || self.state.drained {
+                true => self.decline(journey, gone),
+                false => self.gone(gone.to_owned()),
             };
         }
         if rebooted {
@@ -96,9 +116,16 @@ impl Step {
 
     /// The order ends without its process having been touched, and that is gone all the same.
     fn gone(&mut self, reason: String) {
-        self.note_declined(reason);
-        let run = self.revived(None, self.state.current.clone());
-        self.state.phase = Phase::Serving(Service::new(run));
+        let unproven = self.state.unproven;
+        match unproven {
+            true => self.note_failed(reason.clone()),
+            false => self.note_declined(reason.clone()),
+        }
+        let service = Service::new(self.revived(None, self.state.current.clone()));
+        self.state.phase = match unproven {
+            true => Phase::Failed(reason, service),
+            false => Phase::Serving(service),
+        };
     }
 
     /// Goes on with a journey where a former agent left it. It gets its full time again if the clock

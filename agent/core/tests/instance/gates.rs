@@ -30,10 +30,11 @@ fn recovering() -> Story {
     story
         .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
         .then(Event::OkToStop, "quiescing", &["quiesce"])
-        .then(Event::Quiesced, "stopping", &["stop"])
+        .then(Event::Quiesced, "quiescing", &["ask once"])
+        .then(Event::OkToStop, "stopping", &["stop"])
         .then(exited(), "swapping", &["swap to 2"])
         .then(Event::Swapped, "starting", &["start 2"])
-        .then(started(2), "verifying", &["verify"])
+        .then(started(2), "verifying", &["verify", "unquiesce"])
         .then(ready(2), "recovering", &["ask version"]);
     story
 }
@@ -142,10 +143,11 @@ fn a_process_that_ends_before_it_is_stopped_is_started_again_and_the_order_decli
 fn a_release_that_says_it_is_another_is_turned_back_and_what_was_quiesced_undone() {
     let mut story = recovering();
     story
-        .then(version(3), "stopping", &["stop"])
+        .then(version(3), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "stopping", &["stop"])
         .then(exited(), "swapping", &["swap to 1"])
         .then(Event::Swapped, "starting", &["start 1"])
-        .then(started(1), "verifying", &["verify"])
+        .then(started(1), "verifying", &["verify", "unquiesce"])
         .then(ready(1), "recovering", &["unquiesce"])
         .then(Event::Unquiesced, "recovering", &["ask recovered"])
         .then(Event::CaughtUp, "serving", &[]);
@@ -165,14 +167,135 @@ fn a_release_whose_version_nobody_can_ask_is_not_turned_back_for_it() {
     );
 }
 
-#[test]
-fn an_instance_that_does_not_recover_in_time_is_turned_back() {
+/// One that is served by the new release, which did not recover in its time.
+fn behind() -> Story {
     let mut story = recovering();
     story
         .then(version(2), "recovering", &["unquiesce"])
         .then(Event::Unquiesced, "recovering", &["ask recovered"])
         .at(11_000)
-        .then(tick(), "stopping", &["stop"]);
+        .then(tick(), "asking", &["ask to stop"]);
+    assert_eq!(story.state.progress().unwrap().step, StepName::Recovering);
+    story
+}
+
+const NOT_RECOVERED: &str = "not ready within 10 s, still recovering: tcp 127.0.0.1:1: refused";
+
+#[test]
+fn an_instance_that_does_not_recover_in_time_is_turned_back_once_it_may_be_stopped() {
+    let mut story = behind();
+    story
+        .restart(BOOT, Some(2), 2, "asking", &["ask to stop"])
+        .then(Event::OkToStop, "stopping", &["stop"])
+        .then(exited(), "swapping", &["swap to 1"])
+        .then(Event::Swapped, "starting", &["start 1"])
+        .then(started(1), "verifying", &["verify"])
+        .then(ready(1), "recovering", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[]);
+    story.ended(OrderResult::Reverted, NOT_RECOVERED);
+}
+
+#[test]
+fn an_instance_that_does_not_recover_and_may_not_be_stopped_is_left_running_and_asked_on() {
+    let mut story = behind();
+    story.at(21_000).then(tick(), "failed", &[]);
+    let reason = story.state.progress().unwrap().reason;
+    assert!(reason.starts_with(NOT_RECOVERED), "{reason}");
+    assert!(reason.contains("not stopped"), "{reason}");
+    story.ended(OrderResult::Failed, &reason);
+    assert_eq!(story.state.status(), Status::Error);
+    story
+        .then(ready(2), "failed", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[]);
+    assert_eq!(story.state.status(), Status::Running);
+}
+
+#[test]
+fn an_instance_that_ends_while_it_is_asked_about_goes_back_at_once() {
+    behind().then(exited(), "swapping", &["swap to 1"]);
+    behind().restart(BOOT, None, 2, "swapping", &["swap to 1"]);
+}
+
+#[test]
+fn an_order_that_is_declined_leaves_what_has_not_passed_its_gates_failed() {
+    let mut story = recovering();
+    story
+        .then(desired(1, order(2), 1_000), "asking", &["ask to stop"])
+        .restart(BOOT, Some(2), 2, "asking", &["ask to stop"])
+        .at(11_000)
+        .then(tick(), "declining", &["unquiesce"])
+        .then(Event::Unquiesced, "failed", &[]);
+    story.ended(
+        OrderResult::Failed,
+        "not ready within 10 s, still asking: tcp 127.0.0.1:1: refused",
+    );
+    // So does one that follows, until the gates were passed.
+    story
+        .then(desired(1, order(3), 11_000), "asking", &["ask to stop"])
+        .at(21_000)
+        .then(tick(), "failed", &[])
+        .then(ready(2), "failed", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[])
+        .then(desired(1, order(4), 21_000), "asking", &["ask to stop"])
+        .at(31_000)
+        .then(tick(), "serving", &[]);
+    assert!(!story.durable.unproven);
+    assert_eq!(
+        story.state.progress().unwrap().result,
+        Some(OrderResult::Declined)
+    );
+}
+
+#[test]
+fn a_yes_that_does_not_stand_any_more_once_it_is_quiesced_declines() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .at(9_000)
+        .then(Event::Quiesced, "quiescing", &["ask once"]);
+    assert_eq!(story.state.wake_at_ms(), Some(19_000));
+    let reason = "n2 is down".to_owned();
+    story
+        .then(Event::NotOkToStop { reason }, "declining", &["unquiesce"])
+        .then(Event::Unquiesced, "serving", &[]);
+    story.ended(OrderResult::Declined, "n2 is down");
+}
+
+#[test]
+fn a_new_agent_that_finds_the_process_it_was_to_stop_asks_again() {
+    let mut story = serving();
+    story
+        .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(Event::Quiesced, "quiescing", &["ask once"])
+        .then(Event::OkToStop, "stopping", &["stop"])
+        .restart(BOOT, Some(1), 1, "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(Event::Quiesced, "quiescing", &["ask once"])
+        .then(Event::OkToStop, "stopping", &["stop"])
+        .at(60_000)
+        .restart(BOOT, Some(1), 1, "declining", &["unquiesce"])
+        .then(Event::Unquiesced, "serving", &[]);
+    story.ended(
+        OrderResult::Declined,
+        "its time ran out while the agent was away",
+    );
+}
+
+#[test]
+fn what_an_earlier_order_drained_is_told_that_it_stays_when_a_later_one_is_declined() {
+    let mut story = serving();
+    story
+        .then(desired(1, rebuild(1), 1_000), "draining", &["drain"])
+        .then(desired(1, order(2), 1_000), "asking", &["ask to stop"])
+        .at(11_000)
+        .then(tick(), "starting", &["start 1"])
+        .then(started(1), "rejoining", &["cancel drain"])
+        .then(Event::Rejoined, "verifying", &["verify"])
+        .then(ready(1), "recovering", &["ask recovered"])
+        .then(Event::CaughtUp, "serving", &[]);
+    assert!(!story.durable.drained);
 }
 
 #[test]
@@ -182,14 +305,13 @@ fn a_failed_instance_serves_again_once_it_has_recovered() {
         .then(exited(), "stopping", &["stop"])
         .then(Event::Stopped, "swapping", &["swap to 1"])
         .then(Event::Swapped, "starting", &["start 1"])
-        .then(started(1), "verifying", &["verify"])
+        .then(started(1), "verifying", &["verify", "unquiesce"])
         .at(11_000)
-        .then(tick(), "failed", &[])
-        .then(ready(1), "failed", &["unquiesce"]);
+        .then(tick(), "failed", &["unquiesce"])
+        .then(Event::Unquiesced, "failed", &[])
+        .then(ready(1), "failed", &["ask recovered"]);
     assert_eq!(story.state.status(), Status::Error);
-    story
-        .then(Event::Unquiesced, "failed", &["ask recovered"])
-        .then(Event::CaughtUp, "serving", &[]);
+    story.then(Event::CaughtUp, "serving", &[]);
 }
 
 #[test]
@@ -215,10 +337,10 @@ fn a_rebuild_asks_once_it_is_drained_and_is_told_to_stay_if_it_may_not_stop() {
         .restart(BOOT, Some(1), 1, "asking", &["ask to stop"])
         .then(Event::OkToStop, "quiescing", &["quiesce"])
         .then(quiesce_failed(), "starting", &["start 1"])
-        .then(started(1), "rejoining", &["cancel drain"])
+        .then(started(1), "rejoining", &["unquiesce"])
+        .then(Event::Unquiesced, "rejoining", &["cancel drain"])
         .then(Event::Rejoined, "verifying", &["verify"])
-        .then(ready(1), "recovering", &["unquiesce"])
-        .then(Event::Unquiesced, "recovering", &["ask recovered"])
+        .then(ready(1), "recovering", &["ask recovered"])
         .then(Event::CaughtUp, "serving", &[]);
     story.ended(OrderResult::Reverted, "the leader would not move");
     assert!(!story.durable.drained && !story.durable.quiesced);
@@ -231,13 +353,15 @@ fn a_new_agent_asks_again_what_the_former_one_asked() {
         .then(desired(1, order(1), 1_000), "asking", &["ask to stop"])
         .restart(BOOT, Some(1), 1, "asking", &["ask to stop"])
         .then(Event::OkToStop, "quiescing", &["quiesce"])
-        .restart(BOOT, Some(1), 1, "quiescing", &["quiesce"])
-        .then(Event::Quiesced, "stopping", &["stop"])
+        .restart(BOOT, Some(1), 1, "asking", &["ask to stop"])
+        .then(Event::OkToStop, "quiescing", &["quiesce"])
+        .then(Event::Quiesced, "quiescing", &["ask once"])
+        .then(Event::OkToStop, "stopping", &["stop"])
         .then(exited(), "swapping", &["swap to 2"])
         .then(Event::Swapped, "starting", &["start 2"])
-        .then(started(2), "verifying", &["verify"])
+        .then(started(2), "verifying", &["verify", "unquiesce"])
         .then(ready(2), "recovering", &["ask version"])
-        .restart(BOOT, Some(2), 2, "verifying", &["verify"])
+        .restart(BOOT, Some(2), 2, "verifying", &["verify", "unquiesce"])
         .then(ready(2), "recovering", &["ask version"])
         .then(version(2), "recovering", &["unquiesce"])
         .then(Event::Unquiesced, "recovering", &["ask recovered"])

@@ -122,6 +122,16 @@ impl Host {
 
     pub(crate) fn tell(&mut self, event: Event, death: Death) {
         let transition = step(&self.state, event.clone(), self.now).unwrap();
+        let unasked = transition.actions.iter().any(|action| {
+            matches!(action, Action::EnsureStopped(_))
+                && matches!(self.state.phase, Phase::Recovering { .. })
+                && !transition.state.fence.order.as_ref().unwrap().way_back
+        });
+        let is_there = self.process.is_some() && !matches!(event, Event::Exited { .. });
+        assert!(
+            !(unasked && is_there && self.settings.driver),
+            "what answers its probes was stopped without leave"
+        );
         if event == Event::OkToStop {
             self.leave_for = Some(self.state.fence.generation());
         }
@@ -218,6 +228,11 @@ impl Host {
             Action::AskToStop(ticket) => {
                 assert!(ticket.is_backed_by(&self.durable));
                 None
+            }
+            Action::AskOnce(ticket) => {
+                assert!(ticket.is_backed_by(&self.durable));
+                assert!(self.quiesced, "asked once more before it was ready");
+                Some(Event::OkToStop)
             }
             Action::Quiesce(ticket) => {
                 assert!(ticket.is_backed_by(&self.durable));

@@ -98,6 +98,7 @@ pub(crate) fn name(action: &Action) -> String {
         Action::Rejoin(_, Rejoin::CancelDrain) => "cancel drain".to_owned(),
         Action::Verify => "verify".to_owned(),
         Action::AskToStop(_) => "ask to stop".to_owned(),
+        Action::AskOnce(_) => "ask once".to_owned(),
         Action::Quiesce(_) => "quiesce".to_owned(),
         Action::Finalize(_, id) => format!("finalize {id}"),
         Action::Unquiesce(_) => "unquiesce".to_owned(),

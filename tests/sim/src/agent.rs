@@ -116,6 +116,7 @@ enum Asked {
     Drain,
     Rejoin,
     OkToStop,
+    Once,
     Quiesce,
     Unquiesce,
     Version,
@@ -714,6 +715,9 @@ impl World {
             Action::AskToStop(ticket) if self.is_backed(index, *ticket) => {
                 self.ask_driver(index, Asked::OkToStop)
             }
+            Action::AskOnce(ticket) if self.is_backed(index, *ticket) => {
+                self.ask_driver(index, Asked::Once)
+            }
             Action::Quiesce(ticket) if self.is_backed(index, *ticket) => {
                 self.instances[index].is_quiesced = true;
                 self.ask_driver(index, Asked::Quiesce)
@@ -743,6 +747,7 @@ impl World {
             | Action::SwapCurrent(_, _)
             | Action::Start(_, _)
             | Action::AskToStop(_)
+            | Action::AskOnce(_)
             | Action::Quiesce(_)
             | Action::Unquiesce(_)
             | Action::AskVersion(_)
@@ -822,7 +827,8 @@ impl World {
         let generation = memory.state.fence.generation();
         // How the process says which version it is has nothing to do with what the system allows.
         let waits = asked == Asked::Recovered && !serves && instance.settings.driver;
-        if waits || refuses && !matches!(asked, Asked::Version | Asked::Quiesce) {
+        let answers_once = matches!(asked, Asked::Version | Asked::Quiesce | Asked::Once);
+        if waits || refuses && !answers_once {
             match asked {
                 Asked::OkToStop => self.see(Sight::NotSpared),
                 Asked::Recovered => self.see(Sight::NotRecovered),
@@ -834,7 +840,11 @@ impl World {
         let answer = match asked {
             Asked::Drain => Happened::Drained,
             Asked::Rejoin => Happened::Rejoined,
-            Asked::OkToStop => {
+            Asked::Once if refuses => {
+                let reason = "the storage system says no by now".to_owned();
+                Happened::NotOkToStop { reason }
+            }
+            Asked::OkToStop | Asked::Once => {
                 instance.leave_for = Some(generation);
                 Happened::OkToStop
             }

@@ -1018,12 +1018,16 @@ impl World {
 
     /// The instance's probes say something else than before.
     pub(crate) fn agent_sees_probes(&mut self, index: InstanceIndex) {
-        if self.instances[index].agent.is_none() {
+        let Some(memory) = &self.instances[index].agent else {
             return;
-        }
-        match self.ready_now(index) {
-            Some(ready) => self.handle(index, ready),
-            None => self.publish(index),
+        };
+        // An agent that is at something looks at its probes when it is done with that, and not before.
+        match memory.effect {
+            Some(_) => self.publish(index),
+            None => match self.ready_now(index) {
+                Some(ready) => self.handle(index, ready),
+                None => self.publish(index),
+            },
         }
     }
 

@@ -200,11 +200,7 @@ fn an_upgrade_is_made_final_once_for_each_id_also_by_another_agent() {
     scene.coordinator.desire(to_be_final(&scene, "2"));
     assert!(finalized(&scene, "2").ok);
     assert_eq!(data.told("finalize")["arguments"]["id"], "2");
-    let sessions = scene.coordinator.hellos();
-    agent.restart();
-    wait_for("another session", || {
-        (scene.coordinator.hellos() > sessions).then_some(())
-    });
+    scene.coordinator.until_another_session(|| agent.restart());
     scene.coordinator.desire(to_be_final(&scene, "2"));
     scene.coordinator.desire(to_be_final(&scene, "3"));
     assert!(finalized(&scene, "3").ok);
@@ -217,15 +213,11 @@ fn an_agent_that_dies_while_an_upgrade_is_made_final_goes_on_with_it() {
         let (scene, _data) = scene("good");
         let mut agent = Agent::start(&scene.place);
         agent.wait_until_it_serves("1.0.0");
-        agent.restart_with(failpoint);
         scene.coordinator.wait_until_healthy("1.0.0");
+        scene.coordinator.until_another_session(|| agent.restart_with(failpoint));
         scene.coordinator.desire(to_be_final(&scene, "1"));
         wait_for("its death", || agent.has_ended().then_some(()));
-        let sessions = scene.coordinator.hellos();
-        agent.restart();
-        wait_for("another session", || {
-            (scene.coordinator.hellos() > sessions).then_some(())
-        });
+        scene.coordinator.until_another_session(|| agent.restart());
         scene.coordinator.desire(to_be_final(&scene, "1"));
         assert!(finalized(&scene, "1").ok);
     }

@@ -43,11 +43,7 @@ fn a_process_is_held_down_until_that_is_lifted_also_by_another_agent() {
         scene.coordinator.desire(held("it may not meet 2.0.0"));
         scene.coordinator.wait_for("it to be held", is_held);
         assert!(agent.storage().is_none());
-        let sessions = scene.coordinator.hellos();
-        agent.restart();
-        crate::support::wait_for("another session", || {
-            (scene.coordinator.hellos() > sessions).then_some(())
-        });
+        scene.coordinator.until_another_session(|| agent.restart());
     }
     scene.coordinator.desire(desired(&[], None));
     agent.wait_until_it_serves("1.0.0");

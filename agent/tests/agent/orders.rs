@@ -108,10 +108,7 @@ fn the_same_order_again_has_no_second_effect_also_after_a_restart() {
     scene
         .coordinator
         .wait_for("epoch 6", |report| report.accepted_epoch == 6);
-    agent.restart();
-    wait_for("another session", || {
-        (scene.coordinator.hellos() == 2).then_some(())
-    });
+    scene.coordinator.until_another_session(|| agent.restart());
     scene.coordinator.set_epoch(7);
     scene.coordinator.desire(again());
     let report = scene
@@ -132,10 +129,7 @@ fn refused(
     let mut agent = scene.agent();
     let report = scene.upgrade(3, OrderResult::Done);
     let storage = agent.wait_until_it_serves("1.1.0");
-    agent.restart();
-    wait_for("another session", || {
-        (scene.coordinator.hellos() == 2).then_some(())
-    });
+    scene.coordinator.until_another_session(|| agent.restart());
     scene.coordinator.wait_until_healthy("1.1.0");
     let answers_clock_ms = change(&scene);
     let mut order = order(4, &scene.old, Some(&scene.new));
@@ -207,10 +201,7 @@ fn a_release_that_was_at_hand_is_not_once_its_key_is_trusted_no_more() {
     let mut agent = scene.agent();
     let storage = agent.wait_until_it_serves("1.0.0");
     scene.place.trust_another_key();
-    agent.restart();
-    wait_for("another session", || {
-        (scene.coordinator.hellos() == 2).then_some(())
-    });
+    scene.coordinator.until_another_session(|| agent.restart());
     scene.coordinator.wait_until_healthy("1.0.0");
     let order = order(1, &scene.new, Some(&scene.old));
     scene.coordinator.desire(desired(&[], Some(order)));
@@ -228,10 +219,7 @@ fn an_instance_stays_at_its_release_and_can_leave_it_when_its_key_is_trusted_no_
     scene.upgrade(1, OrderResult::Done);
     let storage = agent.wait_until_it_serves("1.1.0");
     scene.place.trust_another_key();
-    agent.restart();
-    wait_for("another session", || {
-        (scene.coordinator.hellos() == 2).then_some(())
-    });
+    scene.coordinator.until_another_session(|| agent.restart());
     scene.coordinator.wait_until_healthy("1.1.0");
     assert_eq!(agent.wait_until_it_serves("1.1.0"), storage);
     let order = order(2, &scene.old, Some(&scene.new));

@@ -230,10 +230,7 @@ fn what_an_order_that_did_not_end_well_set_aside_is_kept_for_a_person() {
     let (scene, data) = scene("broken", "1ms");
     let mut agent = scene.agent();
     scene.carry_out(rebuild(1, &scene.new, None), OrderResult::Failed);
-    agent.restart();
-    wait_for("another session", || {
-        (scene.coordinator.hellos() == 2).then_some(())
-    });
+    scene.coordinator.until_another_session(|| agent.restart());
     refused(
         &scene,
         2,

@@ -244,6 +244,16 @@ impl Coordinator {
         self.shared.lock().unwrap().hellos
     }
 
+    /// Does what makes the agent begin another session, and waits for that: what is said to the one before is lost.
+    #[track_caller]
+    pub(crate) fn until_another_session(&self, begun_by: impl FnOnce()) {
+        let sessions = self.hellos();
+        begun_by();
+        wait_for("another session", || {
+            (self.hellos() > sessions).then_some(())
+        });
+    }
+
     /// The offsets from which downloads were asked for.
     pub(crate) fn offsets(&self) -> Vec<u64> {
         self.shared.lock().unwrap().offsets.clone()

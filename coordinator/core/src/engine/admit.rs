@@ -47,8 +47,8 @@ enum Position {
 struct Setting {
     stage: u32,
     wave: u32,
-    /// The failure domains in which something is out.
-    domains: BTreeSet<Option<String>>,
+    /// The failure domains in which something of the component is out, and in which we hold something of others.
+    domains: [BTreeSet<Option<String>>; 2],
     /// How much of the component is out, beside what may be.
     component_fill: Option<Ordering>,
     /// What of the stage waits for a person's word.

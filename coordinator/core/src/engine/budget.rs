@@ -224,20 +224,22 @@ impl<'a> Budget<'a> {
         count(members.map_or(0, |members| members.all().len()))
     }
 
-    /// The failure domains in which something of the component is out, or of any other is held by us.
+    /// The failure domains in which something of the component is out, and those in which something of any other is held
+    /// by us: each of the two may hold back by itself.
     #[must_use]
-    pub fn domains(&self, policy: &Policy) -> BTreeSet<Option<String>> {
+    pub fn domains(&self, policy: &Policy) -> [BTreeSet<Option<String>>; 2] {
         let Some(label) = policy.failure_domain.as_deref() else {
-            return BTreeSet::new();
+            return Default::default();
         };
-        let own = self.out.into_iter();
-        let others = self.held_of_others();
-        own.chain(others)
-            .flat_map(|out| {
-                let known = out.by_label(label).map(|(value, _)| Some(value.to_owned()));
-                known.chain((unlabelled(out, label) > 0).then_some(None))
-            })
-            .collect()
+        let of = |out: &Outages| {
+            let known = out.by_label(label).map(|(value, _)| Some(value.to_owned()));
+            let nowhere = (unlabelled(out, label) > 0).then_some(None);
+            known.chain(nowhere).collect::<Vec<_>>()
+        };
+        [
+            self.out.into_iter().flat_map(of).collect(),
+            self.held_of_others().flat_map(of).collect(),
+        ]
     }
 
     fn held_of_others(&self) -> impl Iterator<Item = &'a Outages> {

@@ -1,7 +1,6 @@
 //! Orders: carried out, undone, and refused.
 
 use evenkeel_proto::v1::{InstanceHealth, InstanceStatus, OrderResult};
-use rustix::process::Signal;
 
 use crate::support::{Scene, desired, order, outcome, wait_for};
 
@@ -236,8 +235,7 @@ fn an_instance_stays_at_its_release_and_can_leave_it_when_its_key_is_trusted_no_
 fn a_process_that_does_not_stop_in_its_time_is_killed() {
     let scene = Scene::new("good", "stop_timeout = \"300ms\"");
     let agent = scene.agent();
-    // It takes no signal but SIGKILL now.
-    agent.storage().unwrap().signal(Signal::STOP);
+    agent.storage().unwrap().freeze();
     scene.upgrade(1, OrderResult::Done);
     assert!(
         agent

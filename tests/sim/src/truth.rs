@@ -427,16 +427,13 @@ impl World {
             let (Some(plan), Some(index)) = (after.plan(slot.plan), self.index_of(&new.id)) else {
                 continue;
             };
-            // What is put back may be down already, or said to be: that takes nothing down.
+            // What is put back or caught up may be down already, or said to be: that takes nothing down.
             let is_down = self.instances[index].down_since.is_some()
                 || before
                     .instance(&new.id)
                     .is_none_or(|known| !known.is_healthy());
-            // Nor does one that is held down, and caught up.
-            let is_held = before
-                .instance(&new.id)
-                .is_some_and(|known| known.is_quarantined());
-            if is_held || (!is_forward(after, change, &new.id) && is_down) {
+            let mends = plan.kind == PlanKind::CatchUp || !is_forward(after, change, &new.id);
+            if mends && is_down {
                 continue;
             }
             let policy = plan.policy.clone();

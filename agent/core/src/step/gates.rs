@@ -15,12 +15,16 @@ impl Step {
     /// What the process serves may go: may the process? Nobody is asked on a way back, which mends what is
     /// broken already.
     pub(super) fn ask_or_stop(&mut self, journey: Journey) {
-        let order = self.state.fence.order.as_ref();
-        let goes_back = order.is_some_and(|order| order.way_back);
-        if !self.state.settings.driver || goes_back || planted::is(Bug::LeaveNotAsked) {
+        if !self.state.settings.driver || self.mends() || planted::is(Bug::LeaveNotAsked) {
             return self.stop(journey);
         }
         self.ask(journey);
+    }
+
+    /// Whether the newest order puts back what would not do.
+    pub(super) fn mends(&self) -> bool {
+        let order = self.state.fence.order.as_ref();
+        order.is_some_and(|order| order.way_back)
     }
 
     pub(super) fn ask(&mut self, journey: Journey) {

@@ -81,9 +81,7 @@ impl Step {
 
     /// Whether a journey that was to stop its process has done nothing else to the instance.
     fn is_untouched(&self, journey: &Journey) -> bool {
-        let order = self.state.fence.order.as_ref();
-        let mends = order.is_some_and(|order| order.way_back);
-        !journey.is_back() && !mends && journey.furthest <= StepName::Stopping
+        !journey.is_back() && !self.mends() && journey.furthest <= StepName::Stopping
     }
 
     /// Goes on with a journey that has not touched its process yet, if there is still time and a process.
@@ -129,8 +127,8 @@ impl Step {
     }
 
     /// Goes on with a journey where a former agent left it. It gets its full time again if the clock
-    /// that its deadline counts on started anew, and on the way back in any case: there is nowhere
-    /// else to go. A way forward whose time ran out meanwhile ends here.
+    /// that its deadline counts on started anew, and on the way back in any case, which may be what was ordered: there
+    /// is nowhere else to go. A way forward whose time ran out meanwhile ends here.
     fn resume(
         &mut self,
         mut journey: Journey,
@@ -138,7 +136,7 @@ impl Step {
         process: Option<Release>,
         go_on: impl FnOnce(&mut Self, Journey),
     ) {
-        let back = journey.is_back();
+        let back = journey.is_back() || self.mends();
         if anew || back {
             journey.deadline_ms = self.deadline_ms();
         }

@@ -329,6 +329,22 @@ fn nobody_is_asked_about_what_is_put_back_or_does_not_run() {
 }
 
 #[test]
+fn what_is_put_back_goes_on_however_late_its_agent_comes_back() {
+    let back = Order {
+        way_back: true,
+        fallback: None,
+        ..order(1)
+    };
+    let mut story = serving();
+    story
+        .then(desired(1, back, 1_000), "stopping", &["stop"])
+        .at(60_000)
+        .restart(BOOT, Some(1), 1, "stopping", &["stop"])
+        .then(exited(), "swapping", &["swap to 2"]);
+    assert_eq!(story.state.wake_at_ms(), Some(70_000));
+}
+
+#[test]
 fn a_rebuild_asks_once_it_is_drained_and_is_told_to_stay_if_it_may_not_stop() {
     let mut story = serving();
     story

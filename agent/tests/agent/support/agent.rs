@@ -47,6 +47,15 @@ impl ProcessId {
         assert!(self.is_alive());
         kill_process(Pid::from_raw(self.pid).unwrap(), signal).unwrap();
     }
+
+    /// From now on it takes no signal but SIGKILL. Before it stands still, another signal might be faster.
+    pub(crate) fn freeze(self) {
+        self.signal(Signal::STOP);
+        wait_for("it to stand still", || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
+            stat.rsplit_once(')')?.1.starts_with(" T").then_some(())
+        });
+    }
 }
 
 /// An agent, and what it leaves behind; all of it ends with this.

@@ -238,6 +238,13 @@ impl Phase {
         }
     }
 
+    /// The process that should run stands like this now. Nothing changes while an order is being carried out.
+    pub(crate) fn stand(&mut self, now: Service) {
+        if let Self::Serving(service) | Self::Failed(_, service) = self {
+            *service = now;
+        }
+    }
+
     /// Whether the process was not touched yet by the order that is being carried out.
     pub(crate) fn is_before_stop(&self) -> bool {
         match self {
@@ -351,28 +358,17 @@ impl State {
             Some(Run::Held { reason }) => format!("held down: {reason}"),
             Some(Run::Unknown | Run::Starting | Run::Up) | None => String::new(),
         };
-        let order = match &self.phase {
-            Phase::Failed(reason, _) => reason.clone(),
-            Phase::Declining(_) => match self.phase.journey().map(|journey| &journey.purpose) {
-                Some(Purpose::Back { reason }) => format!("not stopped: {reason}"),
-                Some(Purpose::Forward { .. }) | None => String::new(),
-            },
-            Phase::Serving(_)
-            | Phase::Draining(_)
-            | Phase::Asking(_)
-            | Phase::Quiescing(_)
-            | Phase::Stopping(_)
-            | Phase::Emptying(_)
-            | Phase::Swapping(_)
-            | Phase::Starting(_)
-            | Phase::Rejoining(_)
-            | Phase::Verifying(_)
-            | Phase::Recovering { .. } => {
-                match self.phase.journey().map(|journey| &journey.purpose) {
-                    Some(Purpose::Back { reason }) => format!("going back: {reason}"),
-                    Some(Purpose::Forward { .. }) | None => String::new(),
-                }
-            }
+        let purpose = self.phase.journey().map(|journey| &journey.purpose);
+        let order = if let Phase::Failed(reason, _) = &self.phase {
+            reason.clone()
+        } else if let Some(Purpose::Back { reason }) = purpose {
+            let doing = match matches!(self.phase, Phase::Declining(_)) {
+                true => "not stopped",
+                false => "going back",
+            };
+            format!("{doing}: {reason}")
+        } else {
+            String::new()
         };
         let hitch = match &self.hitch {
             Some(Hitch { reason, .. }) => format!("{reason}; tried again until it works"),

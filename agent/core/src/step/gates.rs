@@ -254,25 +254,31 @@ impl Step {
         }
     }
 
-    pub(super) fn caught_up(&mut self) -> Option<()> {
-        match self.state.phase.clone() {
-            Phase::Recovering {
-                journey,
-                stop_to_ready_us,
-            } => self.end_well(journey, stop_to_ready_us),
-            Phase::Failed(_, service) => self.proven(service),
-            Phase::Draining(_)
-            | Phase::Asking(_)
-            | Phase::Quiescing(_)
-            | Phase::Declining(_)
-            | Phase::Stopping(_)
-            | Phase::Emptying(_)
-            | Phase::Swapping(_)
-            | Phase::Starting(_)
-            | Phase::Rejoining(_)
-            | Phase::Verifying(_)
-            | Phase::Serving(_) => return None,
+    /// Good probes are no news of what serves; what has failed may have more to pass.
+    pub(super) fn ready_in_service(&mut self) -> Option<()> {
+        let service = self.state.phase.service()?.clone();
+        if let Phase::Failed(_, _) = self.state.phase {
+            match self.state.settings.driver {
+                true => self.undo_then_ask(),
+                false => self.proven(service),
+            }
         }
+        Some(())
+    }
+
+    pub(super) fn caught_up(&mut self) -> Option<()> {
+        if let Phase::Recovering {
+            journey,
+            stop_to_ready_us,
+        } = self.state.phase.clone()
+        {
+            self.end_well(journey, stop_to_ready_us);
+            return Some(());
+        }
+        let Phase::Failed(_, service) = self.state.phase.clone() else {
+            return None;
+        };
+        self.proven(service);
         Some(())
     }
 }

@@ -105,60 +105,23 @@ impl Step {
             }
             Event::Tick { trouble } => self.tick(&trouble),
             Event::Exited { reason } => return self.exited(&reason),
-            Event::Started { running } => match self.state.phase.clone() {
-                Phase::Starting(journey) => self.started(journey, &running),
-                Phase::Serving(service) => {
-                    self.state.phase = Phase::Serving(service.with(Run::Up));
+            Event::Started { running } => match self.only_while(StepIs::Starting) {
+                Some(journey) => self.started(journey, &running),
+                None => {
+                    self.restand(|_, service| service.with(Run::Up))?;
                     self.undo_what_is_left();
                 }
-                Phase::Failed(reason, service) => {
-                    self.state.phase = Phase::Failed(reason, service.with(Run::Up));
-                    self.undo_what_is_left();
-                }
-                Phase::Draining(_)
-                | Phase::Asking(_)
-                | Phase::Quiescing(_)
-                | Phase::Declining(_)
-                | Phase::Stopping(_)
-                | Phase::Emptying(_)
-                | Phase::Swapping(_)
-                | Phase::Rejoining(_)
-                | Phase::Verifying(_)
-                | Phase::Recovering { .. } => return None,
             },
-            Event::StartFailed { reason } => match self.state.phase.clone() {
-                Phase::Starting(journey) => self.turn_back(journey, &reason, Left::Nothing),
-                Phase::Serving(service) => self.ended(None, &service, &reason),
-                Phase::Failed(failure, service) => self.ended(Some(failure), &service, &reason),
-                Phase::Draining(_)
-                | Phase::Asking(_)
-                | Phase::Quiescing(_)
-                | Phase::Declining(_)
-                | Phase::Stopping(_)
-                | Phase::Emptying(_)
-                | Phase::Swapping(_)
-                | Phase::Rejoining(_)
-                | Phase::Verifying(_)
-                | Phase::Recovering { .. } => return None,
+            Event::StartFailed { reason } => match self.only_while(StepIs::Starting) {
+                Some(journey) => self.turn_back(journey, &reason, Left::Nothing),
+                None => self.restand(|step, service| step.after_end(&service, &reason))?,
             },
             Event::Ready {
                 running,
                 stop_to_ready_us,
-            } => match self.state.phase.clone() {
-                Phase::Verifying(journey) => self.ready(journey, &running, stop_to_ready_us),
-                Phase::Failed(_, _) if self.state.settings.driver => self.undo_then_ask(),
-                Phase::Failed(_, service) => self.proven(service),
-                Phase::Serving(_) => {}
-                Phase::Draining(_)
-                | Phase::Asking(_)
-                | Phase::Quiescing(_)
-                | Phase::Declining(_)
-                | Phase::Stopping(_)
-                | Phase::Emptying(_)
-                | Phase::Swapping(_)
-                | Phase::Starting(_)
-                | Phase::Rejoining(_)
-                | Phase::Recovering { .. } => return None,
+            } => match self.only_while(StepIs::Verifying) {
+                Some(journey) => self.ready(journey, &running, stop_to_ready_us),
+                None => return self.ready_in_service(),
             },
             Event::Drained => {
                 let journey = self.only_while(StepIs::Draining)?;
@@ -221,15 +184,13 @@ impl Step {
             Phase::Stopping(journey) => (StepIs::Stopping, journey),
             Phase::Emptying(journey) => (StepIs::Emptying, journey),
             Phase::Swapping(journey) => (StepIs::Swapping, journey),
+            Phase::Starting(journey) => (StepIs::Starting, journey),
             Phase::Rejoining(journey) => (StepIs::Rejoining, journey),
-            Phase::Starting(_)
-            | Phase::Declining(_)
-            | Phase::Verifying(_)
+            Phase::Verifying(journey) => (StepIs::Verifying, journey),
+            Phase::Declining(_)
             | Phase::Recovering { .. }
             | Phase::Serving(_)
-            | Phase::Failed(_, _) => {
-                return None;
-            }
+            | Phase::Failed(_, _) => return None,
         };
         (is == step).then(|| journey.clone())
     }
@@ -250,7 +211,9 @@ impl Step {
         if let Some(incoming) = incoming {
             self.ordered(incoming);
         }
-        self.heed_hold();
+        // What is down does what the coordinator says: it stays down, also where it would be started again, or is
+        // started if it waited for that word.
+        self.restand(Self::held_or_started);
         true
     }
 
@@ -299,30 +262,12 @@ impl Step {
         self.state.runs && !matches!(self.state.phase, Phase::Stopping(_))
     }
 
-    /// What is down does what the coordinator says: it stays down, also where it would be started again, or is started
-    /// if it waited for that word.
-    fn heed_hold(&mut self) {
-        match self.state.phase.clone() {
-            Phase::Serving(service) => {
-                let service = self.held_or_started(service);
-                self.state.phase = Phase::Serving(service);
-            }
-            Phase::Failed(reason, service) => {
-                let service = self.held_or_started(service);
-                self.state.phase = Phase::Failed(reason, service);
-            }
-            Phase::Draining(_)
-            | Phase::Asking(_)
-            | Phase::Quiescing(_)
-            | Phase::Declining(_)
-            | Phase::Stopping(_)
-            | Phase::Emptying(_)
-            | Phase::Swapping(_)
-            | Phase::Starting(_)
-            | Phase::Rejoining(_)
-            | Phase::Verifying(_)
-            | Phase::Recovering { .. } => {}
-        }
+    /// Changes how the process stands that should run; none if an order is being carried out.
+    fn restand(&mut self, change: impl FnOnce(&mut Self, Service) -> Service) -> Option<()> {
+        let service = self.state.phase.service()?.clone();
+        let service = change(self, service);
+        self.state.phase.stand(service);
+        Some(())
     }
 
     fn held_or_started(&mut self, service: Service) -> Service {
@@ -375,13 +320,8 @@ impl Step {
             Phase::Emptying(journey) | Phase::Swapping(journey) | Phase::Starting(journey) => {
                 self.watch(journey, trouble, Left::Nothing);
             }
-            Phase::Serving(service) => {
-                let service = self.start_again(service);
-                self.state.phase = Phase::Serving(service);
-            }
-            Phase::Failed(reason, service) => {
-                let service = self.start_again(service);
-                self.state.phase = Phase::Failed(reason, service);
+            Phase::Serving(_) | Phase::Failed(_, _) => {
+                self.restand(Self::start_again);
             }
         }
     }
@@ -410,8 +350,9 @@ impl Step {
                 let reason = format!("the process ended before it was ready: {reason}");
                 self.turn_back(journey, &reason, Left::Nothing);
             }
-            Phase::Serving(service) => self.ended(None, &service, reason),
-            Phase::Failed(failure, service) => self.ended(Some(failure), &service, reason),
+            Phase::Serving(_) | Phase::Failed(_, _) => {
+                self.restand(|step, service| step.after_end(&service, reason))?;
+            }
             Phase::Emptying(_) | Phase::Swapping(_) | Phase::Starting(_) => return None,
         }
         Some(())
@@ -430,15 +371,20 @@ impl Step {
     }
 
     fn ended(&mut self, failure: Option<String>, service: &Service, reason: &str) {
-        let service = service.ended(reason, &self.state.settings.restart, self.now);
-        let service = match self.state.hold.reason.clone() {
-            Some(reason) => service.with(Run::Held { reason }),
-            None => service,
-        };
+        let service = self.after_end(service, reason);
         self.state.phase = match failure {
             Some(failure) => Phase::Failed(failure, service),
             None => Phase::Serving(service),
         };
+    }
+
+    /// How the process stands that has ended, or would not start.
+    fn after_end(&self, service: &Service, reason: &str) -> Service {
+        let service = service.ended(reason, &self.state.settings.restart, self.now);
+        match self.state.hold.reason.clone() {
+            Some(reason) => service.with(Run::Held { reason }),
+            None => service,
+        }
     }
 }
 
@@ -451,5 +397,7 @@ enum StepIs {
     Stopping,
     Emptying,
     Swapping,
+    Starting,
     Rejoining,
+    Verifying,
 }

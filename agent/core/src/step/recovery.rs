@@ -16,18 +16,10 @@ impl Step {
         self.state.boot = boot;
         self.state.current.clone_from(&current);
         match self.state.phase.clone() {
-            Phase::Serving(service) => {
+            Phase::Serving(_) | Phase::Failed(_, _) => {
                 let run = self.revived(process, current);
                 let is_up = run == Run::Up;
-                self.state.phase = Phase::Serving(service.with(run));
-                if is_up {
-                    self.undo_what_is_left();
-                }
-            }
-            Phase::Failed(reason, service) => {
-                let run = self.revived(process, current);
-                let is_up = run == Run::Up;
-                self.state.phase = Phase::Failed(reason, service.with(run));
+                self.restand(|_, service| service.with(run));
                 if is_up {
                     self.undo_what_is_left();
                 }

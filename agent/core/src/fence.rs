@@ -193,7 +193,7 @@ impl Fence {
                 };
             }
         }
-        if incoming.answers_clock_ms > now {
+        if incoming.answers_clock_ms > now && !planted::is(Bug::BootNotCompared) {
             return Verdict::Refused(Refusal::OfAnotherBoot { generation });
         }
         let begin_until_ms = incoming

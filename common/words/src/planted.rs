@@ -73,6 +73,8 @@ bugs! {
     RequestRepeated,
     /// An instance is put back without a slot.
     WayBackWithoutSlot,
+    /// The slot of an order that was not begun is given back while it may still begin.
+    NeverBegunFreedEarly,
     /// Naming nothing means all there is.
     EmptyMeansAll,
     /// A new order has the generation of the one before.
@@ -97,6 +99,8 @@ bugs! {
     StaleOrderAccepted,
     /// An agent has a version made final whatever it has accepted and whatever is there, however late it is told.
     FinalityNotFenced,
+    /// An agent does not see that an order answers a clock of another boot.
+    BootNotCompared,
     /// The accepted order is not written down.
     GenerationNotKept,
     /// The journal is written after the effect.
@@ -105,6 +109,8 @@ bugs! {
     DataNotPutBack,
     /// A release that will not do is not left for the one before.
     NoWayBack,
+    /// An order may take as long as it takes.
+    DeadlineIgnored,
     /// The release is swapped under its process.
     SwapUnderProcess,
     /// A new agent forgets what the one before was doing.
@@ -117,6 +123,12 @@ bugs! {
     VersionNotCompared,
     /// The storage system is not asked whether a process may be stopped.
     LeaveNotAsked,
+    /// Whether it still may be stopped is not asked once it is quiesced.
+    OldYesTaken,
+    /// What answers its probes and has not recovered is stopped without asking.
+    TurnedBackUnasked,
+    /// An order that is declined makes what had not passed its gates whole.
+    DeclinedProves,
     /// What was quiesced is not told that it is back.
     LeftQuiesced,
 }

@@ -74,6 +74,7 @@ impl World {
             is_thorough: dice.chance(1, 12),
             wrong: None,
             steps: 0,
+            steps_at_once: 0,
             dice,
             fleet,
         };

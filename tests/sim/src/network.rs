@@ -112,6 +112,13 @@ impl World {
 
     /// The coordinator says something in a session.
     pub(crate) fn answer(&mut self, node: NodeIndex, session: u64, message: ToAgent) {
+        if let ToAgent::Desired { instances, .. } = &message {
+            self.is_said(node, instances);
+            if self.is_wild && self.is_news(node, instances) && self.dice.chance(1, 60) {
+                let away = self.dice.between(20_000, 120_000);
+                self.host_stops(node, away);
+            }
+        }
         let Some(agent) = self.hosts[node].agent else {
             // What nobody heard before a boot may be heard after it.
             self.links[node].unheard = Some(message);
@@ -138,6 +145,16 @@ impl World {
         }
         let delay = self.dice.between(1, self.links[node].delay_max);
         self.later(delay, Event::ToAgent(node, agent, Box::new(message)));
+    }
+
+    /// Whether it has an order for one of them that was not begun.
+    fn is_news(&self, node: NodeIndex, instances: &[DesiredInstance]) -> bool {
+        instances.iter().any(|desired| {
+            let index = self.hosts[node].instances.get(&desired.name);
+            let accepted = index.map(|index| self.instances[*index].journal.fence.generation());
+            let generation = desired.order.as_ref().map(|order| order.generation);
+            generation > accepted
+        })
     }
 
     /// Both ends find out, one after the other.

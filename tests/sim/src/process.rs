@@ -110,6 +110,8 @@ impl World {
             "{}: process {pid} runs {running}",
             self.instances[index].id
         );
+        let instance = &mut self.instances[index];
+        instance.is_unproven |= instance.is_on_its_way();
         self.instances[index].process = Some(Process {
             pid,
             release: release.clone(),

@@ -9,6 +9,7 @@ use evenkeel_agent_core::{
 use evenkeel_compat::Matrix;
 use evenkeel_coordinator_core::{
     change::{Change, Resource},
+    desired::DesiredInstance,
     engine,
     instance::{Instance as Known, Order},
     invariants,
@@ -21,7 +22,7 @@ use crate::{
     agent::heard,
     coverage::Sight,
     queue::Ms,
-    world::{InstanceIndex, World, note},
+    world::{InstanceIndex, NodeIndex, World, note},
 };
 
 /// How old an order may be at the most when it is begun, in milliseconds.
@@ -54,6 +55,8 @@ pub(crate) struct Truth {
     pub(crate) pids: u32,
     /// When the word was sent that an agent is hearing.
     pub(crate) word_sent_at: Ms,
+    /// When each order was said last, by instance and generation.
+    said_at: BTreeMap<(InstanceIndex, u64), Ms>,
     changes: u64,
     rests: u64,
 }
@@ -91,9 +94,48 @@ impl World {
             }
         }
         self.course_is_kept(before, after, change);
+        self.slots_are_free(before, change);
         if gives_orders {
             self.orders_are_sound(before, after, change);
             self.orders_fit_the_truth(before, after, change);
+        }
+    }
+
+    /// A coordinator says to a node what ought to be.
+    pub(crate) fn is_said(&mut self, node: NodeIndex, instances: &[DesiredInstance]) {
+        for desired in instances {
+            let index = self.hosts[node].instances.get(&desired.name);
+            if let (Some(index), Some(order)) = (index, &desired.order) {
+                self.truth
+                    .said_at
+                    .insert((*index, order.generation), self.now);
+            }
+        }
+    }
+
+    /// A slot whose order was never begun is given back once it cannot be begun any more, whenever it was said last.
+    fn slots_are_free(&mut self, before: &State, change: &Change) {
+        if self.truth.is_forked {
+            return;
+        }
+        for resource in &change.resources {
+            let Resource::Instance(new) = resource else {
+                continue;
+            };
+            let old = before.instance(&new.id);
+            let Some(slot) = old.and_then(|old| old.slot.as_ref()) else {
+                continue;
+            };
+            let is_never_begun =
+                new.slot.is_none() && new.report.accepted.generation < slot.generation;
+            let index = self.index_of(&new.id).filter(|_| is_never_begun);
+            let said_at = index.and_then(|index| self.truth.said_at.get(&(index, slot.generation)));
+            if said_at.is_some_and(|at| self.now - at <= MOST_AGE_MS) {
+                let (id, generation) = (&new.id, slot.generation);
+                self.wrong(format!(
+                    "{id} gives its slot back, and order {generation} may still begin"
+                ));
+            }
         }
     }
 
@@ -179,6 +221,7 @@ impl World {
             return;
         };
         let process = instance.process.as_ref();
+        let was_unproven = instance.is_unproven;
         let wrong = match outcome.result {
             OrderResult::Done => {
                 let serves = process.is_some_and(|process| process.is_ready);
@@ -196,7 +239,15 @@ impl World {
                 let gave_up = outcome.reason.contains("there is no release to go back to");
                 (gave_up && order.fallback.is_some()).then_some("it never went back")
             }
-            OrderResult::Reverted | OrderResult::Declined => None,
+            OrderResult::Declined => {
+                was_unproven.then_some("what an order before left has not passed its gates")
+            }
+            OrderResult::Reverted => None,
+        };
+        let is_unproven = match outcome.result {
+            OrderResult::Done | OrderResult::Reverted => false,
+            OrderResult::Failed => true,
+            OrderResult::Declined => was_unproven,
         };
         if let Some(wrong) = wrong {
             let (id, result) = (&instance.id, outcome.result);
@@ -204,6 +255,7 @@ impl World {
                 "{id}: the order is said to be {result:?}, and {wrong}"
             ));
         }
+        self.instances[index].is_unproven = is_unproven;
     }
 
     /// No order takes longer than its time, and the way back as long again, where there is an agent to see to it.
@@ -633,16 +685,20 @@ impl World {
         }
     }
 
-    /// Where there is somebody to ask, a process that serves is not stopped without leave, but to mend it.
+    /// Where there is somebody to ask, a process that serves is not stopped without leave, but to mend it. One that has
+    /// answered its probes is not mended by being turned back.
     fn may_be_stopped(&mut self, index: InstanceIndex) {
         let instance = &self.instances[index];
         let fence = &instance.journal.fence;
         let journey = instance.journal.standing.journey();
-        let mends = journey.is_some_and(|journey| journey.is_back())
-            || fence.order.as_ref().is_some_and(|order| order.way_back);
         let process = instance.process.as_ref();
+        let has_answered = process.is_some_and(|process| instance.answered == Some(process.pid));
+        let is_back = journey.is_some_and(|journey| journey.is_back());
+        let mends =
+            (is_back && !has_answered) || fence.order.as_ref().is_some_and(|order| order.way_back);
         let is_its_own = process.is_some_and(|process| process.started_by == fence.generation());
-        let has_leave = is_its_own || instance.leave_for == Some(fence.generation());
+        let has_leave =
+            (is_its_own && !has_answered) || instance.leave_for == Some(fence.generation());
         if instance.settings.driver && !mends && !has_leave {
             self.wrong(format!(
                 "{}: stopped, and nobody asked the storage system whether it may be",

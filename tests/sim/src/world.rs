@@ -87,6 +87,9 @@ pub(crate) enum Event {
     Asked(Box<Said>),
 }
 
+/// How much may happen at one moment before time counts as standing still.
+const STEPS_AT_ONCE_MAX: u64 = 20_000;
+
 /// All there is.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -111,6 +114,8 @@ pub(crate) struct World {
     pub(crate) wrong: Option<String>,
     /// How much has happened.
     pub(crate) steps: u64,
+    /// How much has happened at this moment.
+    pub(crate) steps_at_once: u64,
 }
 
 /// Adds a line to a world's trace.
@@ -146,8 +151,15 @@ impl World {
         let Some((at, event)) = self.queue.pop() else {
             return false;
         };
+        self.steps_at_once = match at == self.now {
+            true => self.steps_at_once + 1,
+            false => 0,
+        };
         self.now = at;
         self.steps += 1;
+        if self.steps_at_once > STEPS_AT_ONCE_MAX {
+            self.wrong(format!("time stands still at {event:?}"));
+        }
         match event {
             Event::ToCoordinator(node, session, message) => {
                 self.coordinator_hears(node, session, *message);

@@ -51,6 +51,9 @@ impl Step {
     /// It is ready to be stopped. However long that took: another may have gone since the yes, which is
     /// asked for once more. The way itself has its time from here on.
     pub(super) fn ask_once(&mut self, mut journey: Journey) {
+        if planted::is(Bug::OldYesTaken) {
+            return self.stop(journey);
+        }
         journey.deadline_ms = self.deadline_ms();
         self.state.phase = Phase::Quiescing(journey);
         self.actions.push(Action::AskOnce(self.state.ticket()));
@@ -93,7 +96,7 @@ impl Step {
     /// The order has ended with its process untouched. What could not be undone in time is tried on.
     /// A process that had not passed the gates of an order before has still not, and does not count as whole.
     pub(super) fn declined(&mut self, reason: String) {
-        if self.state.unproven {
+        if self.state.unproven && !planted::is(Bug::DeclinedProves) {
             if self.state.runs {
                 return self.fail_running(reason);
             }
@@ -160,7 +163,8 @@ impl Step {
     /// without by now: it is stopped only once it may be.
     pub(super) fn ask_to_turn_back(&mut self, journey: Journey, problem: &str) {
         let way_back = journey.way_back(self.state.current.as_ref());
-        match way_back.filter(|_| self.state.settings.driver) {
+        let asks = self.state.settings.driver && !planted::is(Bug::TurnedBackUnasked);
+        match way_back.filter(|_| asks) {
             Some((target, data)) => {
                 let purpose = Purpose::Back {
                     reason: problem.to_owned(),

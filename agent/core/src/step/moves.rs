@@ -153,7 +153,7 @@ impl Step {
 
     /// Why the journey must not go on, once its time is up.
     pub(super) fn overdue(&self, journey: &Journey, trouble: &str) -> Option<String> {
-        if self.now < journey.deadline_ms {
+        if self.now < journey.deadline_ms || planted::is(Bug::DeadlineIgnored) {
             return None;
         }
         let mut reason = format!(

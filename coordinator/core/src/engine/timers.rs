@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use evenkeel_words::{names::InstanceId, timestamp::Timestamp};
+use evenkeel_words::{
+    names::InstanceId,
+    planted::{self, Bug},
+    timestamp::Timestamp,
+};
 
 use super::{cohort, finalizing, hold, plan_deadline};
 use crate::{
@@ -73,6 +77,9 @@ pub fn soaked_at(state: &State, plan: &Plan, task: &Task) -> Option<Timestamp> {
 #[must_use]
 pub fn begun_no_more_at(state: &State, slot: &Slot) -> Option<Timestamp> {
     let ended_at = state.plan(slot.plan)?.ended_at?;
+    if planted::is(Bug::NeverBegunFreedEarly) {
+        return Some(ended_at);
+    }
     Some(ended_at.after(BEGIN_WITHIN.saturating_mul(2)))
 }
 

@@ -60,6 +60,8 @@ impl World {
             }
             Action::Quiesce(ticket) if self.is_backed(index, *ticket) => {
                 self.instances[index].is_quiesced = true;
+                // Whatever that moves, the leave was given before.
+                self.instances[index].leave_for = None;
                 self.ask_driver(index, Asked::Quiesce)
             }
             Action::Unquiesce(ticket) if self.is_backed(index, *ticket) => {

@@ -43,8 +43,13 @@ pub(crate) struct Instance {
     pub(crate) configuration: u32,
     /// The storage system was told that its process is about to be stopped, and not that it is back.
     pub(crate) is_quiesced: bool,
-    /// The newest order for which the storage system gave leave to stop the process.
+    /// The newest order for which the storage system gave leave to stop the process, and has not been overtaken by what
+    /// was done since.
     pub(crate) leave_for: Option<u64>,
+    /// The last process that answered its probes while an order was waiting for that.
+    pub(crate) answered: Option<u32>,
+    /// What runs came of an order, and has not passed what that asks for.
+    pub(crate) is_unproven: bool,
     /// On disk: the last record of its journal.
     pub(crate) journal: Record,
     /// On disk: what `current` names.
@@ -105,6 +110,8 @@ impl Instance {
             configuration: 0,
             is_quiesced: false,
             leave_for: None,
+            answered: None,
+            is_unproven: false,
             journal: Record::default(),
             current,
             complete: BTreeSet::from([complete]),

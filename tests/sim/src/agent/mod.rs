@@ -179,6 +179,15 @@ impl World {
             let id = &self.instances[index].id;
             note!(self, "{id}: {event}: {before} -> {after} {reason}");
         }
+        let instance = &mut self.instances[index];
+        match (before, after) {
+            ("verifying", "recovering") => {
+                instance.answered = instance.process.as_ref().map(|process| process.pid);
+                instance.leave_for = None;
+            }
+            ("failed", "serving") => instance.is_unproven = false,
+            _ => {}
+        }
         if is_held_now {
             self.see(Sight::Held);
         }

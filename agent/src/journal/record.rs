@@ -572,20 +572,17 @@ pub(super) mod tests {
         let told = (proptest::option::of(".{0,20}"), finalized, hold);
         let flags = any::<[bool; 3]>();
         (fence, flags, told, standing).prop_map(
-            |(
-                fence,
-                [drained, quiesced, unproven],
-                (finalizing, finalized, hold),
-                standing,
-            )| Record {
-                fence,
-                drained,
-                quiesced,
-                unproven,
-                finalizing,
-                finalized,
-                hold,
-                standing,
+            |(fence, [drained, quiesced, unproven], (finalizing, finalized, hold), standing)| {
+                Record {
+                    fence,
+                    drained,
+                    quiesced,
+                    unproven,
+                    finalizing,
+                    finalized,
+                    hold,
+                    standing,
+                }
             },
         )
     }

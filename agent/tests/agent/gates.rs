@@ -214,7 +214,9 @@ fn an_agent_that_dies_while_an_upgrade_is_made_final_goes_on_with_it() {
         let mut agent = Agent::start(&scene.place);
         agent.wait_until_it_serves("1.0.0");
         scene.coordinator.wait_until_healthy("1.0.0");
-        scene.coordinator.until_another_session(|| agent.restart_with(failpoint));
+        scene
+            .coordinator
+            .until_another_session(|| agent.restart_with(failpoint));
         scene.coordinator.desire(to_be_final(&scene, "1"));
         wait_for("its death", || agent.has_ended().then_some(()));
         scene.coordinator.until_another_session(|| agent.restart());

@@ -75,7 +75,7 @@ pub(super) fn give_back(state: &State, holder: &Instance, now: Timestamp) -> Opt
 /// the agent would refuse what it was told then; and if it is up and healthy.
 fn never_begun(state: &State, instance: &Instance, now: Timestamp) -> Option<Instance> {
     let slot = instance.slot.as_ref()?;
-    let too_late = now >= timers::begun_no_more_at(state, slot)?;
+    let too_late = now >= timers::begun_no_more_at(state, instance)?;
     let begun = instance.report.accepted.generation >= slot.generation;
     let up = state.node(&instance.id.node)?.liveness == Liveness::Up;
     (too_late && !begun && up && instance.is_healthy()).then(|| Instance {

@@ -10,7 +10,7 @@ use evenkeel_words::{
 
 use super::{cohort, finalizing, hold, plan_deadline};
 use crate::{
-    instance::{Instance, Slot},
+    instance::Instance,
     plan::{Plan, PlanState, Task, TaskState},
     state::State,
 };
@@ -73,14 +73,16 @@ pub fn soaked_at(state: &State, plan: &Plan, task: &Task) -> Option<Timestamp> {
 }
 
 /// When an order that was not begun before its plan ended cannot be begun any more: what was last said of it is
-/// then older than any agent takes.
+/// then older than any agent takes. It counts from when the agent was heard again, too: a coordinator that has started
+/// since may have another clock.
 #[must_use]
-pub fn begun_no_more_at(state: &State, slot: &Slot) -> Option<Timestamp> {
-    let ended_at = state.plan(slot.plan)?.ended_at?;
+pub fn begun_no_more_at(state: &State, holder: &Instance) -> Option<Timestamp> {
+    let ended_at = state.plan(holder.slot.as_ref()?.plan)?.ended_at?;
+    let heard_since = state.node(&holder.id.node)?.changed_at;
     if planted::is(Bug::NeverBegunFreedEarly) {
         return Some(ended_at);
     }
-    Some(ended_at.after(BEGIN_WITHIN.saturating_mul(2)))
+    Some(ended_at.max(heard_since).after(BEGIN_WITHIN.saturating_mul(2)))
 }
 
 /// When to look at a task again though nothing happened, after a moment.
@@ -95,7 +97,7 @@ pub(super) fn of_task(
 
 /// When to look at the slot of an instance again though nothing happened, after a moment.
 pub(super) fn of_slot(state: &State, holder: &Instance, after: Timestamp) -> Option<Timestamp> {
-    let at = begun_no_more_at(state, holder.slot.as_ref()?)?;
+    let at = begun_no_more_at(state, holder)?;
     Some(at).filter(|at| *at > after)
 }
 

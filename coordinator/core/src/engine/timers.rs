@@ -82,7 +82,11 @@ pub fn begun_no_more_at(state: &State, holder: &Instance) -> Option<Timestamp> {
     if planted::is(Bug::NeverBegunFreedEarly) {
         return Some(ended_at);
     }
-    Some(ended_at.max(heard_since).after(BEGIN_WITHIN.saturating_mul(2)))
+    Some(
+        ended_at
+            .max(heard_since)
+            .after(BEGIN_WITHIN.saturating_mul(2)),
+    )
 }
 
 /// When to look at a task again though nothing happened, after a moment.

@@ -249,15 +249,14 @@ pub(super) fn before_order(state: &State, plan: &Plan, task: &Task) -> Option<(W
             full.map(|full| full.to_string())
         }
     };
+    // What is down already takes no more down on its way back, wherever others are held.
+    let takes_down = !(goes_back && budget::is_down(state, instance));
     let elsewhere = || {
-        let full = budget.held_elsewhere(&plan.policy, instance);
+        let full = takes_down.then(|| budget.held_elsewhere(&plan.policy, instance))?;
         full.map(|full| full.to_string())
     };
     // One that is mended goes without being asked for.
-    let asked = || {
-        let mends = goes_back && budget::is_down(state, instance);
-        (!mends).then(|| asking::holds_back(state, instance))?
-    };
+    let asked = || takes_down.then(|| asking::holds_back(state, instance))?;
     full.or_else(elsewhere)
         .or_else(asked)
         .map(|sentence| (WaitKind::Budget, sentence))
@@ -298,10 +297,11 @@ pub(super) fn way_back(state: &State, plan: &Plan, task: &Task) -> Option<(WaitK
     {
         return Some(wait);
     }
-    // What is held for other plans counts against the same failure domains.
+    // What is held for other plans counts against the same failure domains, unless it is down already.
     let elsewhere = || {
         let budget = Budget::of(state, &instance.report.component);
-        let full = budget.held_elsewhere(&plan.policy, instance);
+        let takes_down = !budget::is_down(state, instance);
+        let full = takes_down.then(|| budget.held_elsewhere(&plan.policy, instance))?;
         full.map(|full| full.to_string())
     };
     let budget = holds_back_way_back(state, &plan.policy, instance).or_else(elsewhere);

@@ -135,6 +135,7 @@ impl World {
             self.record_is_lawful(index, &record);
             self.instances[index].journal = record;
             if self.dies(node, Death::AfterRecord) {
+                self.end_is_kept(index);
                 return false;
             }
         }
@@ -152,6 +153,18 @@ impl World {
             self.instances[index].journal = record;
         }
         true
+    }
+
+    /// An order's end that is written down is one, though nobody lived to say so.
+    fn end_is_kept(&mut self, index: InstanceIndex) {
+        let instance = &mut self.instances[index];
+        if let Standing::Settled {
+            outcome: Some(outcome),
+        } = &instance.journal.standing
+            && matches!(outcome.result, OrderResult::Done | OrderResult::Reverted)
+        {
+            instance.is_unproven = false;
+        }
     }
 
     fn adopt(&mut self, index: InstanceIndex, state: State, event: &str) {

@@ -61,6 +61,8 @@ bugs! {
     BarrierSkipped,
     /// Nobody is asked before there is no way back.
     FinalityIgnored,
+    /// Whether every member is there and well is asked before the first component is made final, and not again.
+    FinalizingNotAskedAgain,
     /// The matrix is not asked again before an order.
     CompatibilityNotAsked,
     /// An order does not say what to go back to.

@@ -81,6 +81,7 @@ impl World {
             Resource::Instance(new) => before
                 .instance(&new.id)
                 .is_some_and(|old| old.generation() != new.generation() || old.slot != new.slot),
+            Resource::Plan(new) => new.state == PlanState::Finalizing,
             _ => false,
         });
         if whole || gives_orders || before.epoch() != after.epoch() {

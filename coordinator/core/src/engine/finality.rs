@@ -312,7 +312,7 @@ pub fn confirmed(
 }
 
 /// Why the plan cannot end yet: finalizing waits for every member.
-fn keeps_from_ending(state: &State, plan: &Plan) -> Option<String> {
+pub(super) fn keeps_from_ending(state: &State, plan: &Plan) -> Option<String> {
     behind(state, plan)
         .or_else(|| goes_back_elsewhere(state, plan))
         .or_else(|| lacks(state, plan))

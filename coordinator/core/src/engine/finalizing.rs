@@ -1,15 +1,20 @@
 //! Storage systems are told that the version they run is final: for each component that the plan has moved, the agent of
 //! one healthy instance runs its driver's `finalize`. Where that agent does not answer within the instance deadline, or
-//! its driver says no, another one is told; when every one was told the plan pauses with the last one's reason.
+//! its driver says no, another one is told; when every one was told the plan pauses with the last one's reason. Before
+//! each of them is told, all that finalizing waits for is asked again.
 //!
 //! Components whose drivers know nothing of it are final at once.
 
 use std::collections::BTreeSet;
 
-use evenkeel_words::{names::ComponentName, timestamp::Timestamp};
+use evenkeel_words::{
+    names::ComponentName,
+    planted::{self, Bug},
+    timestamp::Timestamp,
+};
 
 use super::{
-    Decision, ended, timers,
+    Decision, ended, finality, hold, timers,
     waits::{Wait, WaitKind},
 };
 use crate::{
@@ -74,6 +79,18 @@ pub(super) fn go_on(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
             format!("{} is final", told.component)
         }
         None if told.instance.is_some() => return None,
+        failed if let Some(held) = held(state, plan, now) => {
+            let failed = failed.and_then(Result::err);
+            if now >= timers::progress_overdue_at(plan) {
+                paused(&mut next, index, held)
+            } else if let Some(reason) = failed {
+                (entry.instance, entry.told_at) = (None, None);
+                entry.reason = reason;
+                format!("{} is not final yet", told.component)
+            } else {
+                return None;
+            }
+        }
         failed => {
             let candidates = candidates(state, plan, &told.component);
             let turn = usize::try_from(told.attempts).unwrap_or(usize::MAX);
@@ -109,6 +126,15 @@ pub(super) fn go_on(state: &State, plan: &Plan, now: Timestamp) -> Option<Decisi
         }
     };
     Some((cause, vec![Resource::Plan(next)]))
+}
+
+/// Why nobody is told now, whoever could be.
+fn held(state: &State, plan: &Plan, now: Timestamp) -> Option<String> {
+    if planted::is(Bug::FinalizingNotAskedAgain) {
+        return None;
+    }
+    let hold = || Some(hold::keeps_ways_back(state, now)?.sentence);
+    finality::keeps_from_ending(state, plan).or_else(hold)
 }
 
 fn paused(plan: &mut Plan, index: usize, reason: String) -> String {
@@ -174,7 +200,7 @@ fn candidates<'a>(state: &'a State, plan: &Plan, component: &ComponentName) -> V
 }
 
 /// Whose answer a plan that is being finalized waits for.
-pub(super) fn wait(plan: &Plan) -> Option<Wait> {
+pub(super) fn wait(state: &State, plan: &Plan, now: Timestamp) -> Option<Wait> {
     if plan.state != PlanState::Finalizing {
         return None;
     }
@@ -188,10 +214,11 @@ pub(super) fn wait(plan: &Plan) -> Option<Wait> {
             "the driver of {instance} is making {} final{after}",
             told.component
         ),
-        None => format!(
-            "{} is to be made final, and no instance of it is healthy and heard of",
-            told.component
-        ),
+        None => {
+            let why = held(state, plan, now);
+            let why = why.unwrap_or_else(|| "no instance of it is healthy and heard of".to_owned());
+            format!("{} is to be made final, but {why}{after}", told.component)
+        }
     };
     Some(Wait {
         instance: None,

@@ -148,7 +148,7 @@ pub fn wait(state: &State, plan: &Plan, task: &Task, now: Timestamp) -> Option<W
 /// Why the plan as a whole does not move though all its tasks are done; nothing if that is not so.
 #[must_use]
 pub fn wait_of_plan(state: &State, plan: &Plan, now: Timestamp) -> Option<Wait> {
-    if let Some(wait) = finalizing::wait(plan) {
+    if let Some(wait) = finalizing::wait(state, plan, now) {
         return Some(wait);
     }
     let person = || Some((WaitKind::Person, finality::ready(state, plan)?));

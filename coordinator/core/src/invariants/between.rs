@@ -31,6 +31,7 @@ pub fn violations_between(before: &State, after: &State) -> Vec<String> {
         held_has_no_way_back(before, after),
         revision_rises(before, after),
         epochs_begin_unheard(before, after),
+        told_final_when_all_are_well(before, after),
     ]
     .concat()
 }
@@ -72,6 +73,43 @@ fn new_orders<'a>(before: &'a State, after: &'a State) -> impl Iterator<Item = N
             instance,
         })
     })
+}
+
+/// Nobody is told that a version is final while a member of what the plan moves is not there, not well or not heard.
+fn told_final_when_all_are_well(before: &State, after: &State) -> Vec<String> {
+    let told = |plan: &Plan| -> BTreeSet<_> {
+        let told = plan.finalizing.iter();
+        told.filter_map(|it| Some((it.component.clone(), it.told_at?)))
+            .collect()
+    };
+    let newly_told = after.plans_under_way().filter(|plan| {
+        let was = before.plan(plan.id).map(|plan| told(plan));
+        plan.state == PlanState::Finalizing && !told(plan).is_subset(&was.unwrap_or_default())
+    });
+    newly_told
+        .flat_map(|plan| {
+            let is_moved = |component: &_| plan.stages.iter().any(|it| it.component == *component);
+            let targets = plan.targets.iter();
+            let moved = targets.filter(move |target| is_moved(&target.component));
+            moved.flat_map(move |target| {
+                let instances = before.instances_of(&target.component);
+                let not_well = instances.filter(|instance| {
+                    let node = before.node(&instance.id.node);
+                    let heard = node.is_some_and(|node| node.liveness == Liveness::Up);
+                    let current = instance.report.current.as_ref();
+                    let is_there = current
+                        .is_some_and(|it| it.version.cmp_precedence(&target.version).is_eq());
+                    !(heard && is_there && instance.is_healthy())
+                });
+                not_well.map(move |instance| {
+                    format!(
+                        "{} was to make {} final, and {} is not there and well",
+                        plan.id, target.component, instance.id
+                    )
+                })
+            })
+        })
+        .collect()
 }
 
 /// A generation never falls, and the same one never says something else.

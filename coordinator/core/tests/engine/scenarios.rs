@@ -37,6 +37,7 @@ transcripts! {
     one_that_cannot_be_spared_is_parked_without_an_order
     one_that_was_left_out_is_brought_along_by_a_plan_of_its_own
     nothing_is_made_final_while_the_fleet_is_frozen
+    one_that_falls_silent_while_a_plan_is_made_final_keeps_the_next_from_being_told
     one_that_fell_silent_after_it_was_done_keeps_a_plan_from_being_made_final
     one_that_came_later_keeps_a_plan_from_being_made_final
     nothing_is_made_final_while_another_plan_takes_members_back

@@ -95,24 +95,10 @@ impl Finality {
                 current: current.map_or_else(|| "nothing".to_owned(), ToString::to_string),
             });
         }
-        match (&state.phase, state.runs) {
-            (Phase::Serving(_), true) => Ok(()),
-            (
-                Phase::Serving(_)
-                | Phase::Draining(_)
-                | Phase::Asking(_)
-                | Phase::Quiescing(_)
-                | Phase::Declining(_)
-                | Phase::Stopping(_)
-                | Phase::Emptying(_)
-                | Phase::Swapping(_)
-                | Phase::Starting(_)
-                | Phase::Rejoining(_)
-                | Phase::Verifying(_)
-                | Phase::Recovering { .. }
-                | Phase::Failed(_, _),
-                _,
-            ) => Err(NotFinal::NotServing),
+        let serves = state.runs && matches!(state.phase, Phase::Serving(_));
+        match serves {
+            true => Ok(()),
+            false => Err(NotFinal::NotServing),
         }
     }
 }

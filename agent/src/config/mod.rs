@@ -5,8 +5,11 @@
 
 mod check;
 mod file;
+mod probe;
 mod rebuild;
 mod supervisor;
+#[cfg(test)]
+mod testing;
 
 use std::{collections::BTreeMap, time::Duration};
 

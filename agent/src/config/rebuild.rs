@@ -101,9 +101,7 @@ fn real(path: &Utf8Path) -> Utf8PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use super::*;
+    use super::{super::testing, *};
 
     fn load(rebuild: &str) -> Result<Settings, String> {
         let text = format!(
@@ -138,10 +136,7 @@ address = "127.0.0.1:2380"
             true => text,
             false => text.replace(", \"/\"", ""),
         };
-        let dir = tempfile::tempdir().unwrap();
-        let path = Utf8Path::from_path(dir.path()).unwrap().join("agent.toml");
-        fs::write(&path, text).unwrap();
-        Settings::load(&path).map_err(|error| error.to_string())
+        testing::load(&text)
     }
 
     #[test]

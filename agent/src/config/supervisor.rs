@@ -114,7 +114,7 @@ pub(super) fn limits(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::testing, *};
     use crate::config::Settings;
 
     fn load(instance: &str) -> Result<Settings, String> {
@@ -128,10 +128,7 @@ tls = {{ ca = "ca.pem", certificate = "agent.pem", key = "agent.key" }}
 {instance}
 "#
         );
-        let dir = tempfile::tempdir().unwrap();
-        let path = Utf8Path::from_path(dir.path()).unwrap().join("agent.toml");
-        std::fs::write(&path, text).unwrap();
-        Settings::load(&path).map_err(|error| error.to_string())
+        testing::load(&text)
     }
 
     fn instance(name: &str, keys: &str) -> String {

@@ -191,12 +191,6 @@ pub(super) fn ready(state: &State, plan: &Plan) -> Option<String> {
         .iter()
         .map(|stage| format!("from {} {} to {}", stage.component, stage.to, stage.from))
         .collect();
-    if lost.is_empty() {
-        return Some(format!(
-            "every task is done; its policy leaves the last word to a person; `evenkeel plan finalize {}` says it",
-            plan.id
-        ));
-    }
     Some(format!(
         "every task is done; finalizing takes the way back away ({}); `evenkeel plan finalize {}` does it",
         lost.join(", "),
